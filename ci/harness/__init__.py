@@ -1,0 +1,1 @@
+"""The parts ci/run is made of: one noun a module."""

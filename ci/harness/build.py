@@ -1,0 +1,207 @@
+"""Build one step of a lane: kernel, modules and the tests that live in them."""
+
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+
+from . import config, process
+from .diagnostics import Diagnostics
+from .store import hash_file, hash_tree, write_atomically
+
+# Names nothing of the machine or the moment in the image, so that equal sources
+# give equal bytes.
+IDENTITY = {
+    "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "series",
+    "KBUILD_BUILD_HOST": "localhost", "KBUILD_BUILD_VERSION": "1",
+    "LOCALVERSION": "", "LC_ALL": "C",
+}
+BUILD_SECONDS = 3000
+MODULES_SECONDS = 600
+
+
+@dataclasses.dataclass
+class Module:
+    """A test module built against every step's kernel.
+
+    name: of the .ko; sources: {file name: text}. A directory of ci/guest/modules,
+    or a KUnit suite of the last step, which then also runs on the kernels before.
+    """
+
+    name: str
+    sources: dict
+
+
+def toolchain(lane):
+    """What compiles this lane, as text: part of every key."""
+    words = []
+    for tool in (f"{lane.cross}gcc", f"{lane.cross}ld"):
+        try:
+            words.append(process.output([tool, "--version"]).splitlines()[0])
+        except FileNotFoundError:
+            words.append(f"{tool}: missing")
+    return "; ".join(words)
+
+
+def modules(lane, source, last, top):
+    """The test modules of a lane.
+
+    An entry "ci:NAME" is the directory ci/guest/modules/NAME; "kunit:PATH" is the
+    KUnit suite at PATH in the tree of the last step, skipped while it has none.
+    """
+    found = []
+    for entry in lane.modules:
+        kind, _, what = entry.partition(":")
+        if kind == "ci":
+            directory = pathlib.Path(top) / "ci/guest/modules" / what
+            found.append(Module(what, {p.name: p.read_text() for p in sorted(directory.iterdir())
+                                       if p.is_file() and not p.name.startswith(".")}))
+        elif source.object(last, what):
+            path = pathlib.PurePath(what)
+            found.append(Module(path.stem, {
+                path.name: source.git("show", f"{last}:{what}") + "\n",
+                "Kbuild": f"obj-m := {path.stem}.o\nccflags-y := -I$(srctree)/{path.parent}\n"}))
+    return found
+
+
+class Builder:
+    """Builds steps of one lane in one object directory, walking forward."""
+
+    def __init__(self, lane, source, paths, jobs):
+        self.lane = lane
+        self.source = source
+        self.paths = paths
+        self.jobs = jobs
+        self.directory = paths.lane(lane.name)
+        self.tree = self.directory / "source"
+        self.objects = self.directory / "objects"
+        self.log = self.directory / "build.log"
+        self.toolchain = toolchain(lane)
+        self.diagnostics = Diagnostics(self.directory / "diagnostics", self.tree)
+        self.marker = f"SERIES_OBJECTS={self.objects}"
+
+    def environment(self):
+        """PATH starts with the compiler wrapper under the compiler's own names."""
+        links = self.directory / "bin"
+        links.mkdir(parents=True, exist_ok=True)
+        wrapper = pathlib.Path(__file__).with_name("compiler")
+        for name in {f"{self.lane.cross}gcc", "gcc"}:
+            link = links / name
+            if link.is_symlink() or link.exists():
+                link.unlink()
+            shutil.copy(wrapper, link)
+        return dict(os.environ, **IDENTITY, SERIES_OBJECTS=str(self.objects),
+                    DIAGNOSTICS=str(self.diagnostics.directory),
+                    PATH=f"{links}:{os.environ['PATH']}")
+
+    def make(self, *words):
+        return ["make", "-C", self.tree, f"O={self.objects}", f"ARCH={self.lane.arch}",
+                f"CROSS_COMPILE={self.lane.cross}", f"-j{self.jobs}", *words]
+
+    def recover(self):
+        """After a kill: end what still runs, remove what may be half written.
+
+        kbuild writes an object and then its .cmd file, so an object newer than
+        its .cmd, or with its dependency file still there, was not finished.
+        """
+        process.end_orphans(self.marker)
+        building = self.directory / "building"
+        if not building.exists():
+            return
+        started = building.stat().st_mtime
+        for path in self.objects.rglob("*"):
+            if path.is_symlink() or not path.is_file() or path.stat().st_mtime < started:
+                continue
+            command = path.with_name(f".{path.name}.cmd")
+            unfinished = path.with_name(f".{path.name}.d").exists()
+            if path.suffix in (".o", ".a", ".ko", ".s", ".dtb") or path.name.startswith("vmlinux") \
+                    or path.name.startswith("Image"):
+                if unfinished or not command.exists() or \
+                        command.stat().st_mtime_ns < path.stat().st_mtime_ns:
+                    path.unlink()
+        building.unlink()
+
+    def build(self, commit, keep):
+        """Build a commit; keep: directory that receives image and modules.
+
+        Returns a record: ok, reason, log (text kept by the caller), seconds, cpu,
+        diagnostics (the whole set), image (sha256), modules ([names]).
+        """
+        self.recover()
+        self.source.worktree(self.tree)
+        self.source.checkout(self.tree, commit)
+        self.objects.mkdir(parents=True, exist_ok=True)
+        self.log.unlink(missing_ok=True)
+        (self.directory / "building").write_text(commit)
+        config.install(config.make(self.source, self.lane, commit, self.tree, self.toolchain,
+                                   self.paths), self.objects)
+        self.diagnostics.begin()
+        outcome = process.run(self.make("-s", *self.lane.targets), self.log, BUILD_SECONDS,
+                              env=self.environment())
+        text = self.log.read_text(errors="replace")
+        record = {"ok": outcome.rc == 0, "seconds": outcome.seconds, "cpu": outcome.cpu,
+                  "reason": "" if outcome.rc == 0 else why_failed(text, outcome.rc),
+                  "lost": outcome.rc is None or "No space left on device" in text,
+                  "diagnostics": self.diagnostics.end(text)}
+        if record["ok"]:
+            self._keep(keep, record)
+        (self.directory / "building").unlink()
+        return record
+
+    def _keep(self, keep, record):
+        """Copy the image out of the way of the next step's build."""
+        keep.mkdir(parents=True, exist_ok=True)
+        target = keep / "image"
+        built = self.objects / self.lane.image
+        if self.lane.strip:
+            process.output([f"{self.lane.cross}strip", "-s", "-o", keep / ".image", built])
+        else:
+            shutil.copyfile(built, keep / ".image")
+        os.replace(keep / ".image", target)
+        record["image"] = hash_file(target)
+
+    def build_modules(self, chosen, keep):
+        """Build test modules against the kernel just built; [] or what failed.
+
+        keep/modules receives the .ko files. A module that does not build on a
+        step is not a fault of the step: its tests are then missing there.
+        """
+        target = keep / "modules"
+        process.output(["rm", "-rf", target])
+        target.mkdir(parents=True)
+        failed = []
+        for module in chosen:
+            directory = self.directory / "modules" / module.name
+            directory.mkdir(parents=True, exist_ok=True)
+            for name, text in module.sources.items():
+                path = directory / name
+                if not path.exists() or path.read_text() != text:
+                    write_atomically(path, text.encode())
+            environment = self.environment()
+            del environment["DIAGNOSTICS"]
+            log = self.directory / f"module-{module.name}.log"
+            log.unlink(missing_ok=True)
+            command = self.make("-s", f"M={directory}", "modules")
+            if process.run(command, log, MODULES_SECONDS, env=environment).rc == 0:
+                shutil.copyfile(directory / f"{module.name}.ko", target / f"{module.name}.ko")
+            else:
+                failed.append(f"{module.name}: {why_failed(log.read_text(errors='replace'), 1)}")
+        return failed
+
+
+def why_failed(text, rc):
+    """The line of a build log that says why, for the report."""
+    if rc is None:
+        return f"no end within {BUILD_SECONDS} s"
+    for pattern in (r"No space left on device", r":\s(fatal )?error:\s", r"^ERROR: modpost",
+                    r"undefined reference", r"\*\*\*"):
+        for line in text.splitlines():
+            if re.search(pattern, line):
+                return line.strip()
+    return f"make ended with {rc}"
+
+
+def programs_key(top):
+    """A key of everything under ci/guest that is compiled or copied."""
+    return hash_tree(pathlib.Path(top) / "ci/guest")

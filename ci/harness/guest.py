@@ -1,0 +1,149 @@
+"""What goes into the guest: busybox, tests, programs, the kernel's own selftests."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import threading
+
+from . import machine, process
+from .errors import CannotJudge
+from .store import digest, hash_file, hash_tree, write_atomically
+
+# What a selftest is made from, besides its own directory.
+_SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/kselftest.h",
+                    "tools/testing/selftests/kselftest_harness.h", "tools/include", "tools/arch",
+                    "tools/scripts", "include/uapi", "arch/x86/include/uapi",
+                    "arch/arm64/include/uapi", "tools/testing/selftests/kselftest",
+                    "tools/testing/selftests/Makefile")
+_SECONDS = 600
+
+
+class Guest:
+    """Builds the initramfs of a lane; every part is kept in the cache by its inputs."""
+
+    def __init__(self, lane, source, paths, toolchain):
+        self.lane = lane
+        self.source = source
+        self.paths = paths
+        self.toolchain = toolchain
+        self.directory = paths.cache / "guest" / lane.name
+        self.lock = threading.Lock()
+
+    def _kept(self, kind, key, make):
+        """The archive of a kind and key; make(directory) fills a tree when it is missing."""
+        path = self.directory / f"{kind}-{key}.cpio.gz"
+        with self.lock:
+            if not path.exists():
+                tree = self.directory / f".{kind}"
+                process.output(["rm", "-rf", tree])
+                tree.mkdir(parents=True)
+                make(tree)
+                write_atomically(path, machine.pack(tree))
+                process.output(["rm", "-rf", tree])
+        return path
+
+    # --- busybox, init, tests, programs
+
+    def busybox(self):
+        """A static busybox for the lane's architecture."""
+        package = self.lane.initramfs.get("busybox_arch")
+        if not package:
+            path = self.lane.initramfs.get("busybox", "/bin/busybox")
+            if not os.path.exists(path):
+                raise CannotJudge(f"no {path}: install the package busybox-static")
+            return pathlib.Path(path)
+        path = self.paths.cache / "tools" / f"busybox-{package}"
+        if not path.exists():
+            done = subprocess.run([self.paths.top / "ci/foreign-package", package, "busybox-static",
+                                   "./bin/busybox", path], capture_output=True, text=True,
+                                  timeout=_SECONDS, check=False)
+            if done.returncode:
+                done.stderr = done.stderr.strip() or done.stdout.strip()
+                raise CannotJudge(f"no busybox-static for {package}: {done.stderr}")
+        return path
+
+    def base(self):
+        """busybox, /init, /tests and the programs of ci/guest."""
+        guest = self.paths.top / "ci/guest"
+        busybox = self.busybox() if self.lane.initramfs else None
+        parts = [guest / "init", guest / "tests"]
+        programs = sorted((guest / "programs").glob("*.c"))
+        key = digest(hash_tree(*[p for p in parts if p.exists()], *programs), self.toolchain,
+                     hash_file(busybox) if busybox else "", self.lane.initramfs)
+
+        def make(tree):
+            for name in ("bin", "dev", "proc", "sys", "tmp", "tests", "modules", "selftests"):
+                (tree / name).mkdir()
+            shutil.copy(guest / "init", tree / "init")
+            for test in sorted((guest / "tests").iterdir()):
+                shutil.copy(test, tree / "tests" / test.name)
+            if busybox:
+                shutil.copy(busybox, tree / "bin/busybox")
+                os.chmod(tree / "bin/busybox", 0o755)
+                for applet in ("sh", "mount"):
+                    (tree / "bin" / applet).symlink_to("busybox")
+            for program in programs:
+                process.output([f"{self.lane.cross}gcc", "-static", "-O2", "-Wall", "-Werror", "-o",
+                                tree / "bin" / program.stem, program])
+
+        return self._kept("base", key, make)
+
+    # --- the kernel's own selftests
+
+    def selftests_key(self, commit):
+        """What the selftests of a step are made from, as a key."""
+        names = [f"tools/testing/selftests/{t}" for t in self.lane.selftests] + list(_SELFTEST_INPUTS)
+        return digest(self.toolchain, self.lane.arch, self.lane.selftests,
+                      [self.source.object(commit, n) for n in names])
+
+    def selftests(self, commit, tree, place="selftests"):
+        """The selftests of a step, built static from a worktree that is at that commit."""
+        key = self.selftests_key(commit)
+        kind = place
+
+        def make(root):
+            out = self.paths.lane(self.lane.name) / "selftests"
+            process.output(["rm", "-rf", out])
+            out.mkdir(parents=True)
+            log = out / "log"
+            headers = ["make", "-s", "-C", tree, f"O={out / 'headers'}", f"ARCH={self.lane.arch}",
+                       f"CROSS_COMPILE={self.lane.cross}", "headers"]
+            self._run(headers, log)
+            for test in self.lane.selftests:
+                target = out / test
+                target.mkdir()
+                # CC without LLVM: lib.mk takes CROSS_COMPILE into it by itself
+                self._run(["make", "-s", "-C", tree / "tools/testing/selftests" / test,
+                           f"OUTPUT={target}", f"ARCH={self.lane.arch}",
+                           f"CROSS_COMPILE={self.lane.cross}",
+                           f"KHDR_INCLUDES=-isystem {out / 'headers/usr/include'}",
+                           "USERLDFLAGS=-static", "LDFLAGS=-static"], log)
+                place_dir = root / place / test
+                place_dir.mkdir(parents=True)
+                for path in sorted(target.iterdir()):
+                    if path.is_file() and os.access(path, os.X_OK):
+                        process.output([f"{self.lane.cross}strip", "-o", place_dir / path.name, path])
+
+        return self._kept(kind, key, make)
+
+    def _run(self, words, log):
+        if process.run(words, log, _SECONDS).rc != 0:
+            raise CannotJudge(f"lane {self.lane.name}: the selftests do not build; see {log}; "
+                              f"again: {process.shell(words)}")
+
+    # --- a step's own part
+
+    def modules(self, keep):
+        """The test modules built with a step, as an archive."""
+        key = hash_tree(keep / "modules")
+
+        def make(tree):
+            shutil.copytree(keep / "modules", tree / "modules")
+
+        return self._kept("modules", key, make)
+
+    def initramfs(self, archives, target):
+        """Archives one behind the other are one initramfs; returns its sha256."""
+        write_atomically(target, b"".join(pathlib.Path(a).read_bytes() for a in archives))
+        return hash_file(target)

@@ -1,0 +1,112 @@
+"""A lane: architecture + kernel configuration + machine, read from ci/lanes/NAME.toml."""
+
+import dataclasses
+import pathlib
+import tomllib
+
+from .errors import UsageError
+
+
+@dataclasses.dataclass
+class Boot:
+    """One boot of the lane's kernel.
+
+    append: kernel command line after the lane's own; qemu: more arguments;
+    tests: names of guest tests in order; seconds: bound of the whole boot;
+    silence: seconds without a byte on console or results port before the boot
+    is given up; test_seconds: bound of one test, kept by the guest.
+    """
+
+    name: str
+    append: str
+    qemu: list
+    tests: list
+    seconds: int
+    silence: int
+    test_seconds: int
+
+
+@dataclasses.dataclass
+class Lane:
+    """The fields of the file, checked.
+
+    arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the target the
+    fragment goes on; targets: what is built; image: path of the bootable image
+    in the object directory; strip: reduce it to what is loaded before keeping
+    it; test_patches: test-only patches every kernel of the lane carries;
+    initramfs: where the guest's busybox comes from.
+    """
+
+    name: str
+    arch: str
+    cross: str
+    config: str
+    fragment: pathlib.Path
+    targets: list
+    image: str
+    strip: bool
+    test_patches: list
+    modules: list
+    selftests: list
+    initramfs: dict
+    qemu: list
+    append: str
+    boots: list
+    source: pathlib.Path
+
+
+_FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip",
+           "test_patches", "modules", "selftests", "initramfs", "qemu",
+           "append", "boot", "default"}
+_BOOT = {"name", "append", "qemu", "tests", "seconds", "silence", "test_seconds"}
+
+
+def names(top):
+    """All lanes that have a file."""
+    return sorted(p.stem for p in (pathlib.Path(top) / "ci/lanes").glob("*.toml"))
+
+
+def read(top, name):
+    """The lane of that name; UsageError where the file is missing or wrong."""
+    top = pathlib.Path(top)
+    path = top / "ci/lanes" / f"{name}.toml"
+    if not path.is_file():
+        raise UsageError(f"no lane {name!r}; there are: {', '.join(names(top)) or 'none'}")
+    try:
+        data = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"ci/lanes/{path.name}: {error}") from None
+    unknown = set(data) - _FIELDS | {k for b in data.get("boot", []) for k in set(b) - _BOOT}
+    if unknown:
+        raise UsageError(f"ci/lanes/{path.name}: unknown: {', '.join(sorted(unknown))}")
+    try:
+        boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
+                      tests=b["tests"], seconds=b["seconds"], silence=b.get("silence", 120),
+                      test_seconds=b.get("test_seconds", b["seconds"]))
+                 for b in data["boot"]]
+        lane = Lane(name=name, arch=data["arch"], cross=data.get("cross", ""),
+                    config=data["config"],
+                    fragment=top / "kconfig-fragments" / data["fragment"],
+                    targets=data["targets"], image=data["image"],
+                    strip=data.get("strip", False),
+                    test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
+                    modules=data.get("modules", []), selftests=data.get("selftests", []),
+                    initramfs=data.get("initramfs", {}),
+                    qemu=data["qemu"], append=data.get("append", ""), boots=boots,
+                    source=path)
+    except KeyError as error:
+        raise UsageError(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
+    for needed in [lane.fragment, *lane.test_patches]:
+        if not needed.is_file():
+            raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
+    return lane
+
+
+def default(top):
+    """Lanes run when none is named: those whose file does not say default = false."""
+    chosen = []
+    for name in names(top):
+        data = tomllib.loads((pathlib.Path(top) / "ci/lanes" / f"{name}.toml").read_text())
+        if data.get("default", True):
+            chosen.append(name)
+    return chosen

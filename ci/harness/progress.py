@@ -1,0 +1,57 @@
+"""What a run says while it goes: one line on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+
+
+class Progress:
+    """total: how many cells (steps x lanes) the run judges."""
+
+    def __init__(self, total, stream=sys.stdout):
+        self.total = total
+        self.done = 0
+        self.stream = stream
+        self.start = time.monotonic()
+        self.lock = threading.Lock()
+        self.doing = {}
+
+    def note(self, text):
+        """A line that stays."""
+        with self.lock:
+            self._clear()
+            print(f"[{self._elapsed()}] {text}", file=self.stream, flush=True)
+            self._draw()
+
+    def begin(self, key, text):
+        """Something long starts: shown on a terminal until end(key)."""
+        with self.lock:
+            self.doing[key] = text
+            self._draw()
+
+    def end(self, key, cell=False):
+        """It has ended; cell: it was the last part of a cell."""
+        with self.lock:
+            self.doing.pop(key, None)
+            self.done += cell
+            self._draw()
+
+    def _elapsed(self):
+        seconds = int(time.monotonic() - self.start)
+        return f"{seconds // 60:3d}:{seconds % 60:02d}"
+
+    def _clear(self):
+        if self.stream.isatty():
+            self.stream.write("\r\x1b[K")
+
+    def _draw(self):
+        if not self.stream.isatty():
+            return
+        left = ""
+        if self.done:
+            seconds = (time.monotonic() - self.start) / self.done * (self.total - self.done)
+            left = f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
+        self._clear()
+        line = f"[{self._elapsed()}] {self.done}/{self.total} cells{left}: {'; '.join(self.doing.values())}"
+        self.stream.write(line[:150])
+        self.stream.flush()

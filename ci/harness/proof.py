@@ -1,0 +1,104 @@
+"""Proof per patch: each test names the step from which it passes.
+
+ci/proofs.toml holds one table a patch, by the patch's slug (its path without
+number): the cases that must fail, or be skipped, on every step before it and pass
+from its step on, and the splats its fault causes before it. A case that passes
+everywhere proves nothing, and is reported.
+"""
+
+import dataclasses
+import fnmatch
+import pathlib
+import re
+import tomllib
+
+from .errors import UsageError
+from .verdict import Judgement, Verdict
+
+
+@dataclasses.dataclass
+class Proof:
+    """patch: the Patch proven; cases: patterns of lane/boot/test/suite/case;
+    splats: regular expressions; nothing: why the patch has no case to show."""
+
+    patch: object
+    cases: list
+    splats: list
+    nothing: str
+
+
+def read(top, series):
+    """The proofs of a series in its order; UsageError for one of no patch, or a patch with none."""
+    path = pathlib.Path(top) / "ci/proofs.toml"
+    tables = tomllib.loads(path.read_text()).get("proof", []) if path.exists() else []
+    by_slug = {p.slug: p for p in series.patches}
+    proofs = []
+    for table in tables:
+        slug = table.get("patch", "")
+        if slug not in by_slug:
+            raise UsageError(f"ci/proofs.toml: no patch {slug!r} in series")
+        proofs.append(Proof(by_slug[slug], table.get("cases", []),
+                            [re.compile(s) for s in table.get("splats", [])],
+                            table.get("nothing", "")))
+    unproven = set(by_slug) - {p.patch.slug for p in proofs}
+    if unproven:
+        raise UsageError(f"ci/proofs.toml: nothing about {', '.join(sorted(unproven))}; name the "
+                         "cases that turn green with the patch, or say nothing = \"why\"")
+    return sorted(proofs, key=lambda p: p.patch.step)
+
+
+def due(proofs, case):
+    """The step from which a case (lane/boot/test/...) must pass: 0 where no proof names it."""
+    steps = [p.patch.step for p in proofs if any(fnmatch.fnmatchcase(case, c) for c in p.cases)]
+    return max(steps, default=0)
+
+
+def splat_expected(proofs, step, line):
+    """Whether a splat belongs to a fault that a later patch mends."""
+    return any(p.patch.step > step and any(s.search(line) for s in p.splats) for p in proofs)
+
+
+def turned(proofs, results):
+    """What became of every proof: [Judgement], lane "series", gate "proof".
+
+    results: {step: {"lane/boot/test/case": "pass" | "fail" | "skip"}} of the steps that
+    were judged. A proof holds if some case of it failed on the last step before
+    the patch that was judged, none passed there, and all pass from the patch on.
+    """
+    words = []
+    for proof in proofs:
+        step, slug = proof.patch.step, proof.patch.slug
+        if proof.nothing:
+            words.append(Judgement(step, "series", "proof", Verdict.SKIP, proof.nothing))
+            continue
+        before = [k for k in results if k < step]
+        after = [k for k in results if k >= step]
+        if not before or step not in results:
+            words.append(Judgement(step, "series", "proof", Verdict.SKIP,
+                                   f"steps {step - 1} and {step} were not both run"))
+            continue
+        wrong = _wrong(proof, results, before, after)
+        words.append(Judgement(step, "series", "proof",
+                               Verdict.FAIL if wrong else Verdict.PASS,
+                               f"{slug}: {'; '.join(wrong)}" if wrong else ""))
+    return words
+
+
+def _wrong(proof, results, before, after):
+    wrong = []
+    for pattern in proof.cases:
+        named = {k: {c: v for c, v in results[k].items() if fnmatch.fnmatchcase(c, pattern)}
+                 for k in results}
+        if not any(named[k] for k in after):
+            wrong.append(f"no case {pattern} ran")
+            continue
+        early = sorted({c for k in before for c, v in named[k].items() if v == "pass"})
+        if early:
+            wrong.append(f"{early[0]} passes before the patch and proves nothing")
+        if not any(v == "fail" for v in named[max(before)].values()):
+            wrong.append(f"{pattern} does not fail on step {max(before)}")
+        for k in after:
+            bad = sorted(c for c, v in named[k].items() if v != "pass")
+            if bad or not named[k]:
+                wrong.append(f"{bad[0] if bad else pattern} does not pass on step {k}")
+    return wrong

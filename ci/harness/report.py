@@ -1,0 +1,172 @@
+"""One result, three forms: a plain table, KTAP, and one static HTML page."""
+
+import fnmatch
+import html
+import pathlib
+import shutil
+
+from .store import write_atomically
+from .verdict import Verdict, worst
+
+
+class Report:
+    """judgements: every word of the run; cells: of runner; series; steps: those run."""
+
+    def __init__(self, series, steps, lanes, judgements, cells, proofs):
+        self.series, self.steps, self.lanes = series, steps, lanes
+        self.judgements, self.cells, self.proofs = judgements, cells, proofs
+
+    def of(self, step, lane):
+        return [j for j in self.judgements if j.step == step and j.lane == lane]
+
+    def word(self, step, lane):
+        """The verdict of a cell: skips of a gate do not hide a pass beside them."""
+        found = self.of(step, lane)
+        if not found:
+            return None
+        grave = worst(j.verdict for j in found if j.verdict is not Verdict.SKIP)
+        only_skips = all(j.verdict is Verdict.SKIP for j in found)
+        return Verdict.SKIP if only_skips else grave
+
+    @property
+    def columns(self):
+        have = {j.lane for j in self.judgements}
+        return [c for c in ["series", "static", *self.lanes] if c in have]
+
+    # --- plain
+
+    def table(self):
+        """Steps down, lanes across; then every fail and every skip with its reason."""
+        width = max([len(self._title(s)) for s in self.steps] + [4])
+        lines = ["step  " + "".join(f"{c:<9}" for c in self.columns) + "patch"]
+        for step in self.steps:
+            words = [self.word(step, c) for c in self.columns]
+            lines.append(f"{step:4}  " + "".join(f"{w.value if w else '-':<9}" for w in words)
+                         + self._title(step))
+        lines.append("-" * min(width + 6 + 9 * len(self.columns), 100))
+        for proof in self.proofs:
+            lines += self._proof_lines(proof)
+        grouped = {}
+        for j in self.judgements:
+            if j.verdict is not Verdict.PASS:
+                grouped.setdefault((j.verdict, j.lane, j.gate, j.reason), []).append(j)
+        for (verdict, lane, gate, reason), found in grouped.items():
+            steps = ",".join(str(j.step) for j in found)
+            lines.append(f"{verdict.value}: step {steps} {lane} {gate}: {reason}")
+            if verdict is not Verdict.SKIP:
+                patch = self.series.patches[found[0].step - 1].name if found[0].step else "the base"
+                lines.append(f"      patch: {patch}")
+                lines += [f"      {k}: {v}" for k, v in (("log", found[0].log),
+                                                         ("again", found[0].command)) if v]
+        return "\n".join(lines) + "\n"
+
+    def _title(self, step):
+        return self.series.title(step)
+
+    def _proof_lines(self, proof):
+        """Which cases fail before the patch and from which step on they pass."""
+        lines = []
+        for pattern in proof.cases:
+            seen = {}
+            for cell in self.cells:
+                for cases in cell.cases.values():
+                    for case, word in cases.items():
+                        if fnmatch.fnmatchcase(case, pattern):
+                            seen.setdefault(case, {})[cell.step] = word
+            for case, words in sorted(seen.items()):
+                story = " ".join(f"{k}:{words[k]}" for k in sorted(words))
+                lines.append(f"proof of step {proof.patch.step}: {case}: {story}")
+        return lines
+
+    # --- KTAP
+
+    def ktap(self):
+        """A subtest a step, a result a lane and gate; skips keep their reason."""
+        lines = ["KTAP version 1", f"1..{len(self.steps)}"]
+        for number, step in enumerate(self.steps, 1):
+            found = [j for c in self.columns for j in self.of(step, c)]
+            lines += ["    KTAP version 1", f"    1..{len(found)}"]
+            for index, j in enumerate(found, 1):
+                bad = j.verdict not in (Verdict.PASS, Verdict.SKIP)
+                mark = f" # SKIP {j.reason}" if j.verdict is Verdict.SKIP else ""
+                if bad:
+                    lines.append(f"    # {j.verdict.value}: {j.reason}")
+                lines.append(f"    {'not ok' if bad else 'ok'} {index} {j.lane}.{j.gate}{mark}")
+            bad = any(j.verdict not in (Verdict.PASS, Verdict.SKIP) for j in found)
+            lines.append(f"{'not ok' if bad else 'ok'} {number} step-{step}")
+        return "\n".join(lines) + "\n"
+
+    # --- HTML
+
+    def write(self, directory):
+        """Write table.txt, results.ktap, index.html and the logs they name."""
+        directory = pathlib.Path(directory)
+        logs = directory / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        for j in self.judgements:
+            if j.log and pathlib.Path(j.log).is_file():
+                name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
+                shutil.copyfile(j.log, logs / name)
+        write_atomically(directory / "table.txt", self.table().encode())
+        write_atomically(directory / "results.ktap", self.ktap().encode())
+        write_atomically(directory / "index.html", self.page().encode())
+
+    def page(self):
+        """The page: the matrix first, each cell one click from its gates and logs."""
+        out = [_HEAD, f"<h1>{html.escape(self.series.base)} + {self.series.last} patches</h1>",
+               "<table><tr><th>step</th><th>patch</th>"]
+        out += [f"<th>{html.escape(c)}</th>" for c in self.columns]
+        out.append("</tr>")
+        for step in self.steps:
+            out.append(f"<tr><td>{step}</td><td>{html.escape(self._title(step))}</td>")
+            for column in self.columns:
+                word = self.word(step, column)
+                value = word.value if word else "none"
+                out.append(f'<td class="{value}"><a href="#s{step}-{column}">{value}</a></td>')
+            out.append("</tr>")
+        out.append("</table><h2>Proof per patch</h2><pre>")
+        for proof in self.proofs:
+            out += [html.escape(line) + "\n" for line in self._proof_lines(proof)]
+        out.append("</pre><h2>Cost</h2>" + self._cost())
+        for step in self.steps:
+            for column in self.columns:
+                found = self.of(step, column)
+                if found:
+                    out.append(self._cell(step, column, found))
+        return "\n".join(out) + "</body></html>\n"
+
+    def _cell(self, step, column, found):
+        out = [f'<h3 id="s{step}-{column}">step {step}, {html.escape(column)}</h3><table>']
+        for j in found:
+            name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
+            log = f'<a href="logs/{name}">log</a>' if j.log else ""
+            out.append(f'<tr><td class="{j.verdict.value}">{j.verdict.value}</td>'
+                       f"<td>{html.escape(j.gate)}</td><td>{html.escape(j.reason)}</td><td>{log}</td>"
+                       f"<td><code>{html.escape(j.command)}</code></td>"
+                       f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu{' (kept)' if j.cached else ''}</td></tr>")
+        return "".join(out) + "</table>"
+
+    def _cost(self):
+        """Seconds a step and lane; kept verdicts show what they cost when they were made."""
+        out = ["<table><tr><th>step</th>"]
+        kinds = [(c, k) for c in self.lanes for k in ("build", "boot")]
+        out += [f"<th>{html.escape(c)} {k}: wall / cpu s</th>" for c, k in kinds]
+        out.append("</tr>")
+        for step in [*self.steps, "all"]:
+            out.append(f"<tr><td>{step}</td>")
+            for lane, kind in kinds:
+                found = [j for j in self.judgements if j.lane == lane and j.gate.startswith(kind)
+                         and step in (j.step, "all")]
+                out.append(f"<td>{sum(j.seconds for j in found):.0f} / "
+                           f"{sum(j.cpu for j in found):.0f}</td>")
+            out.append("</tr>")
+        return "".join(out) + "</table>"
+
+
+_HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<title>Patch by patch</title><style>
+body { font: 14px/1.4 sans-serif; margin: 2em; color: #222 }
+table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2em .6em; text-align: left }
+td a { color: inherit } .pass { background: #cfc } .fail { background: #f99 }
+.skip, .none { background: #eee } .flaky { background: #fd8 } .lost { background: #fca }
+</style></head><body>"""

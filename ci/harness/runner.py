@@ -1,0 +1,286 @@
+"""The walk over steps and lanes: builds in order, boots beside them, all recorded."""
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import threading
+
+from . import build, evaluate, guest, lane as lanes, machine, process, results, splat
+from .source import DoesNotApply
+from .store import Store, hash_tree, write_atomically
+from .verdict import Judgement, Verdict
+
+# Raise when the meaning of a kept record changes.
+BUILD_VERSION = 1
+BOOT_VERSION = 1
+
+
+@dataclasses.dataclass
+class Cell:
+    """One step in one lane: its judgements, and each boot's cases."""
+
+    step: int
+    lane: str
+    judgements: list
+    cases: dict = dataclasses.field(default_factory=dict)
+    image: pathlib.Path = None
+    record: dict = None
+
+
+class LaneRun:
+    """One lane over all chosen steps."""
+
+    def __init__(self, name, run):
+        self.run = run
+        self.lane = lanes.read(run.paths.top, name)
+        self.builder = build.Builder(self.lane, run.source, run.paths, run.jobs)
+        self.guest = guest.Guest(self.lane, run.source, run.paths, self.builder.toolchain)
+        self.qemu = machine.version(self.lane)
+        self.commits = {}
+        self.refusal = {}
+        for step, commit in enumerate(run.commits):
+            try:
+                self.commits[step] = run.source.with_test_patches(commit, self.lane.test_patches)
+            except DoesNotApply as error:
+                self.refusal[step] = f"test-only patch does not apply: {error}"
+        self.modules = build.modules(self.lane, run.source, run.commits[-1], run.paths.top)
+        self.archives = None
+
+    def inputs(self, step):
+        """What a build's verdict depends on, by name."""
+        return {"tree": self.run.source.tree(self.commits[step]),
+                "fragment": self.lane.fragment.read_text(),
+                "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
+                         self.lane.image, self.lane.strip],
+                "toolchain": self.builder.toolchain,
+                "modules": [dataclasses.asdict(m) for m in self.modules],
+                "harness": BUILD_VERSION}
+
+    def tests_archives(self):
+        """The parts of the initramfs that are the same on every step."""
+        if self.archives is None:
+            parts = [self.guest.base()]
+            if self.lane.selftests:
+                last = self.run.commits[-1]
+                tree = self.run.source.worktree(self.run.paths.cache / "series")
+                self.run.source.checkout(tree, last)
+                parts.append(self.guest.selftests(last, tree))
+            self.archives = parts
+        return self.archives
+
+    def step_archives(self, step):
+        """The step's own selftests, where they differ from the last step's."""
+        if not self.lane.selftests:
+            return []
+        commit, last = self.run.commits[step], self.run.commits[-1]
+        if self.guest.selftests_key(commit) == self.guest.selftests_key(last):
+            return []
+        tree = self.run.source.worktree(self.run.paths.cache / "series")
+        self.run.source.checkout(tree, commit)
+        return [self.guest.selftests(commit, tree, "selftests.step")]
+
+    def build(self, step, before):
+        """Build a step, or take the kept verdict. before: the step before's diagnostics or None.
+
+        Returns (cell, diagnostics).
+        """
+        run, name = self.run, f"{step}/{self.lane.name}"
+        cell = Cell(step, self.lane.name, [])
+        repeat = f"ci/run --lane {self.lane.name} --step {step}"
+        if step in self.refusal:
+            cell.judgements.append(Judgement(step, self.lane.name, "apply", Verdict.LOST,
+                                             self.refusal[step], command=repeat))
+            return cell, before
+        inputs = self.inputs(step)
+        kept = run.paths.artifacts / run.store.key(inputs)
+        record = run.store.get("build", inputs)
+        if record and record["ok"] and not (kept / "image").exists() \
+                and not self.boots_kept(step, record):
+            record = None  # the image is gone and a boot needs it
+        cached = record is not None
+        if not cached:
+            run.progress.begin(("build", name), f"build {name}")
+            if run.why:
+                run.progress.note(f"build {name}: {run.store.why('build', inputs, name)}")
+            record = self.builder.build(self.commits[step], kept)
+            log = run.paths.logs / f"build-{run.store.key(inputs)}.log"
+            write_atomically(log, self.builder.log.read_bytes())
+            record["log"] = str(log)
+            if record["ok"]:
+                record["modules_failed"] = self.builder.build_modules(self.modules, kept)
+                record["modules_key"] = hash_tree(kept / "modules")
+            if not record["lost"]:
+                run.store.put("build", inputs, record, name)
+            run.progress.end(("build", name))
+        verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
+        cell.judgements.append(Judgement(
+            step, self.lane.name, "build", verdict, record["reason"], record["log"], repeat,
+            record["seconds"], record["cpu"], cached))
+        if record["ok"]:
+            cell.judgements.append(self._diagnostics(step, before, record, repeat))
+            cell.image, cell.record = kept, record
+        run.progress.note(f"step {step} {self.lane.name}: build {verdict.value}"
+                          + (" (kept)" if cached else f" {record['seconds']:.0f} s")
+                          + (f": {record['reason']}" if record["reason"] else ""))
+        return cell, record["diagnostics"] if record["ok"] else before
+
+    def _diagnostics(self, step, before, record, repeat):
+        if step == 0:
+            return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
+                             f"the base adds nothing; it has {len(record['diagnostics'])}",
+                             record["log"], repeat)
+        if before is None:
+            return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
+                             f"step {step - 1} was not built, nothing to compare with",
+                             record["log"], repeat)
+        added = sorted(set(record["diagnostics"]) - set(before))
+        return Judgement(step, self.lane.name, "diagnostics",
+                         Verdict.FAIL if added else Verdict.PASS,
+                         f"new: {'; '.join(added)}" if added else "", record["log"], repeat)
+
+    # --- boots
+
+    def boot_inputs(self, step, boot, record):
+        """What a boot's verdict depends on, by name."""
+        parts = [str(p.name) for p in self.tests_archives() + self.step_archives(step)]
+        return {"image": record["image"], "modules": record["modules_key"], "initramfs": parts,
+                "qemu": self.qemu,
+                "command": machine.command(self.lane, boot, "image", "initrd", "results"),
+                "bounds": [boot.seconds, boot.silence], "harness": BOOT_VERSION}
+
+    def boots_kept(self, step, record):
+        """Whether all boots of a step have their verdict in the store."""
+        return all(self.run.store.get("boot", self.boot_inputs(step, b, record))
+                   for b in self.run.boots(self.lane))
+
+    def boot(self, cell, boot):
+        """Boot once, once more if something was wrong; adds the judgement to the cell."""
+        inputs = self.boot_inputs(cell.step, boot, cell.record)
+        # two steps with the same image share one boot: the second waits for it
+        with self.run.key_lock(self.run.store.key(inputs)):
+            self._boot(cell, boot, inputs)
+
+    def _boot(self, cell, boot, inputs):
+        run, name = self.run, f"{cell.step}/{self.lane.name}/{boot.name}"
+        record = run.store.get("boot", inputs) or {"attempts": []}
+        attempts, cached = record["attempts"], True
+        while not attempts or (len(attempts) == 1 and self._problems(cell, boot, attempts[0])):
+            if run.why and not attempts:
+                run.progress.note(f"boot {name}: {run.store.why('boot', inputs, name)}")
+            run.progress.begin(("boot", name), f"boot {name}")
+            attempts.append(self._attempt(cell, boot, inputs, len(attempts)))
+            run.store.put("boot", inputs, {"attempts": attempts}, name)
+            run.progress.end(("boot", name))
+            cached = False
+        judgement = self._judge(cell, boot, attempts, cached)
+        with run.lock:
+            cell.judgements.append(judgement)
+            cell.cases[boot.name] = {f"{self.lane.name}/{boot.name}/{case}": word
+                                     for test in attempts[-1]["tests"].values()
+                                     for case, word in test["cases"].items()}
+        run.progress.note(f"step {cell.step} {self.lane.name}: boot {boot.name} "
+                          f"{judgement.verdict.value}"
+                          + (" (kept)" if cached else f" {judgement.seconds:.0f} s")
+                          + (f": {judgement.reason}" if judgement.reason else ""))
+
+    def _problems(self, cell, boot, attempt):
+        return self.run.expectations.problems(cell.step, self.lane.name, boot, attempt)
+
+    def _attempt(self, cell, boot, inputs, number):
+        run = self.run
+        key = f"{run.store.key(inputs)}-{number}"
+        scratch = run.paths.cache / "boots" / key
+        parts = self.tests_archives() + self.step_archives(cell.step)
+        parts.append(self.guest.modules(cell.image))
+        initrd = run.paths.cache / "boots" / f"{key}.cpio.gz"
+        self.guest.initramfs(parts, initrd)
+        attempt = machine.run(self.lane, boot, cell.image / "image", initrd, scratch)
+        console, text = attempt.pop("console"), attempt.pop("results")
+        attempt["console"] = str(run.paths.logs / f"boot-{key}.console")
+        attempt["results"] = str(run.paths.logs / f"boot-{key}.results")
+        write_atomically(attempt["console"], console.encode())
+        write_atomically(attempt["results"], text.encode())
+        tests, attempt["complete"] = results.read(run.parser, text)
+        attempt["tests"] = {n: dataclasses.asdict(t) for n, t in tests.items()}
+        attempt["splats"] = splat.scan(console, run.expectations.deny)
+        process.output(["rm", "-rf", scratch, initrd])
+        return attempt
+
+    def _judge(self, cell, boot, attempts, cached):
+        first = self._problems(cell, boot, attempts[0])
+        final = self._problems(cell, boot, attempts[-1])
+        if not final:
+            verdict = Verdict.FLAKY if first else Verdict.PASS
+        elif all(evaluate.lost(a) for a in attempts):
+            verdict = Verdict.LOST
+        else:
+            verdict = Verdict.FAIL
+        reason = "; ".join(final) or ("first attempt: " + "; ".join(first) if first else "")
+        return Judgement(cell.step, self.lane.name, f"boot:{boot.name}", verdict, reason,
+                         attempts[-1]["console"],
+                         f"ci/run --lane {self.lane.name} --step {cell.step} --boot {boot.name}",
+                         sum(a["seconds"] for a in attempts), sum(a["cpu"] for a in attempts),
+                         cached)
+
+
+class Run:
+    """All that one call of ci/run does. Fields are the options, checked."""
+
+    def __init__(self, paths, source, series, commits, steps, lane_names, boot_names, progress,
+                 why=False, expectations=None):
+        self.paths, self.source, self.series = paths, source, series
+        self.commits, self.steps, self.progress = commits, steps, progress
+        self.boot_names, self.why, self.expectations = boot_names, why, expectations
+        self.jobs = os.cpu_count() or 1
+        self.store = Store(paths.store)
+        self.lock = threading.Lock()
+        self.key_locks = {}
+        self.parser = results.parser(source, paths)
+        self.lanes = [LaneRun(name, self) for name in lane_names]
+
+    def key_lock(self, key):
+        """The lock of one boot's key."""
+        with self.lock:
+            return self.key_locks.setdefault(key, threading.Lock())
+
+    def boots(self, lane):
+        """The boots of a lane that were asked for."""
+        return [b for b in lane.boots if not self.boot_names or b.name in self.boot_names]
+
+    def walk(self):
+        """Build every step in every lane, boot what built; returns the cells.
+
+        Builds go one after the other with all cores; boots of finished steps run
+        beside them, one a core. A failing step does not end the walk.
+        """
+        cells, pending = [], []
+        for lane in self.lanes:
+            lane.tests_archives()
+        with concurrent.futures.ThreadPoolExecutor(max_workers=self.jobs) as pool:
+            diagnostics = {}
+            for step in self.steps:
+                for lane in self.lanes:
+                    name = lane.lane.name
+                    before = diagnostics.get(name)
+                    if step and before is None and step - 1 not in self.steps:
+                        before = self._kept_diagnostics(lane, step - 1)
+                    cell, diagnostics[name] = lane.build(step, before)
+                    cells.append(cell)
+                    if cell.image is None:
+                        self.progress.end(None, cell=True)
+                        continue
+                    futures = [pool.submit(lane.boot, cell, boot) for boot in self.boots(lane.lane)]
+                    pending += futures
+                    threading.Thread(target=self._count, args=(futures,), daemon=True).start()
+            for future in pending:
+                future.result()
+        return cells
+
+    def _count(self, futures):
+        concurrent.futures.wait(futures)
+        self.progress.end(None, cell=True)
+
+    def _kept_diagnostics(self, lane, step):
+        record = self.store.get("build", lane.inputs(step)) if step in lane.commits else None
+        return record["diagnostics"] if record and record["ok"] else None

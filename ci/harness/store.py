@@ -1,0 +1,92 @@
+"""The verdict store: records that outlive a run, keyed by what went into them."""
+
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+
+
+def digest(*parts):
+    """A hex key of any number of JSON values, in order."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def hash_file(path):
+    """sha256 of a file's bytes, hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_tree(*roots):
+    """A hex key of names, modes and bytes of all files below the given paths."""
+    total = hashlib.sha256()
+    for root in roots:
+        root = pathlib.Path(root)
+        files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+        for path in files:
+            if "__pycache__" in path.parts:
+                continue
+            name = path.relative_to(root.parent)
+            total.update(f"{name}\0{os.access(path, os.X_OK)}\0{hash_file(path)}\n".encode())
+    return total.hexdigest()[:32]
+
+
+def write_atomically(path, data):
+    """Write bytes so that a reader sees the old file or the new one, never a part."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+class Store:
+    """Records (JSON objects) under directory/kind/key.json.
+
+    A record keeps under "inputs" the named inputs that its key was made of, so
+    that why() can tell which of them changed since the last record of its name.
+    """
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+
+    def key(self, inputs):
+        """The key of a mapping of named inputs."""
+        return digest(inputs)
+
+    def get(self, kind, inputs):
+        """The record made from these inputs, or None."""
+        try:
+            with open(self.directory / kind / f"{self.key(inputs)}.json") as stream:
+                return json.load(stream)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def put(self, kind, inputs, record, name):
+        """Keep a record; name tells its place in the run, e.g. "3/arm64"."""
+        record = dict(record, inputs=inputs)
+        key = self.key(inputs)
+        write_atomically(self.directory / kind / f"{key}.json",
+                         json.dumps(record, indent=1, sort_keys=True).encode())
+        write_atomically(self.directory / "latest" / kind / digest(name), key.encode())
+
+    def why(self, kind, inputs, name):
+        """Which inputs differ from the last record of this name: a sentence."""
+        try:
+            key = (self.directory / "latest" / kind / digest(name)).read_text()
+            with open(self.directory / kind / f"{key}.json") as stream:
+                old = json.load(stream)["inputs"]
+        except (OSError, ValueError, KeyError):
+            return "never judged before"
+        changed = [k for k in sorted(set(old) | set(inputs)) if old.get(k) != inputs.get(k)]
+        return "changed: " + ", ".join(changed) if changed else "nothing changed"

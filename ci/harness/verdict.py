@@ -1,0 +1,49 @@
+"""Verdicts: what a gate says of one step in one lane."""
+
+import dataclasses
+import enum
+
+
+class Verdict(enum.Enum):
+    """The five words every message and report uses."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    SKIP = "skip"  # always with its reason
+    FLAKY = "flaky"  # failed once, passed on the one retry; never a pass
+    LOST = "lost"  # the machine died or hung, or the run could not be made
+
+    @property
+    def exit_code(self):
+        """0 pass or skip, 1 fail, 125 could not be judged (git bisect run)."""
+        return {Verdict.PASS: 0, Verdict.SKIP: 0, Verdict.FAIL: 1}.get(self, 125)
+
+
+_ORDER = [Verdict.PASS, Verdict.SKIP, Verdict.FLAKY, Verdict.LOST, Verdict.FAIL]
+
+
+def worst(verdicts):
+    """The gravest of an iterable of Verdict; PASS where it is empty."""
+    return max(verdicts, key=_ORDER.index, default=Verdict.PASS)
+
+
+@dataclasses.dataclass
+class Judgement:
+    """One gate's word on one step.
+
+    step: 0 is the base; lane: a lane's name, or "static" or "series";
+    gate: apply, build, diagnostics, boot:NAME, proof, or a static gate's name;
+    reason: empty only for a pass; log: path of the evidence or "";
+    command: what repeats it; seconds: wall time, cpu: user+sys time.
+    """
+
+    step: int
+    lane: str
+    gate: str
+    verdict: Verdict
+    reason: str = ""
+    log: str = ""
+    command: str = ""
+    seconds: float = 0.0
+    cpu: float = 0.0
+    cached: bool = False

@@ -1,0 +1,172 @@
+"""A repository of ours around a fake kernel: builds in milliseconds, boots in a shell.
+
+The fake kernel is a git tree with a Makefile that knows what the harness asks of
+kbuild, one C file, and boot.sh, which is the "image": the fake emulator runs it
+as a shell script whose standard output is the console and whose fd 3 is the
+results port.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import textwrap
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+REAL_CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME")
+                          or os.path.expanduser("~/.cache")) / "linux-dmabuf-series"
+
+IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", "A Developer"), ("EMAIL", "a.developer@localhost"),
+                                ("DATE", "2026-02-03T04:05:06Z"))}
+
+MAKEFILE = """\
+VERSION = 7
+PATCHLEVEL = 3
+SUBLEVEL = 4
+EXTRAVERSION =
+
+srctree := $(CURDIR)
+
+allnoconfig:
+\t@mkdir -p $(O) && cp $(KCONFIG_ALLCONFIG) $(O)/.config
+
+image: $(O)/main.o
+\t@cp $(srctree)/boot.sh $(O)/image
+
+$(O)/main.o: $(srctree)/main.c
+\t@cd $(O) && gcc -Wall -c -o main.o $(srctree)/main.c
+
+modules:
+"""
+
+BOOT = """\
+echo "[    0.000000] Linux version 7.3.4"
+echo "@@ begin unit" >&3
+cat >&3 <<'END'
+KTAP version 1
+1..2
+ok 1 always
+not ok 2 mended
+END
+echo "@@ end unit 0 0.1" >&3
+echo "@@ done" >&3
+"""
+
+LANE = """\
+arch = "fake"
+config = "allnoconfig"
+fragment = "fake.config"
+targets = ["image"]
+image = "image"
+qemu = ["{lanes}/fake-qemu", "{image}", "{results}", "{append}"]
+append = "console=fake"
+
+[[boot]]
+name = "main"
+tests = ["unit"]
+seconds = 20
+silence = 2
+"""
+
+QEMU = """\
+#!/bin/sh
+# The fake emulator: runs the image as a shell script.
+[ "$1" = --version ] && { echo "fake emulator 1.0"; exit; }
+exec sh "$1" 3>"$2"
+"""
+
+
+def git(tree, *words, data=None):
+    """Standard output of git in a tree."""
+    return subprocess.run(["git", "-C", str(tree), *words], check=True, capture_output=True,
+                          text=True, input=data, env=dict(os.environ, **IDENTITY)).stdout
+
+
+class Fixture:
+    """A temporary repository; close() removes it."""
+
+    def __init__(self, lanes=("fake",)):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="series-test-"))
+        self.top = self.directory / "repo"
+        self.linux = self.directory / "linux"
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        self.environment |= {"XDG_CACHE_HOME": str(self.directory / "cache"),
+                             "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1",
+                             "HOME": str(self.directory)}
+        self._kernel()
+        self._repository(lanes)
+        self.patches = []
+        self.proofs = []
+
+    def close(self):
+        shutil.rmtree(self.directory)
+
+    def _kernel(self):
+        kunit = self.linux / "tools/testing/kunit"
+        kunit.mkdir(parents=True)
+        for name in ("kunit_parser.py", "kunit_printer.py"):
+            text = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show",
+                                   f"base:tools/testing/kunit/{name}"], check=True,
+                                  capture_output=True, timeout=60).stdout
+            (kunit / name).write_bytes(text)
+        (self.linux / "Makefile").write_text(MAKEFILE)
+        (self.linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
+        (self.linux / "boot.sh").write_text(BOOT)
+        git(self.linux, "init", "-q", "-b", "master")
+        git(self.linux, "add", "-A")
+        git(self.linux, "commit", "-q", "-m", "Linux 7.3")
+        git(self.linux, "tag", "v7.3")
+        git(self.linux, "checkout", "-q", "-b", "work")
+
+    def _repository(self, lanes):
+        for name in ("scripts", "ci"):
+            shutil.copytree(TOP / name, self.top / name,
+                            ignore=shutil.ignore_patterns("__pycache__", "*.toml", "*.patch"))
+        (self.top / "ci/packages").write_text("")
+        (self.top / "patches").mkdir()
+        (self.top / "kconfig-fragments").mkdir()
+        (self.top / "kconfig-fragments/fake.config").write_text("CONFIG_FAKE=y\n")
+        for lane in lanes:
+            (self.top / f"ci/lanes/{lane}.toml").write_text(LANE)
+        (self.top / "ci/lanes/fake-qemu").write_text(QEMU)
+        (self.top / "ci/lanes/fake-qemu").chmod(0o755)
+        (self.top / "series").write_text("# base: v7.3\n")
+
+    def patch(self, subject, path, old, new, proof=None, topic="fake"):
+        """Add a patch that replaces text in a file of the fake kernel.
+
+        proof: lines of its table in proofs.toml; by default it shows nothing.
+        """
+        target = self.linux / path
+        text = target.read_text()
+        assert old in text, f"{old!r} is not in {path}"
+        target.write_text(text.replace(old, new, 1))
+        git(self.linux, "commit", "-q", "-a", "-m", f"fake: {subject}\n\nA reason.\n")
+        number = len(self.patches) + 1
+        slug = "fake-" + subject.replace(" ", "-")
+        name = f"{topic}/{number:04}-{slug}.patch"
+        (self.top / "patches" / topic).mkdir(exist_ok=True)
+        (self.top / "patches" / name).write_text(
+            git(self.linux, "format-patch", "-1", "--stdout", "--zero-commit", "--no-signature"))
+        self.patches.append(name)
+        lines = proof or 'nothing = "a seeded defect"'
+        self.proofs.append(f'[[proof]]\npatch = "{topic}/{slug}"\n{textwrap.dedent(lines)}\n')
+        (self.top / "series").write_text(f"# base: v7.3\n# topic: {topic}\n"
+                                         + "\n".join(self.patches) + "\n")
+        (self.top / "ci/proofs.toml").write_text("\n".join(self.proofs))
+        return self.top / "patches" / name
+
+    def mend(self):
+        """The first patch of most tests: turns the failing case green, and proves it."""
+        return self.patch("mend the case", "boot.sh", "not ok 2 mended", "ok 2 mended",
+                          'cases = ["*/main/unit/mended"]')
+
+    def run(self, *words, timeout=120, script="ci/run"):
+        """Call ci/run; returns (exit code, its whole output)."""
+        more = ["--no-static"] if script == "ci/run" else []
+        done = subprocess.run([self.top / script, *more, *words], cwd=self.top, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
+                              env=self.environment, check=False)
+        return done.returncode, done.stdout

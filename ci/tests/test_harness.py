@@ -1,0 +1,143 @@
+"""The parts of ci/harness on golden inputs."""
+
+import pathlib
+import sys
+import tempfile
+import unittest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "ci"))
+
+from harness import config, diagnostics, results, series, splat, store  # noqa: E402
+from harness.errors import UsageError  # noqa: E402
+from harness.paths import Paths  # noqa: E402
+from harness.source import Source  # noqa: E402
+from harness.verdict import Verdict, worst  # noqa: E402
+
+CASES = pathlib.Path(__file__).with_name("cases")
+
+
+class ResultsTest(unittest.TestCase):
+    """cases/NAME.results: what a guest sent; expectations beside it here."""
+
+    @classmethod
+    def setUpClass(cls):
+        paths = Paths()
+        cls.parser = results.parser(Source(paths), paths)
+
+    def read(self, name):
+        return results.read(self.parser, (CASES / f"{name}.results").read_text())
+
+    def test_kselftest_and_nested_documents(self):
+        runs, done = self.read("nested")
+        self.assertTrue(done)
+        self.assertEqual(runs["heaps"].cases, {"heaps/one": "pass", "heaps/two": "skip",
+                                               "heaps/three": "fail"})
+        self.assertEqual(runs["heaps"].reasons["heaps/two"], "no device")
+        self.assertEqual(runs["nest"].cases, {"nest/suite/a": "pass", "nest/suite/b": "fail",
+                                              "nest/other": "pass"})
+        self.assertEqual((runs["heaps"].rc, runs["heaps"].seconds), (1, 2.5))
+
+    def test_a_guest_that_dies_leaves_a_test_without_end(self):
+        runs, done = self.read("died")
+        self.assertFalse(done)
+        self.assertIsNone(runs["last"].rc)
+        self.assertEqual(runs["last"].cases["last/first"], "pass")
+
+    def test_a_missing_result_is_a_failure(self):
+        runs, _ = self.read("missing")
+        self.assertIn("fail", runs["plan"].cases.values())
+
+
+class SplatTest(unittest.TestCase):
+    def test_golden_consoles(self):
+        deny = splat.patterns(TOP / "ci/splats")
+        for path in sorted(CASES.glob("*.console")):
+            with self.subTest(path.name):
+                found = splat.scan(path.read_text(), deny)
+                expected = path.with_suffix(".splats").read_text().splitlines()
+                self.assertEqual(found, expected)
+
+    def test_wrong_pattern_is_named(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as stream:
+            stream.write("# fine\n(\n")
+            stream.flush()
+            with self.assertRaisesRegex(UsageError, ":2:"):
+                splat.patterns(stream.name)
+
+
+class DiagnosticsTest(unittest.TestCase):
+    def test_positions_and_paths_go(self):
+        text = ("/src/a/b.c: In function 'f':\n"
+                "/src/a/b.c:12:6: warning: unused variable \u2018x\u2019 [-Wunused-variable]\n"
+                "   12 |  int x;\n/src/a/b.c:9:1: note: declared here\n")
+        self.assertEqual(diagnostics.of_compiler(text, "/src"),
+                         {"a/b.c: warning: unused variable 'x' [-Wunused-variable]"})
+
+    def test_tools(self):
+        text = ("WARNING: modpost: missing MODULE_DESCRIPTION() in lib/x.o\n"
+                "kernel/y.o: warning: objtool: f+0x1: unreachable\nhello: warning: no\n")
+        self.assertEqual(diagnostics.of_make(text), {
+            "WARNING: modpost: missing MODULE_DESCRIPTION() in lib/x.o": "",
+            "kernel/y.o: warning: objtool: f+0x1: unreachable": "kernel/y.o"})
+
+    def test_store_follows_rebuilds(self):
+        with tempfile.TemporaryDirectory() as name:
+            source = pathlib.Path(name) / "src"
+            source.mkdir()
+            (source / "a.c").touch()
+            kept = diagnostics.Diagnostics(pathlib.Path(name) / "d", source)
+            kept.begin()
+            (kept.directory / "a.o").write_text(f"{source}/a.c\n{source}/a.c:1:1: warning: w\n")
+            self.assertEqual(kept.end("b.o: warning: objtool: o\n"),
+                             ["a.c: warning: w", "b.o: warning: objtool: o"])
+            kept.begin()
+            (kept.directory / ".rebuilt").write_text("b.o\n")
+            self.assertEqual(kept.end(""), ["a.c: warning: w"])
+            (source / "a.c").unlink()  # a step that does not have the file
+            self.assertEqual(kept.end(""), [])
+
+
+class ConfigTest(unittest.TestCase):
+    def test_unmet_lines(self):
+        fragment = "# why\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x\"\nCONFIG_D=n\n"
+        have = "CONFIG_A=m\nCONFIG_C=\"x\"\n# CONFIG_D is not set\n"
+        self.assertEqual(config.unmet(fragment, have), [("CONFIG_A", "y", "m")])
+
+
+class StoreTest(unittest.TestCase):
+    def test_record_why_and_broken_file(self):
+        with tempfile.TemporaryDirectory() as name:
+            kept = store.Store(name)
+            self.assertEqual(kept.why("build", {"a": 1}, "0/x"), "never judged before")
+            kept.put("build", {"a": 1, "b": 2}, {"ok": True}, "0/x")
+            self.assertTrue(kept.get("build", {"a": 1, "b": 2})["ok"])
+            self.assertEqual(kept.why("build", {"a": 1, "b": 3}, "0/x"), "changed: b")
+            for path in pathlib.Path(name).glob("build/*.json"):
+                path.write_text("{")
+            self.assertIsNone(kept.get("build", {"a": 1, "b": 2}))
+
+
+class SeriesTest(unittest.TestCase):
+    def test_wrong_lines_are_named(self):
+        for text, words in (("# topic: a\n", "no '# base: vX.Y'"),
+                            ("# base: v7.3\na/0001-x.patch\n", "series:2: no such patch")):
+            with tempfile.TemporaryDirectory() as name:
+                (pathlib.Path(name) / "series").write_text(text)
+                with self.assertRaisesRegex(UsageError, words):
+                    series.read(name)
+
+    def test_slug_has_no_number(self):
+        patch = series.Patch(1, "t", pathlib.Path("patches/t/0012-do-that.patch"))
+        self.assertEqual((patch.slug, patch.name), ("t/do-that", "t/0012-do-that.patch"))
+
+
+class VerdictTest(unittest.TestCase):
+    def test_worst_and_exit_codes(self):
+        self.assertEqual(worst([]), Verdict.PASS)
+        self.assertEqual(worst([Verdict.PASS, Verdict.LOST, Verdict.FAIL]), Verdict.FAIL)
+        self.assertEqual([v.exit_code for v in Verdict], [0, 1, 0, 125, 125])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,210 @@
+"""ci/run on the fake kernel: good series, seeded defects, wrong use, kills."""
+
+import random
+import signal
+import subprocess
+import time
+import unittest
+
+from fixture import Fixture
+
+
+class RunTest(unittest.TestCase):
+    def setUp(self):
+        self.fixture = Fixture()
+        self.addCleanup(self.fixture.close)
+
+    def assertCaught(self, step, gate, *words):
+        """The run fails, and one line names step, gate and the words."""
+        code, text = self.fixture.run()
+        self.assertEqual(code, 1, text)
+        line = next((l for l in text.splitlines() if l.startswith("fail:") and gate in l), "")
+        self.assertIn(f"step {step} ", line, text)
+        for word in words:
+            self.assertIn(word, line)
+        self.assertIn(f"patch: {self.fixture.patches[step - 1]}", text)
+        self.assertTrue(text.strip().endswith("verdict: fail"), text)
+
+    # --- what passes
+
+    def test_good_series_passes_and_a_repeat_keeps_every_verdict(self):
+        self.fixture.mend()
+        self.fixture.patch("comment only", "main.c", "return 0;", "return 0; /* done */")
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("proof of step 1: fake/main/unit/mended: 0:fail 1:pass 2:pass", text)
+        code, again = self.fixture.run()
+        self.assertEqual(code, 0, again)
+        self.assertEqual(again.count("(kept)"), 6, again)  # 3 builds, 3 boots
+        page = (self.fixture.top / "out/index.html").read_text()
+        self.assertIn('<td class="pass">', page)
+        self.assertIn("ok 2 step-1", (self.fixture.top / "out/results.ktap").read_text())
+
+    def test_message_only_change_judges_nothing_again(self):
+        path = self.fixture.mend()
+        self.fixture.run()
+        path.write_text(path.read_text().replace("A reason.", "A better reason."))
+        code, text = self.fixture.run()
+        self.assertEqual((code, text.count("(kept)")), (0, 4), text)
+
+    def test_why_names_the_input_that_changed(self):
+        self.fixture.mend()
+        self.fixture.run()
+        lane = self.fixture.top / "ci/lanes/fake.toml"
+        lane.write_text(lane.read_text().replace("console=fake", "console=other"))
+        _, text = self.fixture.run("--why")
+        self.assertIn("boot 0/fake/main: changed: command", text)
+
+    def test_two_lanes_are_data(self):
+        other = Fixture(lanes=("fake", "second"))
+        self.addCleanup(other.close)
+        other.mend()
+        code, text = other.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("step 1 second: boot main pass", text)
+
+    # --- seeded defects: each caught at its step by its gate
+
+    def test_patch_that_does_not_apply(self):
+        self.fixture.mend()
+        path = self.fixture.patch("does not apply", "main.c", "return 0;", "return 1;")
+        path.write_text(path.read_text().replace("int main(void)", "int niam(void)"))
+        self.assertCaught(2, "apply", "does not apply")
+
+    def test_patch_that_does_not_build(self):
+        self.fixture.mend()
+        self.fixture.patch("break the build", "main.c", "return 0;", "return 0")
+        self.fixture.patch("mend the build", "main.c", "return 0\n", "return 0;\n")
+        self.assertCaught(2, "build", "error:")
+
+    def test_new_warning(self):
+        self.fixture.mend()
+        self.fixture.patch("warn", "main.c", "return 0;", "int unused;\n\treturn 0;")
+        self.fixture.patch("keep warning", "main.c", "return 0;", "return 0 + 0;")
+        self.assertCaught(2, "diagnostics", "unused variable")
+
+    def test_warn_on_the_console(self):
+        self.fixture.mend()
+        self.fixture.patch("splat", "boot.sh", 'echo "@@ done" >&3',
+                           'echo "[    1.000000] WARNING: kernel/x.c:1 at f"\necho "@@ done" >&3')
+        self.assertCaught(2, "boot:main", "splat: WARNING: kernel/x.c")
+
+    def test_failing_test(self):
+        self.fixture.mend()
+        self.fixture.patch("break a case", "boot.sh", "ok 1 always", "not ok 1 always")
+        self.assertCaught(2, "boot:main", "unit/always fails")
+
+    def test_case_that_goes_missing(self):
+        self.fixture.mend()
+        self.fixture.patch("lose a case", "boot.sh", "ok 2 mended\n", "")
+        self.assertCaught(2, "boot:main", "unit")
+
+    def test_proof_that_proves_nothing(self):
+        self.fixture.patch("no proof", "main.c", "return 0;", "return 0 ;",
+                           'cases = ["fake/main/unit/always"]')
+        self.fixture.patch("mend", "boot.sh", "not ok 2 mended", "ok 2 mended",
+                           'cases = ["fake/main/unit/mended"]')
+        self.assertCaught(1, "proof", "passes before the patch and proves nothing")
+
+    # --- what cannot be judged
+
+    def test_hang_is_lost_not_failed(self):
+        self.fixture.patch("hang", "boot.sh", 'echo "@@ begin unit" >&3', "exec sleep 60")
+        code, text = self.fixture.run("--step", "1")
+        self.assertEqual(code, 125, text)
+        self.assertIn("silent for 2 s", text)
+
+    def test_flaky_is_not_a_pass(self):
+        seen = self.fixture.directory / "seen"
+        self.fixture.patch("flake", "boot.sh", "not ok 2 mended\nEND",
+                           f"END\n[ -e {seen} ] || printf 'not ' >&3; touch {seen}\n"
+                           "echo 'ok 2 mended' >&3")
+        code, text = self.fixture.run("--step", "1")
+        self.assertEqual(code, 125, text)
+        self.assertIn("verdict: flaky", text)
+
+    # --- wrong use
+
+    def assertRefused(self, expected, words, *arguments):
+        code, text = self.fixture.run(*arguments)
+        self.assertEqual(code, expected, text)
+        self.assertIn(words, text)
+        self.assertNotIn("Traceback", text)
+
+    def test_unknown_lane(self):
+        self.assertRefused(1, "no lane 'nope'; there are: fake", "--lane", "nope")
+
+    def test_step_out_of_range(self):
+        self.fixture.mend()
+        self.assertRefused(1, "--step 9: the series has steps 0..1", "--step", "9")
+        self.assertRefused(1, "--step x: not K or K..M", "--step", "x")
+
+    def test_unknown_topic_boot_and_option(self):
+        self.assertRefused(1, "no topic 'nope'", "--topic", "nope")
+        self.assertRefused(1, "no boot 'nope'; there are: main", "--boot", "nope")
+        self.assertRefused(1, "--nope", "--nope")
+
+    def test_no_emulator(self):
+        self.fixture.mend()
+        (self.fixture.top / "ci/lanes/fake-qemu").unlink()
+        self.assertRefused(125, "which lane fake boots with")
+
+    def test_full_disk_before(self):
+        self.fixture.environment["SERIES_NEEDED_BYTES"] = str(1 << 60)
+        self.assertRefused(125, "MiB free")
+
+    def test_tree_that_is_not_the_base(self):
+        makefile = self.fixture.linux / "Makefile"
+        subprocess.run(["git", "-C", self.fixture.linux, "checkout", "-q", "v7.3"], check=True)
+        makefile.write_text(makefile.read_text().replace("PATCHLEVEL = 3", "PATCHLEVEL = 2"))
+        subprocess.run("git add -A && git -c user.name=x -c user.email=x commit -q -m x && "
+                       "git tag -f v7.3", shell=True, check=True, cwd=self.fixture.linux,
+                       capture_output=True)
+        self.assertRefused(125, "7.2")
+
+    def test_series_that_names_no_file(self):
+        (self.fixture.top / "series").write_text("# base: v7.3\n# topic: t\nt/0001-x.patch\n")
+        self.assertRefused(1, "series:3: no such patch: patches/t/0001-x.patch")
+
+    def test_patch_without_proof_is_refused(self):
+        self.fixture.mend()
+        (self.fixture.top / "ci/proofs.toml").write_text("")
+        self.assertRefused(1, "ci/proofs.toml: nothing about fake/fake-mend-the-case")
+
+
+class KillTest(unittest.TestCase):
+    """SIGKILL at any point: the next run goes on and says the same."""
+
+    def test_killed_runs_end_in_the_same_table(self):
+        fixture = Fixture()
+        self.addCleanup(fixture.close)
+        fixture.mend()
+        for number in range(4):
+            fixture.patch(f"number {number}", "main.c", "return 0", f"return {number} * 0")
+            fixture.patch(f"undo {number}", "main.c", f"return {number} * 0", "return 0")
+        whole = Fixture()
+        self.addCleanup(whole.close)
+        whole.mend()
+        for number in range(4):
+            whole.patch(f"number {number}", "main.c", "return 0", f"return {number} * 0")
+            whole.patch(f"undo {number}", "main.c", f"return {number} * 0", "return 0")
+        start = time.monotonic()
+        code, _ = whole.run()
+        length = time.monotonic() - start
+        self.assertEqual(code, 0)
+        chance = random.Random(7)
+        for _ in range(8):
+            run = subprocess.Popen([fixture.top / "ci/run", "--no-static"], cwd=fixture.top,
+                                   env=fixture.environment, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+            time.sleep(chance.uniform(0.05, length / 2))
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+        code, text = fixture.run()
+        self.assertEqual(code, 0, text)
+        tables = [(f.top / "out/table.txt").read_text() for f in (fixture, whole)]
+        self.assertEqual(*tables)
+
+
+if __name__ == "__main__":
+    unittest.main()

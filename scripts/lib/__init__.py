@@ -1,0 +1,1 @@
+"""The parts scripts/* are made of: one noun a module."""

@@ -1,0 +1,130 @@
+"""Packages of newer Debian suites, by apt directories of our own: nothing of the
+machine's apt changes, and no root is needed."""
+
+import pathlib
+import re
+import shutil
+
+from .command import Broken, CannotJudge, output, run
+
+KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# By role, so that the list does not age, then by the name that the role has today (a
+# mirror may serve the two at different ages); the first that has the package wins.
+SUITES = ("stable-backports", "testing", "unstable")
+
+
+def mirrors(etc=pathlib.Path("/etc/apt")):
+    """Archive URIs of this machine's own apt configuration, in order, no duplicates.
+
+    The archive of security updates is left out: it has no other suites.
+    """
+    found = []
+    for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        if path.suffix == ".sources":
+            for stanza in re.split(r"\n\s*\n", text):
+                fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.M))
+                fields = {name.lower(): value.split() for name, value in fields.items()}
+                if fields.get("enabled", ["yes"])[0].lower() in ("no", "false", "0"):
+                    continue
+                if "deb" in fields.get("types", []) and "main" in fields.get("components", []):
+                    found += [(uri, fields.get("suites", [])) for uri in fields.get("uris", [])]
+        elif path.suffix == ".list":
+            for line in text.splitlines():
+                match = re.match(r"\s*deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+.*\bmain\b", line)
+                if match:
+                    found.append((match.group(1), [match.group(2)]))
+    uris = []
+    for uri, suites in found:
+        uri = uri.rstrip("/")
+        if all(s.endswith("security") or "/updates" in s for s in suites) or uri in uris:
+            continue
+        uris.append(uri)
+    return uris
+
+
+class Archive:
+    """One suite of one mirror, with lists and downloads below `directory`."""
+
+    def __init__(self, directory, uri, suite, source=False):
+        self.directory = pathlib.Path(directory).resolve()
+        kind = "deb-src" if source else "deb"
+        shutil.rmtree(self.directory / "lists", ignore_errors=True)
+        for name in ("lists/partial", "archives/partial", "download"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        self.list = self.directory / "sources.list"
+        self.list.write_text(f"{kind} [signed-by={KEYRING}] {uri} {suite} main\n")
+
+    def options(self):
+        values = {
+            "Dir::Etc::sourcelist": self.list, "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::preferences": "/dev/null", "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::State::lists": self.directory / "lists",
+            "Dir::Cache": self.directory, "Dir::Cache::archives": self.directory / "archives",
+            "Acquire::Languages": "none", "Acquire::Retries": "1", "APT::Sandbox::User": "root",
+            "Acquire::http::Timeout": "20", "Acquire::https::Timeout": "20", "APT::Update::Error-Mode": "any",
+        }
+        return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
+
+    def get(self, *arguments, timeout):
+        """apt-get with our directories, in the download directory."""
+        return run(["apt-get", "-q", *self.options(), *arguments], timeout=timeout,
+                   cwd=self.directory / "download", env={"LC_ALL": "C"})
+
+    def update(self):
+        self.get("update", timeout=300)
+
+    def codename(self):
+        """What the suite is called in its Release file, or ""."""
+        for path in (self.directory / "lists").glob("*Release"):
+            match = re.search(r"(?m)^Codename: (\S+)$", path.read_text(errors="replace"))
+            if match:
+                return match.group(1)
+        return ""
+
+    def has(self, *names):
+        """Whether the suite has the (source) package."""
+        return bool(output(["apt-cache", *self.options(), *names], check=False,
+                           env={"LC_ALL": "C"}).strip())
+
+
+def search(directory, package, fetch, source=False, say=lambda text: None):
+    """fetch(archive, suite) for the suites that have the package, until one gives a value.
+
+    Returns that value; CannotJudge tells what each suite answered.
+    """
+    for tool in ("apt-get", "dpkg-deb"):
+        if not shutil.which(tool):
+            raise CannotJudge(f"no {tool} on this machine")
+    if not KEYRING.exists():
+        raise CannotJudge(f"no {KEYRING} (package debian-archive-keyring)")
+    uris = mirrors()
+    if not uris:
+        raise CannotJudge("no Debian mirror in this machine's apt configuration")
+    answers = []
+    for uri in uris:
+        suites = list(SUITES)
+        for suite in suites:
+            archive = Archive(directory, uri, suite, source)
+            try:
+                archive.update()
+            except Broken as error:
+                if "No space left" in str(error):
+                    raise
+                lines = [x for x in error.stderr.splitlines() if x.startswith(("E:", "W:"))]
+                answers.append(f"{suite}: {(lines or [str(error)])[0]}")
+                continue
+            if archive.has("showsrc" if source else "show", package):
+                say(f"{package} from {suite}")
+                value = fetch(archive, suite)
+                if value is not None:
+                    return value
+                answers.append(f"{suite}: its {package} will not do")
+            else:
+                answers.append(f"{suite}: has no package {package}")
+            if (name := archive.codename()) and name not in suites:
+                suites.insert(suites.index(suite) + 1, name)
+    raise CannotJudge("; ".join(answers))

@@ -1,0 +1,133 @@
+"""The file `series`: the patches in order, their topics, the base."""
+
+import dataclasses
+import pathlib
+import re
+
+from .command import CannotJudge, Failed
+
+
+@dataclasses.dataclass
+class Patch:
+    """step: 1 for the first; topic; name: path relative to patches/; path: of the file;
+    notes: comment lines that stand above it in `series`."""
+
+    step: int
+    topic: str
+    name: str
+    path: pathlib.Path
+    notes: list = dataclasses.field(default_factory=list)
+
+    @property
+    def text(self):
+        return self.path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+@dataclasses.dataclass
+class Series:
+    """base: the tag, e.g. "v7.3"; head: lines above the first topic;
+    topics: {name: its `# topic:` line}; patches: in order; tail: comments at the end."""
+
+    base: str
+    head: list
+    topics: dict
+    patches: list
+    tail: list = dataclasses.field(default_factory=list)
+
+    @property
+    def version(self):
+        """(VERSION, PATCHLEVEL) of the base, as strings."""
+        match = re.fullmatch(r"v(\d+)\.(\d+)", self.base)
+        if not match:
+            raise CannotJudge(f"series: '# base: {self.base}' is not of the form vX.Y")
+        return match.groups()
+
+    def needs(self, topic):
+        """Topics that must be applied before this one: "# topic: NAME needs A B"."""
+        match = re.search(r"\bneeds\s+(.*)", self.topics[topic])
+        names = re.split(r"[\s,]+", match.group(1).strip()) if match else []
+        for name in names:
+            if name not in self.topics:
+                raise Failed(f"series: topic {topic} needs {name}, which is no topic of it")
+        return names
+
+    def choose(self, topic):
+        """The patches of one topic (None: all), after those it needs, in series order."""
+        if topic is None:
+            return self.patches
+        if topic not in self.topics:
+            raise Failed(f"no topic {topic!r} in series; there are: {', '.join(self.topics)}")
+        wanted, queue = set(), [topic]
+        while queue:
+            name = queue.pop()
+            if name not in wanted:
+                wanted.add(name)
+                queue += self.needs(name)
+        return [p for p in self.patches if p.topic in wanted]
+
+
+def read(top):
+    """Parse TOP/series; CannotJudge where there is none, Failed names a wrong line."""
+    path = pathlib.Path(top) / "series"
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        raise CannotJudge(f"no file {path}: run this from a clone of the series") from None
+    base, topic, seen = None, None, set()
+    series = Series("", [], {}, [])
+    notes = []
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        if match := re.match(r"#\s*base:\s*(\S+)", line):
+            base = match.group(1)
+        if match := re.match(r"#\s*topic:\s*(\S+)", line):
+            topic = match.group(1)
+            series.topics.setdefault(topic, line)
+        elif topic is None and (not line or line.startswith("#")):
+            series.head.append(line)
+        elif not line or line.startswith("#"):
+            notes.append(line)
+        else:
+            patch = pathlib.Path(top) / "patches" / line
+            if topic is None:
+                raise Failed(f"series:{number}: {line} stands before any '# topic:' line")
+            if line in seen:
+                raise Failed(f"series:{number}: {line} is listed twice")
+            if not patch.is_file():
+                raise Failed(f"series:{number}: no such patch: patches/{line}")
+            seen.add(line)
+            series.patches.append(Patch(len(series.patches) + 1, topic, line, patch, notes))
+            notes = []
+    series.tail = notes
+    if base is None:
+        raise Failed("series: no '# base: vX.Y' line")
+    series.base = base
+    return series
+
+
+def write(series, entries):
+    """The text of `series` for entries: [(topic, name, notes)]."""
+    lines, topic = list(series.head), None
+    for name_of_topic, name, notes in entries:
+        if name_of_topic != topic:
+            topic = name_of_topic
+            lines.append(series.topics.get(topic, f"# topic: {topic}"))
+        lines += [*notes, name]
+    if not entries:
+        lines += series.topics.values()
+    return "\n".join([*lines, *series.tail]) + "\n"
+
+
+def subject(text):
+    """The Subject: of a patch, unfolded, without [PATCH]."""
+    match = re.search(r"^Subject: (.*(?:\n[ \t].*)*)", text, re.M)
+    line = re.sub(r"\n[ \t]", " ", match.group(1)) if match else ""
+    return re.sub(r"^\[[^]]*\]\s*", "", line)
+
+
+def paths(text):
+    """Files a patch touches, both sides of a rename: sorted list."""
+    found = set()
+    for old, new in re.findall(r"^diff --git a/(\S+) b/(\S+)$", text, re.M):
+        found |= {old, new}
+    return sorted(found)

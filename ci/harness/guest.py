@@ -17,6 +17,8 @@ _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/k
                     "arch/arm64/include/uapi", "tools/testing/selftests/kselftest",
                     "tools/testing/selftests/Makefile")
 _SECONDS = 600
+# Raise when an archive's making changes.
+_LAYOUT = 2
 
 
 class Guest:
@@ -69,13 +71,14 @@ class Guest:
         busybox = self.busybox() if self.lane.initramfs else None
         parts = [guest / "init", guest / "tests"]
         programs = sorted((guest / "programs").glob("*.c"))
-        key = digest(hash_tree(*[p for p in parts if p.exists()], *programs), self.toolchain,
+        key = digest(_LAYOUT, hash_tree(*[p for p in parts if p.exists()], *programs), self.toolchain,
                      hash_file(busybox) if busybox else "", self.lane.initramfs)
 
         def make(tree):
             for name in ("bin", "dev", "proc", "sys", "tmp", "tests", "modules", "selftests"):
                 (tree / name).mkdir()
             shutil.copy(guest / "init", tree / "init")
+            os.chmod(tree / "init", 0o755)
             for test in sorted((guest / "tests").iterdir()):
                 shutil.copy(test, tree / "tests" / test.name)
             if busybox:
@@ -94,7 +97,7 @@ class Guest:
     def selftests_key(self, commit):
         """What the selftests of a step are made from, as a key."""
         names = [f"tools/testing/selftests/{t}" for t in self.lane.selftests] + list(_SELFTEST_INPUTS)
-        return digest(self.toolchain, self.lane.arch, self.lane.selftests,
+        return digest(_LAYOUT, self.toolchain, self.lane.arch, self.lane.selftests,
                       [self.source.object(commit, n) for n in names])
 
     def selftests(self, commit, tree, place="selftests"):
@@ -136,7 +139,7 @@ class Guest:
 
     def modules(self, keep):
         """The test modules built with a step, as an archive."""
-        key = hash_tree(keep / "modules")
+        key = digest(_LAYOUT, hash_tree(keep / "modules"))
 
         def make(tree):
             shutil.copytree(keep / "modules", tree / "modules")

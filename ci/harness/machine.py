@@ -34,9 +34,9 @@ def pack(directory):
     for name in names:
         os.utime(pathlib.Path(directory) / name, (_MTIME, _MTIME), follow_symlinks=False)
     archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0", "--reproducible"],
-                             input="\n".join(names), cwd=directory, check=True,
-                             capture_output=True, encoding="latin-1", timeout=120).stdout
-    return gzip.compress(archive.encode("latin-1"), compresslevel=1, mtime=0)
+                             input="\n".join(names).encode(), cwd=directory, check=True,
+                             capture_output=True, timeout=120).stdout
+    return gzip.compress(archive, compresslevel=1, mtime=0)
 
 
 def command(lane, boot, image, initrd, results, timeout=None):

@@ -86,7 +86,7 @@ def cases(kunit_parser, name, text):
         status[key] = word
         if word != "pass":
             said = "; ".join(line.strip() for line in test.log[-3:] if line.strip())
-            reasons[key] = (test.skip_reason or said or test.status.name.lower())[:300]
+            reasons[key] = (test.skip_reason or said or test.status.name.lower())[:160]
 
     for index, sub in enumerate(root.subtests, 1):
         walk(sub, f"{name}/{sub.name.strip() or index}")

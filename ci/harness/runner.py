@@ -177,7 +177,8 @@ class LaneRun:
         with run.lock:
             cell.judgements.append(judgement)
             cell.cases[boot.name] = {f"{self.lane.name}/{boot.name}/{case}": word
-                                     for test in attempts[-1]["tests"].values()
+                                     for name, test in attempts[-1]["tests"].items()
+                                     if not name.endswith("@step")
                                      for case, word in test["cases"].items()}
         run.progress.note(f"step {cell.step} {self.lane.name}: boot {boot.name} "
                           f"{judgement.verdict.value}"
@@ -216,12 +217,18 @@ class LaneRun:
             verdict = Verdict.LOST
         else:
             verdict = Verdict.FAIL
-        reason = "; ".join(final) or ("first attempt: " + "; ".join(first) if first else "")
+        reason = _sentence(final) or (f"first attempt: {_sentence(first)}" if first else "")
         return Judgement(cell.step, self.lane.name, f"boot:{boot.name}", verdict, reason,
                          attempts[-1]["console"],
                          f"ci/run --lane {self.lane.name} --step {cell.step} --boot {boot.name}",
                          sum(a["seconds"] for a in attempts), sum(a["cpu"] for a in attempts),
                          cached)
+
+
+def _sentence(problems):
+    """The first few of many problems: the log has all."""
+    more = f"; and {len(problems) - 6} more" if len(problems) > 6 else ""
+    return "; ".join(problems[:6]) + more
 
 
 class Run:

@@ -67,6 +67,7 @@ class Fixture(unittest.TestCase):
     """One temporary world a test: self.repo, self.linux, self.cache."""
 
     base = True  # whether the base is imported before the test
+    _worlds = {}  # made once for each class that has a kernel of its own, then copied
 
     def setUp(self):
         holder = tempfile.TemporaryDirectory(prefix="scripts-test-")
@@ -82,6 +83,13 @@ class Fixture(unittest.TestCase):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(TOP / "scripts", self.repo / "scripts", ignore=ignore)
         (self.repo / "patches").mkdir()
+        key = (self.base, *sorted(self.kernel().items()))
+        if key in self._worlds:
+            for name in ("linux", "cache"):
+                if (self._worlds[key] / name).exists():
+                    shutil.copytree(self._worlds[key] / name, self.top / name, symlinks=True)
+            (self.repo / "series").write_text("# base: v7.3\n# topic: toy\n")
+            return
         (self.repo / "series").write_text("# base: v7.3\n# topic: toy\n")
         self.git(self.top, "init", "-q", "-b", "main", self.linux)
         for name, text in self.kernel().items():
@@ -91,6 +99,17 @@ class Fixture(unittest.TestCase):
         self.git(self.linux, "tag", "v7.3")
         if self.base:
             self.script("base", LINUX=self.linux)
+        world = tempfile.TemporaryDirectory(prefix="scripts-test-world-")
+        unittest.addModuleCleanup(self._forget, key, world)
+        self._worlds[key] = pathlib.Path(world.name)
+        for name in ("linux", "cache"):
+            if (self.top / name).exists():
+                shutil.copytree(self.top / name, self._worlds[key] / name, symlinks=True)
+
+    @classmethod
+    def _forget(cls, key, world):
+        del cls._worlds[key]
+        world.cleanup()
 
     def kernel(self):
         """{path: text} of the tiny kernel."""

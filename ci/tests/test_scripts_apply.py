@@ -187,7 +187,7 @@ class Apply(Fixture):
 
     def test_killed_at_any_moment(self):
         """SIGKILL while git am runs: the next run gets the same tree."""
-        for delay in (0.05, 0.15, 0.25, 0.35):
+        for delay in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35):
             process = subprocess.Popen([self.repo / "scripts/apply"], env=self.env,
                                        start_new_session=True, stderr=subprocess.DEVNULL)
             time.sleep(delay)

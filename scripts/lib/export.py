@@ -12,7 +12,7 @@ _CONFIG = {
     "diff.algorithm": "histogram", "diff.context": "3", "diff.interHunkContext": "0",
     "diff.noprefix": "false", "diff.mnemonicPrefix": "false", "diff.srcPrefix": "a/",
     "diff.dstPrefix": "b/", "diff.renames": "true", "diff.renameLimit": "1000",
-    "diff.orderFile": "", "diff.indentHeuristic": "true", "diff.suppressBlankEmpty": "false",
+    "diff.indentHeuristic": "true", "diff.suppressBlankEmpty": "false",
     "diff.submodule": "short", "diff.relative": "false", "diff.statGraphWidth": "0",
     "diff.statNameWidth": "0", "format.headers": "", "format.noprefix": "false",
     "format.mboxrd": "false", "format.pretty": "medium", "log.mailmap": "false",
@@ -22,7 +22,7 @@ _OPTIONS = ["--zero-commit", "--no-signature", "--no-numbered", "--no-encode-ema
             "--no-base", "--no-from", "--no-to", "--no-cc", "--no-add-header", "--no-attach",
             "--no-thread", "--no-cover-letter", "--no-notes", "--no-ext-diff", "--no-textconv",
             "--no-signoff", "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
-            "--filename-max-length=64"]
+            "--filename-max-length=64", "-O/dev/null"]
 
 
 def unsigned(text):

@@ -156,7 +156,8 @@ def worktree(name, checkout=True):
         if path.exists():
             shutil.rmtree(path)
         git(repository, "worktree", "prune")
-        git(repository, "worktree", "add", "-q", "--detach", "--no-checkout", "-f", path, BASE)
+        git(repository, "worktree", "add", "-q", "--detach", "--no-checkout", "-f", "-f",
+            path, BASE)
     abandon(path)
     if checkout:
         move(path, BASE)

@@ -1,0 +1,200 @@
+"""scripts/refresh: a branch becomes patches/ and series, byte by byte the same."""
+
+import shutil
+
+from scripts_fixture import Fixture
+
+
+class Refresh(Fixture):
+
+    def setUp(self):
+        super().setUp()
+        self.work = self.develop()
+
+    def refresh(self, *words, **kwargs):
+        return self.script("refresh", "--tree", self.work, *words, **kwargs)
+
+    def names(self):
+        return [x for x in (self.repo / "series").read_text().split("\n") if x and x[0] != "#"]
+
+    def reset_author_date(self):
+        self.git(self.work, "commit", "-q", "--amend", "--no-edit",
+                 "--date", "2026-02-03T04:05:06+0000")
+
+    def test_what_is_written(self):
+        self.assertEqual(self.names(), [f"toy/000{n}-toy-return-more-part-{n}.patch" for n in (1, 2, 3)])
+        text = self.patches()["patches/toy/0001-toy-return-more-part-1.patch"].decode()
+        self.assertTrue(text.startswith("From " + "0" * 40 + " Mon Sep 17 00:00:00 2001\n"
+                                        "From: A Developer <developer@toy.example>\nDate: "))
+        self.assertIn("Subject: [PATCH] toy: return more, part 1\n", text)
+        self.assertIn("Because it is a test.\n---\n drivers/toy/toy.c | 2 +-\n", text)
+        self.assertNotIn("Signed-off-by", text)
+        self.assertFalse(text.rstrip().endswith("2.39.5"))
+
+    def test_again_changes_nothing(self):
+        before = self.patches()
+        self.assertIn("no change", self.refresh().stdout)
+        self.assertEqual(self.patches(), before)
+
+    def test_round_trip(self):
+        before = self.patches()
+        self.script("refresh", "--check")
+        self.script("apply", "--signoff")
+        self.script("refresh")
+        self.assertEqual(self.patches(), before)
+
+    def test_users_configuration_changes_nothing(self):
+        before = self.patches()
+        (self.top / ".gitconfig").write_text(
+            "[diff]\n\tnoprefix = true\n\talgorithm = patience\n\tcontext = 9\n\trenames = false\n"
+            "\tmnemonicPrefix = true\n\torderFile = /dev/null\n"
+            "[format]\n\tsignOff = true\n\tattach = true\n\tnumbered = true\n\tcoverLetter = true\n"
+            "\tsubjectPrefix = RFC\n\tfrom = Somebody <s@toy.example>\n\tuseAutoBase = true\n"
+            "\tsuffix = .txt\n\tthread = shallow\n\tto = x@toy.example\n\theaders = \"X-A: b\\n\"\n"
+            "[core]\n\tabbrev = 30\n[color]\n\tui = always\n[am]\n\tthreeWay = true\n"
+            "[i18n]\n\tlogOutputEncoding = ISO-8859-1\n[mailinfo]\n\tscissors = true\n")
+        self.refresh("--all")
+        self.assertEqual(self.patches(), before)
+        self.script("refresh", "--check")
+
+    def test_signoff_on_the_branch_is_not_written(self):
+        before = self.patches()
+        self.git(self.work, "rebase", "-q", "--signoff", "base")
+        self.assertIn("Signed-off-by", self.git(self.work, "log", "-1"))
+        self.refresh("--all")
+        self.assertEqual(self.patches(), before)
+
+    def test_signoff_among_other_trailers(self):
+        self.change(self.work, "return 4;", "return 40;", "toy: four",
+                    body="Why.\n\nLink: https://toy.example/1\nSigned-off-by: A B <a@toy.example>")
+        self.refresh()
+        text = self.patches()["patches/toy/0004-toy-four.patch"].decode()
+        self.assertIn("Why.\n\nLink: https://toy.example/1\n---\n", text)
+
+    def test_a_change_of_one_patch_changes_one_file(self):
+        before = self.patches()
+        (self.work / "COPYING").write_text("Still not a kernel.\n")
+        self.git(self.work, "commit", "-q", "-a", "--fixup=:/part 1")
+        self.git(self.work, "rebase", "-q", "-i", "--autosquash", "base", GIT_SEQUENCE_EDITOR=":")
+        self.refresh()
+        after = self.patches()
+        self.assertEqual([n for n in after if after[n] != before.get(n)],
+                         ["patches/toy/0001-toy-return-more-part-1.patch"])
+
+    def test_insertion_renames_and_removes(self):
+        self.git(self.work, "checkout", "-q", "HEAD~2")
+        self.change(self.work, "return 8;", "return 80;", "toy: inserted")
+        self.git(self.work, "cherry-pick", "--keep-redundant-commits",
+                 *self.git(self.work, "rev-list", "--reverse", "ORIG_HEAD..", expect=None).split()[:0],
+                 *self.git(self.work, "log", "--reverse", "--format=%H", "HEAD@{1}~2..HEAD@{2}",
+                           expect=None).split()[-2:])
+        self.refresh()
+        self.assertEqual(self.names()[1], "toy/0002-toy-inserted.patch")
+        self.assertEqual({f"patches/{n}" for n in self.names()} | {"series"}, set(self.patches()))
+        self.script("refresh", "--check")
+
+    def test_dropped_commit_removes_its_file(self):
+        self.git(self.work, "reset", "-q", "--hard", "HEAD~1")
+        done = self.refresh()
+        self.assertIn("removed: patches/toy/0003-toy-return-more-part-3.patch", done.stdout)
+        self.assertEqual(len(self.names()), 2)
+
+    def test_topics_and_comments_stay(self):
+        self.change(self.work, "return 7;", "return 70;", "other: begins")
+        self.refresh("--start", "other=HEAD")
+        self.assertEqual(self.names()[-1], "other/0001-other-begins.patch")
+        series = self.repo / "series"
+        text = "# read by a person\n" + series.read_text().replace(
+            "topic: other", "topic: other needs toy").replace("toy/0002", "# mind the gap\ntoy/0002")
+        series.write_text(text)
+        self.assertIn("no change", self.refresh().stdout)
+        # a reworded subject at the border of two topics stays in its topic
+        self.git(self.work, "commit", "-q", "--amend", "-m", "other: starts\n\nWhy.")
+        self.refresh()
+        self.assertEqual(series.read_text(), text.replace("begins", "starts"))
+        # an unknown commit goes where the one before it went
+        self.change(self.work, "return 6;", "return 60;", "toy: but at the end")
+        self.refresh()
+        self.assertEqual(self.names()[-1], "other/0002-toy-but-at-the-end.patch")
+
+    def test_first_commit_without_a_topic(self):
+        shutil.rmtree(self.repo / "patches")
+        (self.repo / "series").write_text("# base: v7.3\n")
+        self.assertIn("--start TOPIC=REV", self.refresh(expect=1).stderr)
+        self.refresh("--start", "new=HEAD~2")
+        self.assertEqual(self.names()[0], "new/0001-toy-return-more-part-1.patch")
+
+    def test_another_stable_release_changes_nothing(self):
+        before = self.patches()
+        user = self.top / "user"
+        self.git(self.top, "clone", "-q", self.linux, user)
+        (user / "drivers/toy/toy.c").write_text(
+            "/* a stable\n * release\n */\n" + (user / "drivers/toy/toy.c").read_text())
+        self.commit(user, "Linux 7.3.1")
+        self.git(user, "tag", "v7.3.1")
+        self.script("apply", user)
+        self.script("refresh", "--tree", user, "--base", "v7.3.1")
+        self.assertEqual(self.patches(), before)
+        self.script("refresh", "--tree", user, "--base", "v7.3.1", "--all")
+        self.assertNotEqual(self.patches(), before)
+
+    def test_check_passes_over_index_lines(self):
+        path = self.repo / "patches" / self.names()[0]
+        text = path.read_text()
+        path.write_text(text.replace("index ", "index 0123"))
+        self.script("refresh", "--check")
+
+    def test_check_shows_a_difference(self):
+        path = self.repo / "patches" / self.names()[1]
+        path.write_text(path.read_text().replace("Because it is a test.", "Because  "))
+        done = self.script("refresh", "--check", expect=1)
+        self.assertIn("-Because  \n+Because\n", done.stdout)
+        self.assertIn("scripts/refresh --check", done.stderr)
+
+    def test_check_finds_a_stray_file_and_a_wrong_number(self):
+        stray = self.repo / "patches/toy/0009-stray.patch"
+        stray.write_text("nothing\n")
+        self.assertIn("0009-stray.patch", self.script("refresh", "--check", expect=1).stdout)
+        stray.unlink()
+        old = self.repo / "patches" / self.names()[2]
+        old.rename(old.with_name("0007-toy-return-more-part-3.patch"))
+        series = self.repo / "series"
+        series.write_text(series.read_text().replace("0003", "0007"))
+        self.assertIn("0007", self.script("refresh", "--check", expect=1).stdout)
+
+    def test_check_names_the_patch_that_does_not_apply(self):
+        path = self.repo / "patches" / self.names()[1]
+        path.write_text(path.read_text().replace("-\treturn 2;", "-\treturn 7777;"))
+        done = self.script("refresh", "--check", expect=1)
+        self.assertIn("patches/" + self.names()[1], done.stderr)
+
+    def test_refusals(self):
+        self.assertIn("uncommitted", self.dirty().stderr)
+        self.git(self.work, "checkout", "-q", "-f")
+        self.assertIn("not a git worktree",
+                      self.script("refresh", "--tree", "/nonexistent", expect=125).stderr)
+        self.assertIn("scripts/apply", self.script("refresh", expect=125).stderr)
+        self.assertIn("not TOPIC=REV", self.refresh("--start", "x", expect=1).stderr)
+        done = self.refresh("--base", "HEAD", "--check", expect=1)
+        self.assertIn("--check takes no other option", done.stderr)
+
+    def dirty(self):
+        (self.work / "COPYING").write_text("mine\n")
+        return self.refresh(expect=1)
+
+    def test_unrelated_tree(self):
+        other = self.top / "other"
+        self.git(self.top, "init", "-q", other)
+        (other / "x").write_text("x")
+        self.commit(other, "x")
+        before = self.patches()
+        self.assertIn("--base REV", self.script("refresh", "--tree", other, expect=1).stderr)
+        self.assertEqual(self.patches(), before)
+
+    def test_a_name_that_is_not_ascii(self):
+        self.git(self.work, "commit", "-q", "--amend", "--author=Änne Ö <ae@toy.example>",
+                 "-m", "toy: ünïcode – dash\n\nWhy: „so“.")
+        self.refresh()
+        self.script("refresh", "--check")
+        text = self.patches()["patches/" + self.names()[2]].decode()
+        self.assertIn("From: Änne Ö <ae@toy.example>\n", text)

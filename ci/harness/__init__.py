@@ -1,1 +1,6 @@
-"""The parts ci/run is made of: one noun a module."""
+"""The parts ci/run is made of: one noun a module. What scripts/ has is used, not repeated."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))

@@ -1,9 +1,5 @@
-"""The one exception that ends a run with a message instead of a traceback."""
+"""The two ways a run ends early, those of scripts/lib: a message, and exit code 1 or 125."""
 
+from lib.command import CannotJudge, Failed as UsageError
 
-class CannotJudge(Exception):
-    """The run could not be made: exit code 125. Says what, where, what to do."""
-
-
-class UsageError(Exception):
-    """Wrong use of a command: exit code 1. Says what was wrong and what is right."""
+__all__ = ["CannotJudge", "UsageError"]

@@ -47,32 +47,37 @@ class Guest:
 
     # --- busybox, init, tests, programs
 
-    def busybox(self):
-        """A static busybox for the lane's architecture."""
-        package = self.lane.initramfs.get("busybox_arch")
-        if not package:
-            path = self.lane.initramfs.get("busybox", "/bin/busybox")
-            if not os.path.exists(path):
-                raise CannotJudge(f"no {path}: install the package busybox-static")
-            return pathlib.Path(path)
-        path = self.paths.cache / "tools" / f"busybox-{package}"
+    def foreign(self):
+        """The unpacked packages of the guest's architecture, or None for the machine's own."""
+        if not self.lane.foreign:
+            return None
+        words = [self.lane.foreign["architecture"], *self.lane.foreign["packages"]]
+        path = self.paths.cache / "tools" / f"{words[0]}-{digest(words)}"
         if not path.exists():
-            done = subprocess.run([self.paths.top / "ci/foreign-package", package, "busybox-static",
-                                   "./bin/busybox", path], capture_output=True, text=True,
-                                  timeout=_SECONDS, check=False)
+            done = subprocess.run([self.paths.top / "ci/foreign-packages", words[0], path, *words[1:]],
+                                  capture_output=True, text=True, timeout=_SECONDS, check=False)
             if done.returncode:
-                done.stderr = done.stderr.strip() or done.stdout.strip()
-                raise CannotJudge(f"no busybox-static for {package}: {done.stderr}")
+                raise CannotJudge(f"lane {self.lane.name}: "
+                                  f"{done.stderr.strip() or done.stdout.strip()}")
+        return path
+
+    def busybox(self):
+        """A static busybox for the lane's architecture; None for a lane that needs none."""
+        if not self.lane.busybox:
+            return None
+        path = (self.foreign() or pathlib.Path("/")) / self.lane.busybox
+        if not path.exists():
+            raise CannotJudge(f"no {path}: install the package busybox-static")
         return path
 
     def base(self):
         """busybox, /init, /tests and the programs of ci/guest."""
         guest = self.paths.top / "ci/guest"
-        busybox = self.busybox() if self.lane.initramfs else None
+        busybox = self.busybox()
         parts = [guest / "init", guest / "tests"]
         programs = sorted((guest / "programs").glob("*.c"))
         key = digest(_LAYOUT, hash_tree(*[p for p in parts if p.exists()], *programs), self.toolchain,
-                     hash_file(busybox) if busybox else "", self.lane.initramfs)
+                     hash_file(busybox) if busybox else "")
 
         def make(tree):
             for name in ("bin", "dev", "proc", "sys", "tmp", "tests", "modules", "selftests"):
@@ -113,15 +118,18 @@ class Guest:
             headers = ["make", "-s", "-C", tree, f"O={out / 'headers'}", f"ARCH={self.lane.arch}",
                        f"CROSS_COMPILE={self.lane.cross}", "headers"]
             self._run(headers, log)
+            include, library = "", ""
+            if root_of := self.foreign():
+                include = f" -idirafter {root_of / 'usr/include'}"
+                library = f" -L{root_of / 'usr/lib' / self.lane.foreign['library']}"
             for test in self.lane.selftests:
                 target = out / test
                 target.mkdir()
-                # CC without LLVM: lib.mk takes CROSS_COMPILE into it by itself
                 self._run(["make", "-s", "-C", tree / "tools/testing/selftests" / test,
                            f"OUTPUT={target}", f"ARCH={self.lane.arch}",
                            f"CROSS_COMPILE={self.lane.cross}",
-                           f"KHDR_INCLUDES=-isystem {out / 'headers/usr/include'}",
-                           "USERLDFLAGS=-static", "LDFLAGS=-static"], log)
+                           f"KHDR_INCLUDES=-isystem {out / 'headers/usr/include'}{include}",
+                           f"LDFLAGS=-static{library}"], log)
                 place_dir = root / place / test
                 place_dir.mkdir(parents=True)
                 for path in sorted(target.iterdir()):

@@ -34,7 +34,9 @@ class Lane:
     fragment goes on; targets: what is built; image: path of the bootable image
     in the object directory; strip: reduce it to what is loaded before keeping
     it; test_patches: test-only patches every kernel of the lane carries;
-    initramfs: where the guest's busybox comes from.
+    busybox: path of a static one, below / or below the foreign packages; foreign:
+    architecture, packages and library directory of what the guest's programs need
+    that the machine's own architecture does not bring.
     """
 
     name: str
@@ -48,7 +50,8 @@ class Lane:
     test_patches: list
     modules: list
     selftests: list
-    initramfs: dict
+    busybox: str
+    foreign: dict
     qemu: list
     append: str
     boots: list
@@ -56,7 +59,7 @@ class Lane:
 
 
 _FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip",
-           "test_patches", "modules", "selftests", "initramfs", "qemu",
+           "test_patches", "modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
 _BOOT = {"name", "append", "qemu", "tests", "seconds", "silence", "test_seconds"}
 
@@ -91,7 +94,8 @@ def read(top, name):
                     strip=data.get("strip", False),
                     test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
                     modules=data.get("modules", []), selftests=data.get("selftests", []),
-                    initramfs=data.get("initramfs", {}),
+                    busybox=data.get("busybox", ""),
+                    foreign=data.get("foreign", {}),
                     qemu=data["qemu"], append=data.get("append", ""), boots=boots,
                     source=path)
     except KeyError as error:

@@ -13,6 +13,7 @@ import re
 import tomllib
 
 from .errors import UsageError
+from .series import slug
 from .verdict import Judgement, Verdict
 
 
@@ -31,16 +32,16 @@ def read(top, series):
     """The proofs of a series in its order; UsageError for one of no patch, or a patch with none."""
     path = pathlib.Path(top) / "ci/proofs.toml"
     tables = tomllib.loads(path.read_text()).get("proof", []) if path.exists() else []
-    by_slug = {p.slug: p for p in series.patches}
+    by_slug = {slug(p): p for p in series.patches}
     proofs = []
     for table in tables:
-        slug = table.get("patch", "")
-        if slug not in by_slug:
-            raise UsageError(f"ci/proofs.toml: no patch {slug!r} in series")
-        proofs.append(Proof(by_slug[slug], table.get("cases", []),
+        name = table.get("patch", "")
+        if name not in by_slug:
+            raise UsageError(f"ci/proofs.toml: no patch {name!r} in series")
+        proofs.append(Proof(by_slug[name], table.get("cases", []),
                             [re.compile(s) for s in table.get("splats", [])],
                             table.get("nothing", "")))
-    unproven = set(by_slug) - {p.patch.slug for p in proofs}
+    unproven = set(by_slug) - {slug(p.patch) for p in proofs}
     if unproven:
         raise UsageError(f"ci/proofs.toml: nothing about {', '.join(sorted(unproven))}; name the "
                          "cases that turn green with the patch, or say nothing = \"why\"")
@@ -67,7 +68,7 @@ def turned(proofs, results):
     """
     words = []
     for proof in proofs:
-        step, slug = proof.patch.step, proof.patch.slug
+        step, name = proof.patch.step, slug(proof.patch)
         if proof.nothing:
             words.append(Judgement(step, "series", "proof", Verdict.SKIP, proof.nothing))
             continue
@@ -80,7 +81,7 @@ def turned(proofs, results):
         wrong = _wrong(proof, results, before, after)
         words.append(Judgement(step, "series", "proof",
                                Verdict.FAIL if wrong else Verdict.PASS,
-                               f"{slug}: {'; '.join(wrong)}" if wrong else ""))
+                               f"{name}: {'; '.join(wrong)}" if wrong else ""))
     return words
 
 

@@ -5,6 +5,7 @@ import html
 import pathlib
 import shutil
 
+from .series import last, title
 from .store import write_atomically
 from .verdict import Verdict, worst
 
@@ -61,7 +62,7 @@ class Report:
         return "\n".join(lines) + "\n"
 
     def _title(self, step):
-        return self.series.title(step)
+        return title(self.series, step)
 
     def _proof_lines(self, proof):
         """Which cases fail before the patch and from which step on they pass."""
@@ -113,7 +114,7 @@ class Report:
 
     def page(self):
         """The page: the matrix first, each cell one click from its gates and logs."""
-        out = [_HEAD, f"<h1>{html.escape(self.series.base)} + {self.series.last} patches</h1>",
+        out = [_HEAD, f"<h1>{html.escape(self.series.base)} + {last(self.series)} patches</h1>",
                "<table><tr><th>step</th><th>patch</th>"]
         out += [f"<th>{html.escape(c)}</th>" for c in self.columns]
         out.append("</tr>")

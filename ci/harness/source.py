@@ -81,7 +81,7 @@ class Source:
         commits = [base]
         tree = None
         for patch in series.patches[:last]:
-            key = digest(commits[-1], patch.path.read_text(errors="surrogateescape"))
+            key = digest(commits[-1], patch.text)
             ref = f"refs/steps/{key}"
             try:
                 commits.append(self.git("rev-parse", "-q", "--verify", ref))

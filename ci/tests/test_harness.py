@@ -10,6 +10,7 @@ sys.path.insert(0, str(TOP / "ci"))
 
 from harness import config, diagnostics, results, series, splat, store  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
+from lib.series import Patch  # noqa: E402
 from harness.paths import Paths  # noqa: E402
 from harness.source import Source  # noqa: E402
 from harness.verdict import Verdict, worst  # noqa: E402
@@ -121,15 +122,15 @@ class StoreTest(unittest.TestCase):
 class SeriesTest(unittest.TestCase):
     def test_wrong_lines_are_named(self):
         for text, words in (("# topic: a\n", "no '# base: vX.Y'"),
-                            ("# base: v7.3\na/0001-x.patch\n", "series:2: no such patch")):
+                            ("# base: v7.3\n# topic: a\na/0001-x.patch\n", "series:3: no such")):
             with tempfile.TemporaryDirectory() as name:
                 (pathlib.Path(name) / "series").write_text(text)
                 with self.assertRaisesRegex(UsageError, words):
                     series.read(name)
 
     def test_slug_has_no_number(self):
-        patch = series.Patch(1, "t", pathlib.Path("patches/t/0012-do-that.patch"))
-        self.assertEqual((patch.slug, patch.name), ("t/do-that", "t/0012-do-that.patch"))
+        patch = Patch(1, "t", "t/0012-do-that.patch", pathlib.Path("patches/t/0012-do-that.patch"))
+        self.assertEqual(series.slug(patch), "t/do-that")
 
 
 class VerdictTest(unittest.TestCase):

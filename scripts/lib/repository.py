@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -9,7 +11,7 @@ import shutil
 import tempfile
 import time
 
-from . import command
+from . import command, series
 from .command import Broken, CannotJudge, Failed, output, run
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -117,9 +119,9 @@ def spelled(found):
     return f"{major}.{minor}" + (f".{sub}" if sub not in ("", "0") else "") + extra
 
 
-def is_base(found, series):
+def is_base(found, listing):
     """Whether a version is the base of the series, or one of its stable releases."""
-    return found is not None and found[:2] == series.version and found[3] == ""
+    return found is not None and found[:2] == listing.version and found[3] == ""
 
 
 def private(directory):
@@ -211,13 +213,12 @@ def refusal(directory, files, done):
 
 
 def steps(patches, start=None):
-    """Commits of the base and of each step after it: [base, first, ...].
+    """Commits of the base and of each step after it, and the refusal where one fails.
 
-    patches: [Patch]. The same patches on the same base give the same commits;
-    they are kept in the cache. Failed names the patch that does not apply.
+    patches: [Patch]. Returns ([base, first, ...], None), or the commits before the
+    patch that does not apply and a text that says why. The same patches on the
+    same base give the same commits; they are kept in the cache.
     """
-    import hashlib
-    import json
     start = start or base()
     total = hashlib.sha256(start.encode())
     for patch in patches:
@@ -225,9 +226,10 @@ def steps(patches, start=None):
     kept = cache() / "verdicts/steps" / f"{total.hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         commits = json.loads(kept.read_text())
-        if all(succeeds(linux(), "cat-file", "-e", f"{c}^{{tree}}") for c in commits[-1:]):
-            return commits
-    files = sorted({name for patch in patches for name in _touched(patch)})
+        if succeeds(linux(), "cat-file", "-e", f"{commits[-1]}^{{tree}}"):
+            return commits, None
+    files = sorted({name for patch in patches for name in series.paths(patch.text)})
+    why = None
     with lock("steps"):
         tree = sparse_worktree("steps", start, files)
         if patches:
@@ -235,16 +237,13 @@ def steps(patches, start=None):
                         *[p.path for p in patches]], check=False, env=IDENTITY)
             if done.returncode != 0:
                 index, why = refusal(tree, patches, done)
+                why = f"patches/{patches[index].name} does not apply:\n{why}"
                 abandon(tree)
-                raise Failed(f"patches/{patches[index].name} does not apply:\n{why}")
         commits = [start, *git(tree, "rev-list", "--reverse", f"{start}..HEAD").split()]
+    if why:
+        return commits[:index + 1], why
     if len(commits) != len(patches) + 1:
         raise Failed(f"{len(patches)} patch files gave {len(commits) - 1} commits: "
                      "each file must hold exactly one message")
     write_atomically(kept, json.dumps(commits))
-    return commits
-
-
-def _touched(patch):
-    from .series import paths
-    return paths(patch.text)
+    return commits, None

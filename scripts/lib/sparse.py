@@ -1,0 +1,110 @@
+"""A sparse that the kernel accepts: kbuild runs silently without one that it does not."""
+
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+import time
+
+from . import debian, repository
+from .command import Broken, CannotJudge, output, run
+from .repository import git
+
+_PATIENCE = 600  # seconds before a download that failed is tried again
+
+
+def accepted(program):
+    """Whether scripts/checker-valid.sh of the base accepts the program."""
+    script = git(repository.linux(), "cat-file", "blob", f"{repository.BASE}:scripts/checker-valid.sh")
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as stream:
+        stream.write(script + "\n")
+        stream.flush()
+        done = run(["sh", "-e", "-u", stream.name, program], check=False, timeout=60)
+    return done.returncode == 0 and done.stdout.strip() == "1"
+
+
+def _tools():
+    return repository.cache() / "tools"
+
+
+def find():
+    """Path of a sparse that is here already and is accepted, or None."""
+    built = sorted(_tools().glob("sparse-*/sparse"), reverse=True)
+    for program in [shutil.which("sparse"), *built]:
+        if program and accepted(program):
+            return pathlib.Path(program)
+    return None
+
+
+def version(program):
+    """What the program calls itself."""
+    return output([program, "--version"])
+
+
+def obtain(say=lambda text: None):
+    """Path of an accepted sparse, built from the Debian source package where it must be.
+
+    CannotJudge says why there is none.
+    """
+    if program := find():
+        return program
+    here = shutil.which("sparse")
+    why = f"{here} is refused by scripts/checker-valid.sh" if here else "no sparse in PATH"
+    if os.environ.get("LINUX_DEBIAN") == "no":
+        raise CannotJudge(f"{why}; building one is left out (LINUX_DEBIAN=no)")
+    if not shutil.which("make") or not shutil.which("gcc"):
+        raise CannotJudge(f"{why}, and no make and gcc to build one")
+    failed = _tools() / "sparse.failed"
+    if failed.exists() and 0 <= time.time() - failed.stat().st_mtime < _PATIENCE:
+        raise CannotJudge(failed.read_text())
+    with repository.lock("tools"):
+        scratch = _tools() / "building"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            return debian.search(scratch / "apt", "sparse",
+                                 lambda archive, suite: _build(archive, scratch, say),
+                                 source=True, say=say)
+        except CannotJudge as error:
+            text = f"{why}, and none could be built: {str(error).splitlines()[0]}"
+            repository.write_atomically(failed, text)
+            raise CannotJudge(text) from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _build(archive, scratch, say):
+    """Build the suite's source package; the program's path, None when it will not do."""
+    downloads = archive.directory / "download"
+    shutil.rmtree(downloads)
+    downloads.mkdir()
+    archive.get("source", "--download-only", "sparse", timeout=300)
+    number = re.search(r"(?m)^Version: (\S+)$", next(downloads.glob("*.dsc")).read_text()).group(1)
+    tree = scratch / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    run(["tar", "-xf", next(downloads.glob("*.orig.tar.*")), "-C", tree, "--strip-components=1"])
+    for changes in downloads.glob("*.debian.tar.*"):
+        run(["tar", "-xf", changes, "-C", tree])
+    series = tree / "debian/patches/series"
+    for line in series.read_text().splitlines() if series.exists() else []:
+        name = line.partition("#")[0].strip()
+        if name:
+            run(["patch", "-p1", "-s", "-i", series.parent / name], cwd=tree)
+    say(f"building sparse {number}")
+    try:
+        run(["make", f"-j{os.cpu_count()}", "sparse"], cwd=tree, timeout=600)
+    except Broken as error:
+        say(f"sparse {number}: {str(error).splitlines()[-1]}")
+        return None
+    if not accepted(tree / "sparse"):
+        return None
+    ready = scratch / "ready"
+    shutil.rmtree(ready, ignore_errors=True)
+    ready.mkdir()
+    shutil.copy2(tree / "sparse", ready / "sparse")
+    target = _tools() / f"sparse-{number}"
+    shutil.rmtree(target, ignore_errors=True)
+    ready.rename(target)
+    return target / "sparse"

@@ -78,7 +78,11 @@ class Builder:
         self.objects = self.directory / "objects"
         self.log = self.directory / "build.log"
         self.toolchain = toolchain(lane)
-        self.diagnostics = Diagnostics(self.directory / "diagnostics", self.tree)
+        store = self.directory / "diagnostics"
+        if not store.exists():
+            # objects whose warnings were not kept would look clean for ever
+            process.output(["rm", "-rf", self.objects], timeout=600)
+        self.diagnostics = Diagnostics(store, self.tree)
         self.marker = f"SERIES_OBJECTS={self.objects}"
 
     def environment(self):

@@ -29,7 +29,7 @@ class Guest:
         self.source = source
         self.paths = paths
         self.toolchain = toolchain
-        self.directory = paths.cache / "guest" / lane.name
+        self.directory = paths.cache / "initramfs" / lane.name
         self.lock = threading.Lock()
 
     def _kept(self, kind, key, make):

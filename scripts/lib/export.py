@@ -29,11 +29,11 @@ def unsigned(text):
     """A patch without Signed-off-by: who submits it signs it, these files do not."""
     head, found, body = text.partition("\n\n")
     message, cut, rest = body.partition("\n---\n")
-    if not found or not cut:
+    if not found or not cut or body.startswith("---\n"):
         return text
     lines = [x for x in message.split("\n") if not re.match(r"Signed-off-by: ", x)]
     message = "\n".join(lines).rstrip("\n")
-    return f"{head}\n\n{message}\n---\n{rest}"
+    return f"{head}\n\n{message}\n---\n{rest}" if message else f"{head}\n\n---\n{rest}"
 
 
 def patches(directory, start, tip="HEAD"):

@@ -389,7 +389,8 @@ static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	/* give QEMU's device dma_mask=0xffffffff: by default it has 28 bits */
+	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(32));
 	if (ret)
 		return ret;
 	ad->regs = pcim_iomap(pdev, 0, 0);
@@ -405,7 +406,8 @@ static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	ad->dev = &pdev->dev;
 	ad->bar = pci_resource_start(pdev, 0);
-	ad->page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	/* within the mask, so that nothing is bounced on the direct path */
+	ad->page = alloc_page(GFP_KERNEL | GFP_DMA32 | __GFP_ZERO);
 	if (!ad->page)
 		return -ENOMEM;
 

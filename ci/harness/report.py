@@ -47,6 +47,7 @@ class Report:
         lines.append("-" * min(width + 6 + 9 * len(self.columns), 100))
         for proof in self.proofs:
             lines += self._proof_lines(proof)
+        lines += self._skip_lines()
         grouped = {}
         for j in self.judgements:
             if j.verdict is not Verdict.PASS:
@@ -65,19 +66,35 @@ class Report:
         return title(self.series, step)
 
     def _proof_lines(self, proof):
-        """Which cases fail before the patch and from which step on they pass."""
+        """How each pattern of a proof went over the steps; cases that went alike share a line."""
         lines = []
         for pattern in proof.cases:
             seen = {}
             for cell in self.cells:
                 for cases in cell.cases.values():
-                    for case, word in cases.items():
-                        if fnmatch.fnmatchcase(case, pattern):
-                            seen.setdefault(case, {})[cell.step] = word
+                    for case in fnmatch.filter(cases, pattern):
+                        seen.setdefault(case, {})[cell.step] = cases[case]
+            stories = {}
             for case, words in sorted(seen.items()):
-                story = " ".join(f"{k}:{words[k]}" for k in sorted(words))
-                lines.append(f"proof of step {proof.patch.step}: {case}: {story}")
+                stories.setdefault(_story(words), []).append(case)
+            for story, cases in stories.items():
+                name = cases[0] if len(cases) == 1 else f"{pattern} ({len(cases)} cases)"
+                lines.append(f"proof of step {proof.patch.step}: {name}: {story}")
         return lines
+
+    def skipped(self):
+        """Skipped test cases by reason: {reason: {case: [steps]}}."""
+        found = {}
+        for cell in self.cells:
+            for case, reason in sorted(cell.skips.items()):
+                found.setdefault(reason, {}).setdefault(case, []).append(cell.step)
+        return found
+
+    def _skip_lines(self):
+        for reason, cases in self.skipped().items():
+            first = next(iter(cases))
+            more = f" and {len(cases) - 1} more cases" if len(cases) > 1 else ""
+            yield f"skip: {first}{more}: {reason}"
 
     # --- KTAP
 
@@ -128,7 +145,12 @@ class Report:
         out.append("</table><h2>Proof per patch</h2><pre>")
         for proof in self.proofs:
             out += [html.escape(line) + "\n" for line in self._proof_lines(proof)]
-        out.append("</pre><h2>Cost</h2>" + self._cost())
+        out.append("</pre><h2>Skipped cases</h2><table><tr><th>reason</th><th>case</th><th>steps</th></tr>")
+        for reason, cases in self.skipped().items():
+            for case, steps in cases.items():
+                out.append(f"<tr><td>{html.escape(reason)}</td><td>{html.escape(case)}</td>"
+                           f"<td>{', '.join(map(str, steps))}</td></tr>")
+        out.append("</table><h2>Cost</h2>" + self._cost())
         for step in self.steps:
             for column in self.columns:
                 found = self.of(step, column)
@@ -162,6 +184,18 @@ class Report:
                            f"{sum(j.cpu for j in found):.0f}</td>")
             out.append("</tr>")
         return "".join(out) + "</table>"
+
+
+def _story(words):
+    """{step: word} as "fail 0-3, pass 4-7"."""
+    runs = []
+    for step in sorted(words):
+        if runs and runs[-1][0] == words[step] and runs[-1][2] == step - 1:
+            runs[-1][2] = step
+        else:
+            runs.append([words[step], step, step])
+    return ", ".join(f"{word} {first}" + (f"-{last}" if last > first else "")
+                     for word, first, last in runs)
 
 
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">

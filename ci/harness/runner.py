@@ -18,12 +18,13 @@ BOOT_VERSION = 1
 
 @dataclasses.dataclass
 class Cell:
-    """One step in one lane: its judgements, and each boot's cases."""
+    """One step in one lane: its judgements, each boot's cases, and why cases were skipped."""
 
     step: int
     lane: str
     judgements: list
     cases: dict = dataclasses.field(default_factory=dict)
+    skips: dict = dataclasses.field(default_factory=dict)
     image: pathlib.Path = None
     record: dict = None
 
@@ -176,10 +177,14 @@ class LaneRun:
         judgement = self._judge(cell, boot, attempts, cached)
         with run.lock:
             cell.judgements.append(judgement)
-            cell.cases[boot.name] = {f"{self.lane.name}/{boot.name}/{case}": word
-                                     for name, test in attempts[-1]["tests"].items()
-                                     if not name.endswith("@step")
-                                     for case, word in test["cases"].items()}
+            words = cell.cases.setdefault(boot.name, {})
+            for name, test in attempts[-1]["tests"].items():
+                for case, word in test["cases"].items():
+                    where = f"{self.lane.name}/{boot.name}/{case}"
+                    if not name.endswith("@step"):
+                        words[where] = word
+                    if word == "skip":
+                        cell.skips[where] = test["reasons"].get(case, "no reason given")
         run.progress.note(f"step {cell.step} {self.lane.name}: boot {boot.name} "
                           f"{judgement.verdict.value}"
                           + (" (kept)" if cached else f" {judgement.seconds:.0f} s")

@@ -1,5 +1,6 @@
 """The parts of ci/harness on golden inputs."""
 
+import os
 import pathlib
 import sys
 import tempfile
@@ -8,7 +9,7 @@ import unittest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import config, diagnostics, results, series, splat, store  # noqa: E402
+from harness import config, diagnostics, prune, results, series, splat, store  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
 from harness.paths import Paths  # noqa: E402
@@ -117,6 +118,21 @@ class StoreTest(unittest.TestCase):
             for path in pathlib.Path(name).glob("build/*.json"):
                 path.write_text("{")
             self.assertIsNone(kept.get("build", {"a": 1, "b": 2}))
+
+
+class PruneTest(unittest.TestCase):
+    def test_the_newest_stay(self):
+        with tempfile.TemporaryDirectory() as name:
+            logs = pathlib.Path(name) / "logs"
+            logs.mkdir()
+            for number in range(5):
+                (logs / str(number)).touch()
+                os.utime(logs / str(number), (number, number))
+            kept = prune.KEEP["logs"]
+            prune.KEEP["logs"] = 2
+            self.addCleanup(prune.KEEP.__setitem__, "logs", kept)
+            prune.prune(name)
+            self.assertEqual(sorted(p.name for p in logs.iterdir()), ["3", "4"])
 
 
 class SeriesTest(unittest.TestCase):

@@ -32,7 +32,7 @@ class RunTest(unittest.TestCase):
         self.fixture.patch("comment only", "main.c", "return 0;", "return 0; /* done */")
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
-        self.assertIn("proof of step 1: fake/main/unit/mended: 0:fail 1:pass 2:pass", text)
+        self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1-2", text)
         code, again = self.fixture.run()
         self.assertEqual(code, 0, again)
         self.assertEqual(again.count("(kept)"), 6, again)  # 3 builds, 3 boots

@@ -103,6 +103,10 @@ def _full(text):
 def main(function, name):
     """Call function(arguments), turn its end into an exit code and a message."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(125))
+    # Called from a git hook or in a repository below another, we still mean our own.
+    for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        os.environ.pop(variable, None)
+    os.environ["GIT_CEILING_DIRECTORIES"] = str(cache_directory())
     try:
         sys.exit(function(sys.argv[1:]) or 0)
     except Failed as error:

@@ -86,7 +86,8 @@ def same(old, new):
 
 def author(text):
     """(From:, Date:) of a patch: they survive a reworded subject and a rebase."""
-    return tuple(re.findall(r"(?m)^(?:From|Date): (.*)$", text.partition("\n\n")[0]))
+    head = re.sub(r"\n[ \t]+", " ", text.partition("\n\n")[0])
+    return tuple(re.findall(r"(?m)^(?:From|Date): (.*)$", head))
 
 
 subject = series_file.subject

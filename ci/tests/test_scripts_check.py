@@ -1,0 +1,303 @@
+"""scripts/check: each gate passes what is good, names what is bad, and skips with a reason."""
+
+import json
+import os
+import sys
+import unittest
+
+from scripts_fixture import KERNEL, TOP, Fixture
+
+sys.path.insert(0, str(TOP / "scripts"))
+# pylint: disable=wrong-import-position
+from lib import export, message, objects, series
+
+# Kbuild in a nutshell: directory targets, .cmd files, C=1 and W=1.
+MAKEFILE = KERNEL["Makefile"] + r"""
+srctree := $(CURDIR)
+FORCE:
+%config: ; @mkdir -p $(O) && : > $(O)/.config
+%/: FORCE ; @$(MAKE) --no-print-directory -s $(patsubst $(srctree)/%.c,$(O)/%.o,$(wildcard $(srctree)/$@*.c))
+$(O)/%.o: $(srctree)/%.c $(srctree)/drivers/toy/toy.h
+	@mkdir -p $(@D)
+	cd $(O) && $(CC) -Wall -c -o $*.o $<
+	if [ -n "$(C)" ]; then cd $(O) && $(CHECK) -Wall $<; fi
+	@echo 'source_$*.o := $<' > $(@D)/.$(@F).cmd
+"""
+
+
+class Gates(Fixture):
+
+    def kernel(self):
+        return {
+            **KERNEL, "Makefile": MAKEFILE, "arch/Kconfig": "",
+            "scripts/kconfig/merge_config.sh": "#!/bin/sh\n",
+            "scripts/checker-valid.sh": "grep -q good \"$1\" && echo 1\n",
+            "scripts/checkpatch.pl":
+                "#!/bin/sh\nfor f; do :; done\ngrep -q '^Signed-off-by: A Developer' \"$f\" ||"
+                " { echo 'ERROR:MISSING_SIGN_OFF: none'; exit 1; }\n"
+                "if grep -q '^+.*ugly' \"$f\"; then echo 'CHECK:UGLY: is ugly'; exit 1; fi\n",
+            "scripts/kernel-doc":
+                "#!/bin/sh\nfor f; do case $f in *.[ch]) "
+                "grep -n '/[*][*] bad' $f | sed \"s|^\\([0-9]*\\):.*|Warning: $f:\\1 is bad|\" >&2;;"
+                " esac; done\n",
+            "scripts/coccinelle/misc/toy.cocci": "// Options: --no-includes\nvirtual report\n",
+            "scripts/coccinelle/misc/patch.cocci": "virtual patch\n",
+        }
+
+    def setUp(self):
+        super().setUp()
+        for name in ("merge_config.sh",):
+            path = self.linux / "scripts/kconfig" / name
+            path.chmod(0o755)
+        for name in ("checkpatch.pl", "kernel-doc"):
+            (self.linux / "scripts" / name).chmod(0o755)
+        self.commit(self.linux, "Linux 7.3, with modes")
+        self.git(self.linux, "tag", "-f", "v7.3")
+        self.script("base", LINUX=self.linux)
+        self.write(self.repo / "ci/lanes/toy.toml",
+                   f'arch = "{os.uname().machine}"\nconfig = "tinyconfig"\nfragment = "toy.config"\n')
+        self.write(self.repo / "kconfig-fragments/toy.config", "")
+        self.bin = self.top / "bin"
+        self.bin.mkdir()
+        self.env["PATH"] = f"{self.bin}:{self.env['PATH']}"
+        # good: the word that the fixture's checker-valid.sh looks for
+        self.tool("sparse", "# good\n[ \"$1\" = --version ] && echo fake 1 && exit\n"
+                  "for f; do :; done\ngrep -n bitwise $f | sed \"s|^\\([0-9]*\\):.*|"
+                  "$f:\\1:2: warning: mixed up|\" >&2\n:\n")
+        self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
+                  "for f; do case $f in *.c) grep -n unsigned $f | "
+                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative|\";; esac; done\n")
+        self.work = self.develop(1)
+
+    def tool(self, name, text):
+        (self.bin / name).write_text("#!/bin/sh\n" + text)
+        (self.bin / name).chmod(0o755)
+
+    def add(self, code, subject="toy: add a thing", name="drivers/toy/toy.c", **kwargs):
+        """A second patch that appends code to a file."""
+        path = self.work / name
+        self.write(path, (path.read_text() if path.exists() else "") + code)
+        self.commit(self.work, subject, **kwargs)
+        self.script("refresh", "--tree", self.work)
+
+    def check(self, *words, expect=0, **kwargs):
+        """{(step, gate): result} and the process."""
+        out = self.top / "out.json"
+        out.unlink(missing_ok=True)
+        done = self.script("check", "--json", out, *words, expect=expect, **kwargs)
+        return {(r["step"], r["gate"]): r for r in json.loads(out.read_text())}, done
+
+    def failing(self, results):
+        return {key for key, r in results.items() if r["verdict"] == "fail"}
+
+    def test_a_good_patch_passes_every_gate(self):
+        results, done = self.check()
+        self.assertEqual({r["verdict"] for r in results.values()}, {"pass"}, done.stdout)
+        self.assertEqual(len(results), 7)
+        self.assertEqual(done.stdout.split("\n")[-2], "7 pass, 0 fail, 0 skip")
+
+    def test_again_is_from_the_cache(self):
+        self.check()
+        results, _ = self.check()
+        self.assertTrue(all(r["cached"] for r in results.values()))
+        results, _ = self.check("--again", "--gate", "w1")
+        self.assertFalse(results[1, "w1"]["cached"])
+
+    def test_a_message_change_judges_only_the_message_anew(self):
+        self.check()
+        self.git(self.work, "commit", "-q", "--amend", "-m", "toy: return yet more\n\nWhy.")
+        self.script("refresh", "--tree", self.work)
+        results, _ = self.check()
+        self.assertEqual({g for (_, g), r in results.items() if not r["cached"]},
+                         {"message", "checkpatch"})
+
+    def test_new_warning(self):
+        self.add("int toy_a(void)\n{\n\tint unused;\n\treturn 1;\n}\n")
+        self.add("int toy_b(void)\n{\n\treturn 1;\n}\n", "toy: add another")
+        results, done = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "w1")})
+        self.assertIn("unused", results[2, "w1"]["reason"])
+        self.assertIn("[toy] drivers/toy/toy.c: warning:", done.stdout)
+        self.assertIn("scripts/check --gate w1 --again 2", done.stdout)
+        self.assertTrue(os.path.exists(results[2, "w1"]["log"]))
+
+    def test_the_same_warning_again_is_new(self):
+        self.add("int toy_a(void)\n{\n\tint unused;\n\treturn 1;\n}\n")
+        self.add("int toy_b(void)\n{\n\tint unused;\n\treturn 1;\n}\n", "toy: add another")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "w1"), (3, "w1")})
+
+    def test_a_warning_that_only_moves_is_not_new(self):
+        self.add("int toy_a(void)\n{\n\tint unused;\n\treturn 1;\n}\n")
+        path = self.work / "drivers/toy/toy.c"
+        path.write_text("/* moves all */\n" + path.read_text())
+        self.commit(self.work, "toy: move")
+        self.script("refresh", "--tree", self.work)
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "w1")})
+
+    def test_does_not_build(self):
+        self.add("int toy_a(void)\n{\n\treturn nothing;\n}\n")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "w1"), (2, "sparse")})
+        self.assertIn("does not build in lane toy", results[2, "w1"]["reason"])
+
+    def test_header_that_breaks_its_users(self):
+        self.add("int toy_1(int);\n", name="drivers/toy/toy.h")
+        self.add("#include \"toy.h\"\n", "toy: include")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(3, "w1"), (3, "sparse")})
+
+    def test_sparse(self):
+        self.add("int toy_a; /* bitwise */\n")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "sparse")})
+        self.assertIn("mixed up", results[2, "sparse"]["reason"])
+
+    def test_sparse_that_the_kernel_refuses_is_a_skip(self):
+        self.tool("sparse", "[ \"$1\" = --version ] && echo fake 0\n")
+        results, _ = self.check()
+        self.assertEqual(results[1, "sparse"]["verdict"], "skip")
+        self.assertIn("refused by scripts/checker-valid.sh", results[1, "sparse"]["reason"])
+        self.assertEqual(results[1, "w1"]["verdict"], "pass")
+
+    def test_coccinelle(self):
+        self.add("unsigned int toy_a;\n")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "coccinelle")})
+
+    def test_coccinelle_script_that_fails_is_a_skip(self):
+        self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
+                  "echo 'Fatal error: exception' >&2; exit 2\n")
+        results, _ = self.check()
+        self.assertEqual(results[1, "coccinelle"]["verdict"], "skip")
+        self.assertIn("misc/toy.cocci", results[1, "coccinelle"]["reason"])
+
+    def test_checkpatch(self):
+        self.add("int ugly;\n")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "checkpatch")})
+        self.assertIn("CHECK:UGLY", results[2, "checkpatch"]["reason"])
+
+    def test_kernel_doc(self):
+        self.add("/** bad */\n")
+        self.add("int fine;\n", "toy: fine")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "kernel-doc")})
+
+    def test_maintainers(self):
+        self.add("int new;\n", name="drivers/toy/new.c")
+        self.add("nobody's\n", "toy: add a stray", name="stray/file")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(3, "maintainers")})
+        self.assertIn("stray/file", results[3, "maintainers"]["reason"])
+
+    def test_message(self):
+        self.add("int fine;\n", "toy: Added it.", body="Reviewed-by: X <x@toy.example>")
+        results, _ = self.check("--gate", "message", expect=1)
+        self.assertEqual(self.failing(results), {(2, "message")})
+
+    def test_source_that_no_lane_builds_is_a_skip(self):
+        self.add("int x;\n", name="arch/vax/toy.c")
+        results, _ = self.check("2", expect=1)
+        self.assertEqual(self.failing(results), {(2, "maintainers")})
+        self.assertEqual(results[2, "w1"]["verdict"], "skip")
+        self.assertIn("arch/vax/toy.c", results[2, "w1"]["reason"])
+
+    def test_no_compiler_is_a_skip(self):
+        lane = self.repo / "ci/lanes/toy.toml"
+        lane.write_text(lane.read_text() + 'cross = "vax-none-"\n')
+        results, _ = self.check("--gate", "w1")
+        self.assertEqual(results[1, "w1"]["verdict"], "skip")
+        self.assertIn("vax-none-gcc", results[1, "w1"]["reason"])
+
+    def test_a_patch_that_does_not_apply(self):
+        self.add("int a;\n")
+        self.add("int b;\n", "toy: third")
+        path = next((self.repo / "patches/toy").glob("0002-*"))
+        path.write_text(path.read_text().replace("\treturn 8;", "\treturn 7777;"))
+        results, done = self.check("--gate", "message", expect=1)
+        self.assertEqual(results[1, "message"]["verdict"], "pass")
+        self.assertEqual(self.failing(results), {(2, "apply")})
+        self.assertIn(path.name, done.stdout)
+        self.assertEqual(results[3, "apply"]["verdict"], "skip")
+
+    def test_which(self):
+        self.add("int a;\n")
+        self.add("int b;\n", "toy: third")
+        words = ("--gate", "message")
+        self.assertEqual({s for s, _ in self.check("2..", *words)[0]}, {2, 3})
+        self.assertEqual({s for s, _ in self.check("1", "3", *words)[0]}, {1, 3})
+        path = next((self.repo / "patches/toy").glob("0002-*"))
+        self.assertEqual({s for s, _ in self.check(path, *words)[0]}, {2})
+        for word in ("0", "4", "2..9", "nonsense"):
+            self.assertIn(word, self.script("check", word, expect=1).stderr)
+        self.assertIn("invalid choice", self.script("check", "--gate", "x", expect=1).stderr)
+
+
+class Message(unittest.TestCase):
+    """The rules for commit messages, by example."""
+
+    GOOD = ("From 0 Mon Sep 17 00:00:00 2001\nFrom: A <a@toy.example>\nDate: x\n"
+            "Subject: [PATCH] dma-buf: heaps: system: unmap what was mapped\n\n"
+            "Because.\n\nFixes: 0123456789ab (\"toy: break it\")\n"
+            "Link: https://lore.kernel.org/all/20260101.1@toy.example/\n---\n x | 1 +\n")
+
+    def wrong(self, old, new, word):
+        found = message.problems(self.GOOD.replace(old, new))
+        self.assertEqual(len(found), 1, found)
+        self.assertIn(word, found[0])
+
+    def test_good(self):
+        self.assertEqual(message.problems(self.GOOD), [])
+
+    def test_folded_subject(self):
+        text = self.GOOD.replace("unmap what", "unmap\n what")
+        self.assertEqual(message.problems(text), [])
+        self.assertEqual(series.subject(text), "dma-buf: heaps: system: unmap what was mapped")
+
+    def test_bad(self):
+        self.wrong("dma-buf: heaps: system: unmap", "Unmap", "prefix")
+        self.wrong("unmap what", "unmaps what", "imperative")
+        self.wrong("was mapped", "was mapped.", "full stop")
+        self.wrong("was mapped", "was mapped " + "long " * 10 + "x", "more than 75")
+        self.wrong("[PATCH]", "[PATCH 1/2]", "[PATCH]")
+        self.wrong("Because.\n\n", "", "no body")
+        self.wrong("Because.", "Because " + "of this " * 10, "line 1")
+        self.wrong("0123456789ab", "0123", "Fixes:")
+        self.wrong("lore.kernel.org/all/", "lkml.org/", "Link:")
+        self.wrong("https://lore", "http://lore", "Link:")
+        self.wrong("Link:", "Acked-by: X <x@toy.example>\nLink:", "Acked-by")
+        self.wrong("Link:", "Signed-off-by: X <x@toy.example>\nLink:", "Signed-off-by")
+
+    def test_long_lines_that_may_be(self):
+        for line in ("  " + "x " * 60, "> " + "x " * 60, "see https://toy.example/" + "x" * 80):
+            self.assertEqual(message.problems(self.GOOD.replace("Because.", "Because.\n" + line)), [])
+
+    def test_fixes_in_history(self):
+        self.assertEqual(message.problems(self.GOOD, {"0123456789ab": "toy: break it"}.get), [])
+        self.assertIn("not in the history", message.problems(self.GOOD, {}.get)[0])
+        self.assertIn("quotes", message.problems(self.GOOD, {"0123456789ab": "other"}.get)[0])
+
+
+class Parts(unittest.TestCase):
+
+    def test_directories(self):
+        self.assertEqual(objects.directories(
+            ["kernel/dma/a.c", "kernel/dma/tests/b.c", "include/linux/c.h", "MAINTAINERS",
+             "tools/testing/d.c", "drivers/iommu/e.h", "arch/x86/include/asm/f.h"]),
+            ["drivers/iommu/", "kernel/dma/"])
+
+    def test_diagnoses_lose_positions_only(self):
+        found = objects.said("/t/a.c:3:5: warning: x\n/t/a.c:9:5: warning: x\nnote: y\n", "/t")
+        self.assertEqual(dict(found), {"a.c: warning: x": 2})
+
+    def test_same_patch(self):
+        old = ("Subject: x\n\n---\ndiff --git a/f b/f\nindex 1..2 100644\n--- a/f\n+++ b/f\n"
+               "@@ -1,2 +1,2 @@ int a\n-x\n+y\n")
+        self.assertTrue(export.same(old, old.replace("index 1..2", "index 1..3")))
+        self.assertTrue(export.same(old, old.replace("int a", "int b")))
+        self.assertFalse(export.same(old, old.replace("-1,2 +1,2", "-9,2 +9,2")))
+        self.assertTrue(export.same(old, old.replace("-1,2 +1,2", "-9,2 +9,2").replace("1..2", "5..6")))
+        self.assertFalse(export.same(old, old.replace("+y", "+z").replace("1..2", "5..6")))
+        self.assertFalse(export.same(old, old.replace("Subject: x", "Subject: y")))

@@ -96,7 +96,8 @@ class Fixture(unittest.TestCase):
         self.git(self.top, "init", "-q", "-b", "main", self.linux)
         for name, text in self.kernel().items():
             self.write(self.linux / name, text)
-        (self.linux / "scripts/get_maintainer.pl").chmod(0o755)
+            if text.startswith("#!"):
+                (self.linux / name).chmod(0o755)
         self.commit(self.linux, "Linux 7.3")
         self.git(self.linux, "tag", "v7.3")
         if self.base:

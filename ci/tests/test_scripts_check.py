@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import unittest
 
@@ -46,20 +47,16 @@ class Gates(Fixture):
 
     def setUp(self):
         super().setUp()
-        for name in ("merge_config.sh",):
-            path = self.linux / "scripts/kconfig" / name
-            path.chmod(0o755)
-        for name in ("checkpatch.pl", "kernel-doc"):
-            (self.linux / "scripts" / name).chmod(0o755)
-        self.commit(self.linux, "Linux 7.3, with modes")
-        self.git(self.linux, "tag", "-f", "v7.3")
-        self.script("base", LINUX=self.linux)
         self.write(self.repo / "ci/lanes/toy.toml",
                    f'arch = "{os.uname().machine}"\nconfig = "tinyconfig"\nfragment = "toy.config"\n')
         self.write(self.repo / "kconfig-fragments/toy.config", "")
         self.bin = self.top / "bin"
         self.bin.mkdir()
         self.env["PATH"] = f"{self.bin}:{self.env['PATH']}"
+        self.setUpTools()
+        self.work = self.develop(1)
+
+    def setUpTools(self):
         # good: the word that the fixture's checker-valid.sh looks for
         self.tool("sparse", "# good\n[ \"$1\" = --version ] && echo fake 1 && exit\n"
                   "for f; do :; done\ngrep -n bitwise $f | sed \"s|^\\([0-9]*\\):.*|"
@@ -67,7 +64,6 @@ class Gates(Fixture):
         self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
                   "for f; do case $f in *.c) grep -n unsigned $f | "
                   "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative|\";; esac; done\n")
-        self.work = self.develop(1)
 
     def tool(self, name, text):
         (self.bin / name).write_text("#!/bin/sh\n" + text)
@@ -221,6 +217,40 @@ class Gates(Fixture):
         self.assertEqual(self.failing(results), {(2, "apply")})
         self.assertIn(path.name, done.stdout)
         self.assertEqual(results[3, "apply"]["verdict"], "skip")
+
+    def test_killed_while_configuring(self):
+        """A half .config is never taken for that of the step before."""
+        self.add("config TOY\n", "toy: new symbol", name="arch/Kconfig")
+        self.check("1", "--gate", "w1")
+        directory = next((self.cache / "check").glob("toy-*"))
+        self.assertTrue((directory / "kconfig-mark").exists())
+        real = shutil.which("make")
+        self.tool("make", f"case \" $* \" in *config*) kill -9 $PPID; exit 1;; esac\n"
+                  f"exec {real} \"$@\"\n")
+        self.script("check", "--gate", "w1", "2", expect=-9)
+        self.assertFalse((directory / "kconfig-mark").exists())
+        (self.bin / "make").unlink()
+        self.check("--gate", "w1")
+        self.assertTrue((directory / "kconfig-mark").exists())
+
+    def test_killed_between_compiler_and_sparse(self):
+        """An object of which sparse said nothing yet is made anew."""
+        self.add("int toy_a; /* bitwise */\n")
+        self.tool("sparse", "# good\n[ \"$1\" = --version ] && echo fake 1 && exit\n"
+                  "kill -9 $(ps -o ppid= $PPID) $PPID\n")
+        self.script("check", "--gate", "sparse", expect=None)
+        self.setUpTools()
+        results, _ = self.check("--gate", "sparse", expect=1)
+        self.assertEqual(self.failing(results), {(2, "sparse")})
+
+    def test_configuration_that_a_patch_breaks(self):
+        self.add("broken\n", "toy: break Kconfig", name="arch/Kconfig")
+        self.tool("make", "for w; do case $w in *config) [ ! -s arch/Kconfig ] || "
+                  "{ echo 'arch/Kconfig:1: syntax error' >&2; exit 2; };; esac; done\n"
+                  f"exec {shutil.which('make')} \"$@\"\n")
+        results, _ = self.check("--gate", "w1", expect=1)
+        self.assertEqual(self.failing(results), {(2, "w1")})
+        self.assertIn("syntax error", results[2, "w1"]["reason"])
 
     def test_which(self):
         self.add("int a;\n")

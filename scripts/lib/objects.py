@@ -122,12 +122,17 @@ class Objects:
                         "LC_ALL": "C", "MAKEFLAGS": "", "MAKELEVEL": ""})
 
     def _configure(self):
-        """The lane's configuration; .config is replaced only when it differs."""
+        """Make the lane's configuration; .config keeps its time stamp where it is the same.
+
+        Returns why it failed, or "".
+        """
         kconfigs = git(self.tree, "ls-files", "-s", "--", "*Kconfig*", "scripts/kconfig")
         mark = hashlib.sha256(kconfigs.encode()).hexdigest()
         kept, config = self.directory / "kconfig-mark", self.directory / ".config"
         if config.exists() and kept.exists() and kept.read_text() == mark:
-            return
+            return ""
+        # Gone until all is done: a kill on the way must not leave it beside half a .config.
+        kept.unlink(missing_ok=True)
         old = config.read_text() if config.exists() else None
         times = config.stat() if old is not None else None
         if self.lane.config == "allnoconfig":
@@ -141,18 +146,20 @@ class Objects:
             if done.returncode == 0:
                 done = self._make("olddefconfig", timeout=300)
         if done.returncode != 0:
-            raise Lost(f"lane {self.lane.name}: configuration failed: "
-                       f"{(done.stderr or done.stdout).strip()[-300:]}")
+            return f"configuration failed: {(done.stderr or done.stdout).strip()[-1000:]}"
         if old is not None and config.read_text() == old:
             os.utime(config, ns=(times.st_atime_ns, times.st_mtime_ns))
         repository.write_atomically(kept, mark)
+        return ""
 
     def build(self, commit):
         """What the tools say of the objects at a commit: a State."""
         if commit in self.known:
             return self.known[commit]
         repository.move(self.tree, commit)
-        self._configure()
+        if why := self._configure():
+            self.known[commit] = State(set(), why, {"cc": {}, "sparse": {}})
+            return self.known[commit]
         words = [f"-j{os.cpu_count()}", "-k", "W=1", *self.dirs]
         if self.sparse:
             words[2:2] = ["C=1", f"CHECK={self.directory}/diagnose sparse {self.sparse}"]
@@ -165,6 +172,12 @@ class Objects:
             for path in again:
                 path.unlink(missing_ok=True)
             done = self._make(*words)
+        if done.returncode and re.search(r"(?m)Error 1(?:3[0-9]|43)$|\] (?:Killed|Terminated)|"
+                                         r"signal terminated|No space left on device", done.stderr):
+            # By the machine, not by the patch: out of memory, out of disk, a kill.
+            raise Lost(f"lane {self.lane.name}: the build was ended from outside: "
+                       f"{done.stderr.strip().splitlines()[-1]}"
+                       + (": No space left on device" if "No space left" in done.stderr else ""))
         if self.sparse and "not up to date" in done.stderr:
             raise Lost("kbuild refused the sparse that scripts/checker-valid.sh accepts")
         lines = [x for x in done.stderr.splitlines() if re.search(r"error:|\*\*\*", x)]

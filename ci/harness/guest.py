@@ -105,12 +105,13 @@ class Guest:
         return digest(_LAYOUT, self.toolchain, self.lane.arch, self.lane.selftests,
                       [self.source.object(commit, n) for n in names])
 
-    def selftests(self, commit, tree, place="selftests"):
-        """The selftests of a step, built static from a worktree that is at that commit."""
+    def selftests(self, commit, place):
+        """The selftests of a step, built static; place: their directory in the guest."""
         key = self.selftests_key(commit)
-        kind = place
 
         def make(root):
+            tree = self.source.worktree(self.paths.cache / "series")
+            self.source.checkout(tree, commit)
             out = self.paths.lane(self.lane.name) / "selftests"
             process.output(["rm", "-rf", out])
             out.mkdir(parents=True)
@@ -136,7 +137,7 @@ class Guest:
                     if path.is_file() and os.access(path, os.X_OK):
                         process.output([f"{self.lane.cross}strip", "-o", place_dir / path.name, path])
 
-        return self._kept(kind, key, make)
+        return self._kept(place, key, make)
 
     def _run(self, words, log):
         if process.run(words, log, _SECONDS).rc != 0:

@@ -27,6 +27,7 @@ class Cell:
     skips: dict = dataclasses.field(default_factory=dict)
     image: pathlib.Path = None
     record: dict = None
+    archives: list = None
 
 
 class LaneRun:
@@ -46,7 +47,6 @@ class LaneRun:
             except DoesNotApply as error:
                 self.refusal[step] = f"test-only patch does not apply: {error}"
         self.modules = build.modules(self.lane, run.source, run.commits[-1], run.paths.top)
-        self.archives = None
 
     def inputs(self, step):
         """What a build's verdict depends on, by name."""
@@ -58,28 +58,19 @@ class LaneRun:
                 "modules": [dataclasses.asdict(m) for m in self.modules],
                 "harness": BUILD_VERSION}
 
-    def tests_archives(self):
-        """The parts of the initramfs that are the same on every step."""
-        if self.archives is None:
-            parts = [self.guest.base()]
-            if self.lane.selftests:
-                last = self.run.commits[-1]
-                tree = self.run.source.worktree(self.run.paths.cache / "series")
-                self.run.source.checkout(tree, last)
-                parts.append(self.guest.selftests(last, tree))
-            self.archives = parts
-        return self.archives
+    def archives(self, step):
+        """The parts of the initramfs besides the step's modules.
 
-    def step_archives(self, step):
-        """The step's own selftests, where they differ from the last step's."""
-        if not self.lane.selftests:
-            return []
-        commit, last = self.run.commits[step], self.run.commits[-1]
-        if self.guest.selftests_key(commit) == self.guest.selftests_key(last):
-            return []
-        tree = self.run.source.worktree(self.run.paths.cache / "series")
-        self.run.source.checkout(tree, commit)
-        return [self.guest.selftests(commit, tree, "selftests.step")]
+        The selftests are those of the last step, the same on every kernel; a step
+        whose own tree has others brings them as well.
+        """
+        run, last = self.run, self.run.commits[-1]
+        parts = [self.guest.base()]
+        if self.lane.selftests:
+            parts.append(self.guest.selftests(last, "selftests"))
+            if self.guest.selftests_key(run.commits[step]) != self.guest.selftests_key(last):
+                parts.append(self.guest.selftests(run.commits[step], "selftests.step"))
+        return parts
 
     def build(self, step, before):
         """Build a step, or take the kept verdict. before: the step before's diagnostics or None.
@@ -120,7 +111,7 @@ class LaneRun:
             record["seconds"], record["cpu"], cached))
         if record["ok"]:
             cell.judgements.append(self._diagnostics(step, before, record, repeat))
-            cell.image, cell.record = kept, record
+            cell.image, cell.record, cell.archives = kept, record, self.archives(step)
         run.progress.note(f"step {step} {self.lane.name}: build {verdict.value}"
                           + (" (kept)" if cached else f" {record['seconds']:.0f} s")
                           + (f": {record['reason']}" if record["reason"] else ""))
@@ -142,22 +133,23 @@ class LaneRun:
 
     # --- boots
 
-    def boot_inputs(self, step, boot, record):
+    def boot_inputs(self, archives, boot, record):
         """What a boot's verdict depends on, by name."""
-        parts = [str(p.name) for p in self.tests_archives() + self.step_archives(step)]
-        return {"image": record["image"], "modules": record["modules_key"], "initramfs": parts,
+        return {"image": record["image"], "modules": record["modules_key"],
+                "initramfs": [p.name for p in archives],
                 "qemu": self.qemu,
                 "command": machine.command(self.lane, boot, "image", "initrd", "results"),
                 "bounds": [boot.seconds, boot.silence], "harness": BOOT_VERSION}
 
     def boots_kept(self, step, record):
         """Whether all boots of a step have their verdict in the store."""
-        return all(self.run.store.get("boot", self.boot_inputs(step, b, record))
+        archives = self.archives(step)
+        return all(self.run.store.get("boot", self.boot_inputs(archives, b, record))
                    for b in self.run.boots(self.lane))
 
     def boot(self, cell, boot):
         """Boot once, once more if something was wrong; adds the judgement to the cell."""
-        inputs = self.boot_inputs(cell.step, boot, cell.record)
+        inputs = self.boot_inputs(cell.archives, boot, cell.record)
         # two steps with the same image share one boot: the second waits for it
         with self.run.key_lock(self.run.store.key(inputs)):
             self._boot(cell, boot, inputs)
@@ -197,8 +189,7 @@ class LaneRun:
         run = self.run
         key = f"{run.store.key(inputs)}-{number}"
         scratch = run.paths.cache / "boots" / key
-        parts = self.tests_archives() + self.step_archives(cell.step)
-        parts.append(self.guest.modules(cell.image))
+        parts = [*cell.archives, self.guest.modules(cell.image)]
         initrd = run.paths.cache / "boots" / f"{key}.cpio.gz"
         self.guest.initramfs(parts, initrd)
         attempt = machine.run(self.lane, boot, cell.image / "image", initrd, scratch)
@@ -268,7 +259,7 @@ class Run:
         """
         cells, pending = [], []
         for lane in self.lanes:
-            lane.tests_archives()
+            lane.archives(self.steps[-1] if self.steps else 0)  # fail early, if at all
         with concurrent.futures.ThreadPoolExecutor(max_workers=self.jobs) as pool:
             diagnostics = {}
             for step in self.steps:

@@ -66,8 +66,8 @@ append = "console=fake"
 [[boot]]
 name = "main"
 tests = ["unit"]
-seconds = 20
-silence = 2
+seconds = 60
+silence = 20
 """
 
 QEMU = """\

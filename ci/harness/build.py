@@ -8,7 +8,7 @@ import shutil
 
 from . import config, process
 from .diagnostics import Diagnostics
-from .store import hash_file, hash_tree, write_atomically
+from .store import hash_file, write_atomically
 
 # Names nothing of the machine or the moment in the image, so that equal sources
 # give equal bytes.
@@ -204,8 +204,3 @@ def why_failed(text, rc):
             if re.search(pattern, line):
                 return line.strip()
     return f"make ended with {rc}"
-
-
-def programs_key(top):
-    """A key of everything under ci/guest that is compiled or copied."""
-    return hash_tree(pathlib.Path(top) / "ci/guest")

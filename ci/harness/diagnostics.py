@@ -84,11 +84,7 @@ class Diagnostics:
                 continue
             source, _, text = path.read_text(errors="replace").partition("\n")
             where = pathlib.Path(source)
-            if not where.is_absolute():
-                # relative to the object directory, or to the source tree
-                if (self.source / re.sub(r"^(\.\./)+", "", source)).exists():
-                    where = self.source / re.sub(r"^(\.\./)+", "", source)
-            if not where.exists():
+            if where.is_absolute() and not where.exists():
                 continue  # the object of a file this step does not have
             found |= of_compiler(text, self.source)
         return found

@@ -39,7 +39,7 @@ def pack(directory):
     return gzip.compress(archive, compresslevel=1, mtime=0)
 
 
-def command(lane, boot, image, initrd, results, timeout=None):
+def command(lane, boot, image, initrd, results):
     """The QEMU command of one boot, and nothing the run does not use."""
     words = f"{lane.append} {boot.append} ci.tests={','.join(boot.tests)}"
     words += f" ci.timeout={boot.test_seconds}"

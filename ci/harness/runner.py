@@ -6,7 +6,7 @@ import os
 import pathlib
 import threading
 
-from . import build, evaluate, guest, lane as lanes, machine, process, results, splat
+from . import build, diagnostics, evaluate, guest, lane as lanes, machine, process, results, splat
 from .source import DoesNotApply
 from .store import Store, hash_tree, write_atomically
 from .verdict import Judgement, Verdict
@@ -126,7 +126,7 @@ class LaneRun:
             return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
                              f"step {step - 1} was not built, nothing to compare with",
                              record["log"], repeat)
-        added = sorted(set(record["diagnostics"]) - set(before))
+        added = diagnostics.new(before, record["diagnostics"])
         return Judgement(step, self.lane.name, "diagnostics",
                          Verdict.FAIL if added else Verdict.PASS,
                          f"new: {'; '.join(added)}" if added else "", record["log"], repeat)
@@ -261,14 +261,14 @@ class Run:
         for lane in self.lanes:
             lane.archives(self.steps[-1] if self.steps else 0)  # fail early, if at all
         with concurrent.futures.ThreadPoolExecutor(max_workers=self.jobs) as pool:
-            diagnostics = {}
+            known = {}
             for step in self.steps:
                 for lane in self.lanes:
                     name = lane.lane.name
-                    before = diagnostics.get(name)
+                    before = known.get(name)
                     if step and before is None and step - 1 not in self.steps:
                         before = self._kept_diagnostics(lane, step - 1)
-                    cell, diagnostics[name] = lane.build(step, before)
+                    cell, known[name] = lane.build(step, before)
                     cells.append(cell)
                     if cell.image is None:
                         self.progress.end(None, cell=True)

@@ -126,10 +126,6 @@ class Source:
             index.unlink(missing_ok=True)
         return self.git("commit-tree", tree, "-p", commit, data="test-only patches\n")
 
-    def changed(self, old, new):
-        """Paths that differ between two commits."""
-        return self.git("diff", "--name-only", "--no-renames", old, new).split("\n")
-
     def listing(self, commit, pattern):
         """A digest of all files whose path matches the regular expression."""
         lines = self.git("ls-tree", "-r", commit).split("\n")

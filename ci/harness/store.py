@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
+
+from lib.repository import write_atomically
+
+__all__ = ["Store", "digest", "hash_file", "hash_tree", "write_atomically"]
 
 
 def digest(*parts):
@@ -31,23 +34,6 @@ def hash_tree(*roots):
             name = path.relative_to(root.parent)
             total.update(f"{name}\0{os.access(path, os.X_OK)}\0{hash_file(path)}\n".encode())
     return total.hexdigest()[:32]
-
-
-def write_atomically(path, data):
-    """Write bytes so that a reader sees the old file or the new one, never a part."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 class Store:

@@ -1,7 +1,8 @@
 """Where things are: the repository, and the cache that outlives a clone."""
 
-import os
 import pathlib
+
+from lib.command import cache_directory
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -15,8 +16,7 @@ class Paths:
 
     def __init__(self, top=TOP, cache=None):
         self.top = pathlib.Path(top)
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        self.cache = pathlib.Path(cache or pathlib.Path(home) / "linux-dmabuf-series")
+        self.cache = pathlib.Path(cache or cache_directory())
         self.git = self.cache / "linux.git"
         self.store = self.cache / "verdicts"
         self.artifacts = self.cache / "artifacts"

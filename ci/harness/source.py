@@ -5,6 +5,8 @@ import pathlib
 import re
 import subprocess
 
+from lib import repository
+
 from . import process
 from .errors import CannotJudge
 from .store import digest
@@ -52,24 +54,13 @@ class Source:
             return ""
 
     def worktree(self, directory):
-        """A detached worktree, made when missing, freed of what a kill left."""
-        directory = pathlib.Path(directory)
-        if not (directory / ".git").exists():
-            process.output(["rm", "-rf", directory])
-            self.git("worktree", "prune")
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            self.git("worktree", "add", "--detach", "--no-checkout", "-f", directory, "base")
-        private = pathlib.Path(self.git("rev-parse", "--absolute-git-dir", cwd=directory))
-        (private / "index.lock").unlink(missing_ok=True)
-        if (private / "rebase-apply").exists():
-            subprocess.run(["git", "-C", directory, "am", "--abort"], capture_output=True,
-                           check=False, env=dict(os.environ, **IDENTITY))
-            process.output(["rm", "-rf", private / "rebase-apply"])
-        return directory
+        """A detached worktree in the cache, made when missing, freed of what a kill left."""
+        name = pathlib.Path(directory).relative_to(self.paths.cache)
+        return repository.worktree(str(name), checkout=False)
 
     def checkout(self, directory, commit):
         """Plain checkout: git rewrites only the files that differ."""
-        self.git("checkout", "-q", "--force", "--detach", commit, cwd=directory)
+        repository.move(directory, commit)
 
     def apply(self, series, last):
         """The commits of steps 0..last, by git am.
@@ -90,9 +81,9 @@ class Source:
                 pass
             if tree is None:
                 tree = self.worktree(self.paths.cache / "series")
-            if self.git("rev-parse", "HEAD", cwd=tree) != commits[-1] or not \
-                    (tree / "Makefile").exists():
-                self.checkout(tree, commits[-1])
+                self.checkout(tree, commits[-1])  # whatever a killed run left there
+            elif self.git("rev-parse", "HEAD", cwd=tree) != commits[-1]:
+                self.checkout(tree, commits[-1])  # the step before was kept
             done = subprocess.run(
                 ["git", "-c", "gc.auto=0", "-C", tree, "am", "--quiet", "--committer-date-is-author-date",
                  patch.path], capture_output=True, text=True, timeout=300,

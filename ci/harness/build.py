@@ -8,6 +8,8 @@ import shutil
 
 from . import config, process
 from .diagnostics import Diagnostics
+from .errors import UsageError
+from .series import slug
 from .store import hash_file, write_atomically
 
 # Names nothing of the machine or the moment in the image, so that equal sources
@@ -44,12 +46,15 @@ def toolchain(lane):
     return "; ".join(words)
 
 
-def modules(lane, source, last, top):
+def modules(lane, source, series, commits, top):
     """The test modules of a lane.
 
-    An entry "ci:NAME" is the directory ci/guest/modules/NAME; "kunit:PATH" is the
-    KUnit suite at PATH in the tree of the last step, skipped while it has none.
+    An entry "ci:NAME" is the directory ci/guest/modules/NAME. "kunit:PATH" is the
+    KUnit suite at PATH in the tree of the last step, "kunit:PATH@PATCH" as the patch
+    of that slug leaves it (for a suite whose expectations a later patch turns);
+    left out while the tree has none.
     """
+    steps = {slug(p): p.step for p in series.patches}
     found = []
     for entry in lane.modules:
         kind, _, what = entry.partition(":")
@@ -57,10 +62,15 @@ def modules(lane, source, last, top):
             directory = pathlib.Path(top) / "ci/guest/modules" / what
             found.append(Module(what, {p.name: p.read_text() for p in sorted(directory.iterdir())
                                        if p.is_file() and not p.name.startswith(".")}))
-        elif source.object(last, what):
+            continue
+        what, _, patch = what.partition("@")
+        if patch and patch not in steps:
+            raise UsageError(f"ci/lanes/{lane.name}.toml: {entry}: no patch {patch!r} in series")
+        step = steps.get(patch, len(commits) - 1)
+        if step < len(commits) and source.object(commits[step], what):
             path = pathlib.PurePath(what)
             found.append(Module(path.stem, {
-                path.name: source.git("show", f"{last}:{what}") + "\n",
+                path.name: source.git("show", f"{commits[step]}:{what}") + "\n",
                 "Kbuild": f"obj-m := {path.stem}.o\nccflags-y := -I$(srctree)/{path.parent}\n"}))
     return found
 

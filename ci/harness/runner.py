@@ -48,7 +48,7 @@ class LaneRun:
                 self.commits[step] = run.source.with_test_patches(commit, self.lane.test_patches)
             except DoesNotApply as error:
                 self.refusal[step] = f"test-only patch does not apply: {error}"
-        self.modules = build.modules(self.lane, run.source, run.commits[-1], run.paths.top)
+        self.modules = build.modules(self.lane, run.source, run.series, run.commits, run.paths.top)
 
     def inputs(self, step):
         """What a build's verdict depends on, by name."""

@@ -1,34 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DMA attributes on a real device: what each mapping call does with
- * DMA_ATTR_CC_SHARED and DMA_ATTR_MMIO, behind an IOMMU and without one.
+ * DMA attributes on real devices: what each call of the DMA API does with
+ * DMA_ATTR_CC_SHARED, DMA_ATTR_MMIO and DMA_ATTR_REQUIRE_COHERENT.
  *
- * The driver has no ids: bind it to a device by driver_override. While it is
- * bound, /sys/kernel/debug/dma_attrs_device/ has
+ * The PCI driver has no ids: bind it to QEMU's edu by driver_override. The
+ * platform driver takes the nodes of ci/lanes/arm64-pools.dtsi with the
+ * compatible "test,dma-attrs". For each way that a device's DMA goes, directory
+ * /sys/kernel/debug/dma_attrs_device/WAY/ has, while the device is bound,
  *
- *   path	"iommu" or "direct": how the device's DMA goes, which decides
- *		what the rows expect
  *   rows	runs the rows that use the API as it should be used
  *   stray	runs the rows that unmap with an attribute the mapping was not
  *		made with
  *
- * rows and stray answer one line a row: "pass NAME", or "fail NAME: WHY".
- * stray ends with "reports N": the N calls that dma-debug has to complain
- * about. They are in a file of their own so that whoever reads it can have
- * these complaints counted without having them printed.
+ * WAY is iommu, direct or bounce for the PCI device; platform, restricted,
+ * range_in and range_out (memory inside and outside of the dma-ranges) for the
+ * others. rows and stray answer one line a row: "pass NAME", or
+ * "fail NAME: WHY". stray ends with "reports N": the N calls that dma-debug has
+ * to complain about. They are in a file of their own so that whoever reads it
+ * can have these complaints counted without having them printed.
  */
 
+#include <linux/cc_platform.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
+#include <linux/of.h>
+#include <linux/of_address.h>
 #include <linux/pci.h>
+#include <linux/platform_device.h>
 #include <linux/scatterlist.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
+#include <linux/swiotlb.h>
 
 /* QEMU's edu device: it copies between memory and a buffer of its own */
 #define EDU_VENDOR	0x1234
@@ -42,13 +51,35 @@
 #define EDU_BUFFER	0x40000
 #define EDU_BYTES	1024
 
-struct attrs_device {
-	struct device *dev;
-	void __iomem *regs;
-	phys_addr_t bar;
-	struct page *page;
-	struct iommu_domain *domain;	/* NULL on the direct path */
-	struct dentry *dir;
+/* What the bus of the node "testbus-ranges" translates. */
+#define RANGE_START	0x40000000ULL
+#define RANGE_END	0x60000000ULL
+#define RANGE_OFFSET	0x40000000ULL
+
+enum way {
+	IOMMU,
+	DIRECT,
+	BOUNCE,		/* swiotlb is forced */
+	PLATFORM,	/* direct, for a device that is not coherent */
+	RESTRICTED,	/* a restricted pool: all is bounced */
+	RANGE_IN,	/* memory within dma-ranges */
+	RANGE_OUT,	/* memory that no range covers */
+	WAYS,
+};
+
+static const char * const ways[WAYS] = {
+	"iommu", "direct", "bounce", "platform", "restricted", "range_in",
+	"range_out",
+};
+
+enum answer {
+	UNDEFINED,	/* no row: that it works is a known gap */
+	PHYSICAL,	/* at its physical address */
+	OFFSET,		/* at its physical address, plus the offset of the bus */
+	TRANSLATED,	/* at an address that the IOMMU translates to it */
+	BOUNCED,	/* at the address of a bounce buffer with the same data */
+	REFUSED,	/* DMA_MAPPING_ERROR, -EOPNOTSUPP, NULL */
+	UNREACHABLE,	/* DMA_MAPPING_ERROR, -EIO */
 };
 
 static const struct {
@@ -56,38 +87,105 @@ static const struct {
 	unsigned long attrs;
 } columns[] = {
 	{ "none", 0 },
+	{ "require_coherent", DMA_ATTR_REQUIRE_COHERENT },
 	{ "cc_shared", DMA_ATTR_CC_SHARED },
 	{ "mmio", DMA_ATTR_MMIO },
 	{ "mmio_cc_shared", DMA_ATTR_MMIO | DMA_ATTR_CC_SHARED },
 };
 
-/* The attribute is refused behind an IOMMU, and accepted on the direct path. */
-static bool refused(struct attrs_device *ad, unsigned long attrs)
+/*
+ * The answer of every call that maps, a column each. Behind an IOMMU and
+ * without memory encryption the answer to DMA_ATTR_CC_SHARED is the row
+ * "changes_nothing": the same from all calls.
+ */
+static const enum answer plain[WAYS][ARRAY_SIZE(columns)] = {
+	/*		none	     coherent	  cc_shared    mmio	    both */
+	[IOMMU]	     = { TRANSLATED, TRANSLATED,  UNDEFINED,   TRANSLATED,  UNDEFINED },
+	[DIRECT]     = { PHYSICAL,   PHYSICAL,    PHYSICAL,    PHYSICAL,    PHYSICAL },
+	[BOUNCE]     = { BOUNCED,    UNREACHABLE, BOUNCED,     UNREACHABLE, UNREACHABLE },
+	[PLATFORM]   = { PHYSICAL,   REFUSED,     PHYSICAL,    PHYSICAL,    PHYSICAL },
+	[RESTRICTED] = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, UNREACHABLE },
+	[RANGE_IN]   = { OFFSET,     REFUSED,     OFFSET,      OFFSET,      OFFSET },
+	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     PHYSICAL,    PHYSICAL },
+};
+
+/* The same in a guest whose memory is encrypted. */
+static const enum answer encrypted[WAYS][ARRAY_SIZE(columns)] = {
+	/*		none	     coherent	  cc_shared    mmio	    both */
+	[IOMMU]	     = { UNDEFINED,  UNDEFINED,   REFUSED,     UNDEFINED,   REFUSED },
+	[DIRECT]     = { BOUNCED,    UNREACHABLE, PHYSICAL,    UNREACHABLE, PHYSICAL },
+	[BOUNCE]     = { BOUNCED,    UNREACHABLE, BOUNCED,     UNREACHABLE, UNREACHABLE },
+	[PLATFORM]   = { BOUNCED,    REFUSED,     PHYSICAL,    UNREACHABLE, PHYSICAL },
+	[RESTRICTED] = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, UNREACHABLE },
+	[RANGE_IN]   = { BOUNCED,    REFUSED,     OFFSET,      UNREACHABLE, OFFSET },
+	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, PHYSICAL },
+};
+
+struct attrs_device {
+	struct device *dev;
+	enum way way;
+	void __iomem *regs;		/* of edu, or NULL */
+	phys_addr_t mmio;		/* what is mapped as MMIO */
+	struct page *page;
+	struct iommu_domain *domain;	/* NULL without an IOMMU */
+	struct dentry *dir;
+};
+
+static struct dentry *attrs_dir;
+
+static bool memory_encrypted(void)
 {
-	return ad->domain && (attrs & DMA_ATTR_CC_SHARED);
+	return cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT);
 }
 
-/* Memory is mapped without DMA_ATTR_MMIO, the device's own BAR with it. */
+static enum answer expected(struct attrs_device *ad, unsigned int column)
+{
+	return memory_encrypted() ? encrypted[ad->way][column] :
+				    plain[ad->way][column];
+}
+
+/* Memory is mapped without DMA_ATTR_MMIO, somebody's registers with it. */
 static phys_addr_t source(struct attrs_device *ad, unsigned long attrs)
 {
-	return attrs & DMA_ATTR_MMIO ? ad->bar : page_to_phys(ad->page);
+	return attrs & DMA_ATTR_MMIO ? ad->mmio : page_to_phys(ad->page);
 }
 
-/* Where the device gets to with an address; 0: nowhere, as far as we can tell. */
-static phys_addr_t reached(struct attrs_device *ad, dma_addr_t addr)
+/* Whether the address is where the memory has to be. */
+static const char *judge_address(struct attrs_device *ad, enum answer answer,
+				 dma_addr_t addr, phys_addr_t phys)
 {
-	return ad->domain ? iommu_iova_to_phys(ad->domain, addr) : addr;
-}
-
-static const char *judge_map(struct attrs_device *ad, dma_addr_t addr,
-			     phys_addr_t phys, bool failed, bool refuse)
-{
-	if (failed)
-		return refuse ? NULL : "the mapping failed";
-	if (refuse)
+	switch (answer) {
+	case PHYSICAL:
+		return addr == phys ? NULL : "not at its physical address";
+	case OFFSET:
+		return addr == phys + RANGE_OFFSET ? NULL :
+			"not where the bus has it";
+	case TRANSLATED:
+		return iommu_iova_to_phys(ad->domain, addr) == phys ? NULL :
+			"the address leads somewhere else";
+	case BOUNCED:
+		if (addr == phys || addr == phys + RANGE_OFFSET)
+			return "not bounced";
+		if (memcmp(phys_to_virt(dma_to_phys(ad->dev, addr)),
+			   phys_to_virt(phys), PAGE_SIZE))
+			return "other data in the bounce buffer";
+		return NULL;
+	default:
 		return "mapped, with the attribute ignored";
-	if (reached(ad, addr) != phys)
-		return "the address leads somewhere else";
+	}
+}
+
+/* Check a mapping; errno is 0 where the call has none. */
+static const char *judge_map(struct attrs_device *ad, enum answer answer,
+			     dma_addr_t addr, phys_addr_t phys, bool failed,
+			     int errno)
+{
+	if (!failed)
+		return judge_address(ad, answer, addr, phys);
+	if (answer != REFUSED && answer != UNREACHABLE)
+		return "the mapping failed";
+	if (errno && errno != (answer == REFUSED ? -EOPNOTSUPP : -EIO))
+		return "failed with another error than it should";
 	return NULL;
 }
 
@@ -98,7 +196,8 @@ static const char *judge_unmap(struct attrs_device *ad, dma_addr_t addr)
 	return NULL;
 }
 
-static const char *row_map_phys(struct attrs_device *ad, unsigned long attrs)
+static const char *row_map_phys(struct attrs_device *ad, unsigned long attrs,
+				enum answer answer)
 {
 	phys_addr_t phys = source(ad, attrs);
 	const char *wrong;
@@ -107,7 +206,7 @@ static const char *row_map_phys(struct attrs_device *ad, unsigned long attrs)
 
 	addr = dma_map_phys(ad->dev, phys, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
 	failed = dma_mapping_error(ad->dev, addr);
-	wrong = judge_map(ad, addr, phys, failed, refused(ad, attrs));
+	wrong = judge_map(ad, answer, addr, phys, failed, 0);
 	if (!failed) {
 		dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
 		wrong = wrong ?: judge_unmap(ad, addr);
@@ -116,17 +215,19 @@ static const char *row_map_phys(struct attrs_device *ad, unsigned long attrs)
 }
 
 /* A page is memory: DMA_ATTR_MMIO is refused on every path. */
-static const char *row_map_page(struct attrs_device *ad, unsigned long attrs)
+static const char *row_map_page(struct attrs_device *ad, unsigned long attrs,
+				enum answer answer)
 {
-	bool refuse = refused(ad, attrs) || attrs & DMA_ATTR_MMIO;
 	const char *wrong;
 	dma_addr_t addr;
 	bool failed;
 
+	if (attrs & DMA_ATTR_MMIO)
+		answer = REFUSED;
 	addr = dma_map_page_attrs(ad->dev, ad->page, 0, PAGE_SIZE,
 				  DMA_BIDIRECTIONAL, attrs);
 	failed = dma_mapping_error(ad->dev, addr);
-	wrong = judge_map(ad, addr, page_to_phys(ad->page), failed, refuse);
+	wrong = judge_map(ad, answer, addr, page_to_phys(ad->page), failed, 0);
 	if (!failed) {
 		dma_unmap_page_attrs(ad->dev, addr, PAGE_SIZE,
 				     DMA_BIDIRECTIONAL, attrs);
@@ -135,8 +236,9 @@ static const char *row_map_page(struct attrs_device *ad, unsigned long attrs)
 	return wrong;
 }
 
-/* An entry of a table has a page behind it, so this is memory in every column. */
-static const char *row_map_sgtable(struct attrs_device *ad, unsigned long attrs)
+/* An entry of a table has a page behind it: not for MMIO. */
+static const char *row_map_sgtable(struct attrs_device *ad, unsigned long attrs,
+				   enum answer answer)
 {
 	struct sg_table table;
 	const char *wrong;
@@ -148,14 +250,9 @@ static const char *row_map_sgtable(struct attrs_device *ad, unsigned long attrs)
 	sg_set_page(table.sgl, ad->page, PAGE_SIZE, 0);
 
 	ret = dma_map_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, attrs);
-	if (ret) {
-		wrong = judge_map(ad, 0, 0, true, refused(ad, attrs));
-		if (!wrong && ret != -EOPNOTSUPP)
-			wrong = "refused with another error than -EOPNOTSUPP";
-	} else {
-		addr = sg_dma_address(table.sgl);
-		wrong = judge_map(ad, addr, page_to_phys(ad->page), false,
-				  refused(ad, attrs));
+	addr = ret ? DMA_MAPPING_ERROR : sg_dma_address(table.sgl);
+	wrong = judge_map(ad, answer, addr, page_to_phys(ad->page), ret, ret);
+	if (!ret) {
 		dma_unmap_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, attrs);
 		wrong = wrong ?: judge_unmap(ad, addr);
 	}
@@ -163,7 +260,8 @@ static const char *row_map_sgtable(struct attrs_device *ad, unsigned long attrs)
 	return wrong;
 }
 
-static const char *row_iova_link(struct attrs_device *ad, unsigned long attrs)
+static const char *row_iova_link(struct attrs_device *ad, unsigned long attrs,
+				 enum answer answer)
 {
 	phys_addr_t phys = source(ad, attrs);
 	struct dma_iova_state state = {};
@@ -172,40 +270,121 @@ static const char *row_iova_link(struct attrs_device *ad, unsigned long attrs)
 	int ret;
 
 	if (!dma_iova_try_alloc(ad->dev, &state, phys, PAGE_SIZE))
-		return ad->domain ? "no IOVA" : NULL;
-	if (!ad->domain) {
-		dma_iova_free(ad->dev, &state);
-		return "an IOVA on the direct path";
-	}
+		return "no IOVA";
 
 	addr = state.addr;
 	ret = dma_iova_link(ad->dev, &state, phys, 0, PAGE_SIZE,
 			    DMA_BIDIRECTIONAL, attrs);
 	if (ret) {
-		wrong = judge_map(ad, 0, 0, true, refused(ad, attrs));
-		if (!wrong && ret != -EOPNOTSUPP)
-			wrong = "refused with another error than -EOPNOTSUPP";
-		if (!wrong)
-			wrong = judge_unmap(ad, addr);
+		wrong = judge_map(ad, answer, 0, 0, true, ret);
+		wrong = wrong ?: judge_unmap(ad, addr);
 		dma_iova_free(ad->dev, &state);
 		return wrong;
 	}
 
 	ret = dma_iova_sync(ad->dev, &state, 0, PAGE_SIZE);
-	wrong = judge_map(ad, addr, phys, ret, refused(ad, attrs));
+	wrong = judge_map(ad, answer, addr, phys, ret, ret);
 	dma_iova_destroy(ad->dev, &state, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
 	return wrong ?: judge_unmap(ad, addr);
 }
 
 static const struct {
 	const char *name;
-	const char *(*run)(struct attrs_device *ad, unsigned long attrs);
+	unsigned long never;	/* the call makes no sense with this attribute */
+	const char *(*run)(struct attrs_device *ad, unsigned long attrs,
+			   enum answer answer);
 } calls[] = {
-	{ "map_phys", row_map_phys },
-	{ "map_page", row_map_page },
-	{ "map_sgtable", row_map_sgtable },
-	{ "iova_link", row_iova_link },
+	{ "map_phys", 0, row_map_phys },
+	{ "map_page", 0, row_map_page },
+	{ "map_sgtable", DMA_ATTR_MMIO, row_map_sgtable },
+	{ "iova_link", 0, row_iova_link },	/* last: only behind an IOMMU */
 };
+
+static unsigned int calls_of(struct attrs_device *ad)
+{
+	return ARRAY_SIZE(calls) - !ad->domain;
+}
+
+/* Behind an IOMMU, without memory encryption: the attribute changes nothing. */
+static const char *row_changes_nothing(struct attrs_device *ad,
+				       unsigned long attrs)
+{
+	const char *wrong = NULL;
+	unsigned int i;
+
+	for (i = 0; i < calls_of(ad) && !wrong; i++)
+		if (!(calls[i].never & attrs))
+			wrong = calls[i].run(ad, attrs, TRANSLATED);
+	return wrong;
+}
+
+/* An allocation is refused where the device can only use shared memory. */
+static bool no_allocation(struct attrs_device *ad)
+{
+	return ad->domain && memory_encrypted();
+}
+
+static const char *judge_alloc(struct attrs_device *ad, bool allocated,
+			       dma_addr_t addr, phys_addr_t phys)
+{
+	if (allocated == no_allocation(ad))
+		return allocated ? "memory, but the device cannot use it" :
+				   "no memory";
+	if (!allocated)
+		return NULL;
+	if (ad->domain)
+		return iommu_iova_to_phys(ad->domain, addr) == phys ? NULL :
+			"the address leads somewhere else";
+	return dma_to_phys(ad->dev, addr) == phys ? NULL :
+		"not the address of the memory";
+}
+
+static const char *row_alloc_attrs(struct attrs_device *ad)
+{
+	const char *wrong;
+	phys_addr_t phys;
+	dma_addr_t addr;
+	void *data;
+
+	data = dma_alloc_attrs(ad->dev, PAGE_SIZE, &addr, GFP_KERNEL, 0);
+	if (!data)
+		return judge_alloc(ad, false, 0, 0);
+	phys = is_vmalloc_addr(data) ? page_to_phys(vmalloc_to_page(data)) :
+				       virt_to_phys(data);
+	wrong = judge_alloc(ad, true, addr, phys);
+	dma_free_attrs(ad->dev, PAGE_SIZE, data, addr, 0);
+	return wrong;
+}
+
+static const char *row_alloc_pages(struct attrs_device *ad)
+{
+	const char *wrong;
+	struct page *page;
+	dma_addr_t addr;
+
+	page = dma_alloc_pages(ad->dev, PAGE_SIZE, &addr, DMA_BIDIRECTIONAL,
+			       GFP_KERNEL);
+	if (!page)
+		return judge_alloc(ad, false, 0, 0);
+	wrong = judge_alloc(ad, true, addr, page_to_phys(page));
+	dma_free_pages(ad->dev, PAGE_SIZE, page, addr, DMA_BIDIRECTIONAL);
+	return wrong;
+}
+
+static const char *row_alloc_noncontiguous(struct attrs_device *ad)
+{
+	struct sg_table *table;
+	const char *wrong;
+
+	table = dma_alloc_noncontiguous(ad->dev, PAGE_SIZE, DMA_BIDIRECTIONAL,
+					GFP_KERNEL, 0);
+	if (!table)
+		return judge_alloc(ad, false, 0, 0);
+	wrong = judge_alloc(ad, true, sg_dma_address(table->sgl),
+			    sg_phys(table->sgl));
+	dma_free_noncontiguous(ad->dev, PAGE_SIZE, table, DMA_BIDIRECTIONAL);
+	return wrong;
+}
 
 static bool edu_copy(struct attrs_device *ad, u64 from, u64 to, u64 cmd)
 {
@@ -259,20 +438,35 @@ static int rows_show(struct seq_file *seq, void *unused)
 	struct attrs_device *ad = seq->private;
 	unsigned int i, k;
 
-	for (i = 0; i < ARRAY_SIZE(calls); i++)
+	/* what a bounce buffer is compared with */
+	get_random_bytes(page_address(ad->page), PAGE_SIZE);
+	for (i = 0; i < calls_of(ad); i++)
 		for (k = 0; k < ARRAY_SIZE(columns); k++)
-			say(seq, calls[i].name, columns[k].name,
-			    calls[i].run(ad, columns[k].attrs));
-	say(seq, "device", "transfer", row_transfer(ad));
+			if (expected(ad, k) != UNDEFINED &&
+			    !(calls[i].never & columns[k].attrs))
+				say(seq, calls[i].name, columns[k].name,
+				    calls[i].run(ad, columns[k].attrs,
+						 expected(ad, k)));
+	if (ad->domain && !memory_encrypted()) {
+		say(seq, "cc_shared", "changes_nothing",
+		    row_changes_nothing(ad, DMA_ATTR_CC_SHARED));
+		say(seq, "mmio_cc_shared", "changes_nothing",
+		    row_changes_nothing(ad, DMA_ATTR_MMIO | DMA_ATTR_CC_SHARED));
+	}
+	say(seq, "alloc", "attrs", row_alloc_attrs(ad));
+	say(seq, "alloc", "pages", row_alloc_pages(ad));
+	say(seq, "alloc", "noncontiguous", row_alloc_noncontiguous(ad));
+	if (ad->regs && !no_allocation(ad))
+		say(seq, "device", "transfer", row_transfer(ad));
 	return 0;
 }
 
 /*
- * Unmap a plain mapping as if it had been made with DMA_ATTR_CC_SHARED. When
+ * Unmap a plain mapping as if it had been made with another attribute. When
  * that leaves the mapping in place, unmap it as one should, so that the device
  * has no access to the page once it is freed.
  */
-static const char *stray_unmap_phys(struct attrs_device *ad)
+static const char *stray_unmap_phys(struct attrs_device *ad, unsigned long attr)
 {
 	const char *wrong;
 	dma_addr_t addr;
@@ -281,15 +475,14 @@ static const char *stray_unmap_phys(struct attrs_device *ad)
 			    DMA_BIDIRECTIONAL, 0);
 	if (dma_mapping_error(ad->dev, addr))
 		return "the mapping failed";
-	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL,
-		       DMA_ATTR_CC_SHARED);
+	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, attr);
 	wrong = judge_unmap(ad, addr);
 	if (wrong)
 		dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 	return wrong;
 }
 
-static const char *stray_unmap_page(struct attrs_device *ad)
+static const char *stray_unmap_page(struct attrs_device *ad, unsigned long attr)
 {
 	const char *wrong;
 	dma_addr_t addr;
@@ -298,8 +491,7 @@ static const char *stray_unmap_page(struct attrs_device *ad)
 				  DMA_BIDIRECTIONAL, 0);
 	if (dma_mapping_error(ad->dev, addr))
 		return "the mapping failed";
-	dma_unmap_page_attrs(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL,
-			     DMA_ATTR_CC_SHARED);
+	dma_unmap_page_attrs(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, attr);
 	wrong = judge_unmap(ad, addr);
 	if (wrong)
 		dma_unmap_page_attrs(ad->dev, addr, PAGE_SIZE,
@@ -307,7 +499,8 @@ static const char *stray_unmap_page(struct attrs_device *ad)
 	return wrong;
 }
 
-static const char *stray_unmap_sgtable(struct attrs_device *ad)
+static const char *stray_unmap_sgtable(struct attrs_device *ad,
+				       unsigned long attr)
 {
 	const char *wrong = "the mapping failed";
 	struct sg_table table;
@@ -319,33 +512,33 @@ static const char *stray_unmap_sgtable(struct attrs_device *ad)
 
 	if (!dma_map_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, 0)) {
 		addr = sg_dma_address(table.sgl);
-		dma_unmap_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL,
-				  DMA_ATTR_CC_SHARED);
+		dma_unmap_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, attr);
 		wrong = judge_unmap(ad, addr);
 	}
 	sg_free_table(&table);
 	return wrong;
 }
 
+/* A stray DMA_ATTR_MMIO keeps a bounce buffer, so only where there is none. */
 static int stray_show(struct seq_file *seq, void *unused)
 {
 	struct attrs_device *ad = seq->private;
+	int reports = 3;
 
-	say(seq, "unmap_phys", "stray_cc_shared", stray_unmap_phys(ad));
-	say(seq, "unmap_page", "stray_cc_shared", stray_unmap_page(ad));
-	say(seq, "unmap_sgtable", "stray_cc_shared", stray_unmap_sgtable(ad));
-	seq_puts(seq, "reports 3\n");
+	say(seq, "unmap_phys", "stray_cc_shared",
+	    stray_unmap_phys(ad, DMA_ATTR_CC_SHARED));
+	say(seq, "unmap_page", "stray_cc_shared",
+	    stray_unmap_page(ad, DMA_ATTR_CC_SHARED));
+	say(seq, "unmap_sgtable", "stray_cc_shared",
+	    stray_unmap_sgtable(ad, DMA_ATTR_CC_SHARED));
+	if (expected(ad, 0) != BOUNCED) {
+		say(seq, "unmap_page", "stray_mmio",
+		    stray_unmap_page(ad, DMA_ATTR_MMIO));
+		reports++;
+	}
+	seq_printf(seq, "reports %d\n", reports);
 	return 0;
 }
-
-static int path_show(struct seq_file *seq, void *unused)
-{
-	struct attrs_device *ad = seq->private;
-
-	seq_printf(seq, "%s\n", ad->domain ? "iommu" : "direct");
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(path);
 
 /* A buffer that the answer fits in: a second try would run the rows twice. */
 static int rows_open(struct inode *inode, struct file *file)
@@ -374,18 +567,76 @@ static const struct file_operations stray_fops = {
 	.release = single_release,
 };
 
+static void attrs_unpublish(void *data)
+{
+	struct attrs_device *ad = data;
+
+	debugfs_remove_recursive(ad->dir);
+	__free_page(ad->page);
+}
+
+/* A page that the way is about: in the first 4 GiB, inside or outside the range. */
+static struct page *attrs_page(enum way way)
+{
+	struct page *page, *wrong[64];
+	unsigned int n = 0;
+	bool in;
+
+	for (;;) {
+		page = alloc_page((way == RANGE_IN ? GFP_DMA :
+				   way == RANGE_OUT ? 0 : GFP_DMA32) |
+				  GFP_KERNEL | __GFP_ZERO);
+		if (!page || (way != RANGE_IN && way != RANGE_OUT))
+			break;
+		in = page_to_phys(page) >= RANGE_START &&
+		     page_to_phys(page) < RANGE_END;
+		if (in == (way == RANGE_IN))
+			break;
+		if (n == ARRAY_SIZE(wrong)) {
+			__free_page(page);
+			page = NULL;
+			break;
+		}
+		wrong[n++] = page;
+	}
+	while (n)
+		__free_page(wrong[--n]);
+	return page;
+}
+
+/* Show a way of a device in debugfs, for as long as the device is bound. */
+static int attrs_publish(struct device *dev, enum way way,
+			 struct iommu_domain *domain, void __iomem *regs,
+			 phys_addr_t mmio)
+{
+	struct attrs_device *ad;
+
+	ad = devm_kzalloc(dev, sizeof(*ad), GFP_KERNEL);
+	if (!ad)
+		return -ENOMEM;
+	ad->dev = dev;
+	ad->way = way;
+	ad->domain = domain;
+	ad->regs = regs;
+	ad->mmio = mmio;
+	ad->page = attrs_page(way);
+	if (!ad->page)
+		return -ENOMEM;
+	ad->dir = debugfs_create_dir(ways[way], attrs_dir);
+	debugfs_create_file("rows", 0400, ad->dir, ad, &rows_fops);
+	debugfs_create_file("stray", 0400, ad->dir, ad, &stray_fops);
+	return devm_add_action_or_reset(dev, attrs_unpublish, ad);
+}
+
 static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct iommu_domain *domain;
-	struct attrs_device *ad;
+	void __iomem *regs;
 	int ret;
 
 	if (pdev->vendor != EDU_VENDOR || pdev->device != EDU_DEVICE)
 		return -ENODEV;
 
-	ad = devm_kzalloc(&pdev->dev, sizeof(*ad), GFP_KERNEL);
-	if (!ad)
-		return -ENOMEM;
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
@@ -393,39 +644,24 @@ static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(32));
 	if (ret)
 		return ret;
-	ad->regs = pcim_iomap(pdev, 0, 0);
-	if (!ad->regs)
+	regs = pcim_iomap(pdev, 0, 0);
+	if (!regs)
 		return -ENOMEM;
 	pci_set_master(pdev);
 
 	/* Neither no IOMMU nor an identity domain translates: both are direct. */
 	domain = iommu_get_domain_for_dev(&pdev->dev);
-	if (device_iommu_mapped(&pdev->dev) && domain &&
-	    domain->type != IOMMU_DOMAIN_IDENTITY)
-		ad->domain = domain;
-
-	ad->dev = &pdev->dev;
-	ad->bar = pci_resource_start(pdev, 0);
-	/* within the mask, so that nothing is bounced on the direct path */
-	ad->page = alloc_page(GFP_KERNEL | GFP_DMA32 | __GFP_ZERO);
-	if (!ad->page)
-		return -ENOMEM;
-
-	ad->dir = debugfs_create_dir("dma_attrs_device", NULL);
-	debugfs_create_file("path", 0400, ad->dir, ad, &path_fops);
-	debugfs_create_file("rows", 0400, ad->dir, ad, &rows_fops);
-	debugfs_create_file("stray", 0400, ad->dir, ad, &stray_fops);
-	pci_set_drvdata(pdev, ad);
-	return 0;
+	if (!device_iommu_mapped(&pdev->dev) || !domain ||
+	    domain->type == IOMMU_DOMAIN_IDENTITY)
+		domain = NULL;
+	return attrs_publish(&pdev->dev, domain ? IOMMU :
+			     is_swiotlb_force_bounce(&pdev->dev) ? BOUNCE : DIRECT,
+			     domain, regs, pci_resource_start(pdev, 0));
 }
 
 static void attrs_remove(struct pci_dev *pdev)
 {
-	struct attrs_device *ad = pci_get_drvdata(pdev);
-
-	debugfs_remove_recursive(ad->dir);
 	pci_clear_master(pdev);
-	__free_page(ad->page);
 }
 
 static struct pci_driver attrs_driver = {
@@ -434,7 +670,78 @@ static struct pci_driver attrs_driver = {
 	.probe = attrs_probe,
 	.remove = attrs_remove,
 };
-module_pci_driver(attrs_driver);
 
-MODULE_DESCRIPTION("Tests of the DMA attributes on a real device");
+/* The start of a node's first register range, or 0. */
+static phys_addr_t start_of(struct device_node *node)
+{
+	struct resource res;
+	phys_addr_t start = 0;
+
+	if (node && !of_address_to_resource(node, 0, &res))
+		start = res.start;
+	of_node_put(node);
+	return start;
+}
+
+static int attrs_platform_probe(struct platform_device *pdev)
+{
+	/* outside of all ranges: the console's registers; inside: no-map memory */
+	phys_addr_t outside = start_of(of_find_compatible_node(NULL, NULL, "arm,pl011"));
+	phys_addr_t inside = start_of(of_find_node_by_path("/reserved-memory/nomap-pool@50000000"));
+	const char *name = dev_of_node(&pdev->dev)->full_name;
+	int ret;
+
+	if (!outside || !inside)
+		return -ENXIO;
+	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (ret)
+		return ret;
+	if (!strcmp(name, "attrs-restricted"))
+		return attrs_publish(&pdev->dev, RESTRICTED, NULL, NULL, outside);
+	if (strcmp(name, "attrs-dma-ranges"))
+		return attrs_publish(&pdev->dev, PLATFORM, NULL, NULL, outside);
+	ret = attrs_publish(&pdev->dev, RANGE_IN, NULL, NULL, inside);
+	return ret ?: attrs_publish(&pdev->dev, RANGE_OUT, NULL, NULL, outside);
+}
+
+static const struct of_device_id attrs_platform_match[] = {
+	{ .compatible = "test,dma-attrs" },
+	{}
+};
+
+static struct platform_driver attrs_platform_driver = {
+	.driver = {
+		.name = "dma_attrs_device",
+		.of_match_table = attrs_platform_match,
+	},
+	.probe = attrs_platform_probe,
+};
+
+static int __init attrs_init(void)
+{
+	int ret;
+
+	attrs_dir = debugfs_create_dir("dma_attrs_device", NULL);
+	ret = platform_driver_register(&attrs_platform_driver);
+	if (ret)
+		goto remove;
+	ret = pci_register_driver(&attrs_driver);
+	if (!ret)
+		return 0;
+	platform_driver_unregister(&attrs_platform_driver);
+remove:
+	debugfs_remove_recursive(attrs_dir);
+	return ret;
+}
+module_init(attrs_init);
+
+static void __exit attrs_exit(void)
+{
+	pci_unregister_driver(&attrs_driver);
+	platform_driver_unregister(&attrs_platform_driver);
+	debugfs_remove_recursive(attrs_dir);
+}
+module_exit(attrs_exit);
+
+MODULE_DESCRIPTION("Tests of the DMA attributes on real devices");
 MODULE_LICENSE("GPL");

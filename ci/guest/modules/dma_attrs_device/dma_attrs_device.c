@@ -519,7 +519,7 @@ static const char *stray_unmap_sgtable(struct attrs_device *ad,
 	return wrong;
 }
 
-/* A stray DMA_ATTR_MMIO keeps a bounce buffer, so only where there is none. */
+/* A stray DMA_ATTR_MMIO leaves a bounce buffer, and only an IOMMU tells more. */
 static int stray_show(struct seq_file *seq, void *unused)
 {
 	struct attrs_device *ad = seq->private;
@@ -531,7 +531,7 @@ static int stray_show(struct seq_file *seq, void *unused)
 	    stray_unmap_page(ad, DMA_ATTR_CC_SHARED));
 	say(seq, "unmap_sgtable", "stray_cc_shared",
 	    stray_unmap_sgtable(ad, DMA_ATTR_CC_SHARED));
-	if (expected(ad, 0) != BOUNCED) {
+	if (ad->domain) {
 		say(seq, "unmap_page", "stray_mmio",
 		    stray_unmap_page(ad, DMA_ATTR_MMIO));
 		reports++;

@@ -226,9 +226,9 @@ static int bench_show(struct seq_file *seq, void *unused)
 	say(seq, "direct", "", get_dma_ops(bench.dev) || dev_dma_iommu(bench.dev) ?
 	    "the device is not mapped directly" : NULL);
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE)
-	bench.dev->dma_coherent = false;
+	dev_clear_dma_coherent(bench.dev);
 	show_path(seq, "_noncoherent");
-	bench.dev->dma_coherent = true;
+	dev_set_dma_coherent(bench.dev);
 #endif
 	show_path(seq, "");
 	return 0;

@@ -174,6 +174,17 @@ class Builder:
             shutil.copyfile(built, keep / ".image")
         os.replace(keep / ".image", target)
         record["image"] = hash_file(target)
+        for directory in self.lane.sizes:
+            self._keep_objects(keep, directory)
+
+    def _keep_objects(self, keep, directory):
+        """The objects of a kernel directory as one file, where the step has any."""
+        archive = self.objects / directory / "built-in.a"
+        target = objects_of(keep, directory)
+        target.unlink(missing_ok=True)
+        if archive.exists():
+            process.output([f"{self.lane.cross}ld", "-r", "-o", target, "--whole-archive", archive],
+                           cwd=self.objects)
 
     def build_modules(self, chosen, keep):
         """Build test modules against the kernel just built; [] or what failed.
@@ -202,6 +213,11 @@ class Builder:
             else:
                 failed.append(f"{module.name}: {why_failed(log.read_text(errors='replace'), 1)}")
         return failed
+
+
+def objects_of(keep, directory):
+    """Where the objects of a kernel directory are kept beside an image."""
+    return keep / f"{directory.replace('/', '-')}.o"
 
 
 def why_failed(text, rc):

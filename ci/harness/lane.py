@@ -36,7 +36,8 @@ class Lane:
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the target the
     fragment goes on; targets: what is built; image: path of the bootable image
     in the object directory; strip: reduce it to what is loaded before keeping
-    it; test_patches: test-only patches every kernel of the lane carries;
+    it; sizes: directories whose objects are kept for bloat-o-meter;
+    test_patches: test-only patches every kernel of the lane carries;
     busybox: path of a static one, below / or below the foreign packages; foreign:
     architecture, packages and library directory of what the guest's programs need
     that the machine's own architecture does not bring.
@@ -50,6 +51,7 @@ class Lane:
     targets: list
     image: str
     strip: bool
+    sizes: list
     test_patches: list
     modules: list
     selftests: list
@@ -61,7 +63,7 @@ class Lane:
     source: pathlib.Path
 
 
-_FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip",
+_FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip", "sizes",
            "test_patches", "modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
 _BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds"}
@@ -95,7 +97,7 @@ def read(top, name):
                     config=data["config"],
                     fragment=top / "kconfig-fragments" / data["fragment"],
                     targets=data["targets"], image=data["image"],
-                    strip=data.get("strip", False),
+                    strip=data.get("strip", False), sizes=data.get("sizes", []),
                     test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
                     modules=data.get("modules", []), selftests=data.get("selftests", []),
                     busybox=data.get("busybox", ""),
@@ -109,6 +111,11 @@ def read(top, name):
         if not needed.is_file():
             raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
     return lane
+
+
+def benches(top):
+    """The lanes that ci/bench measures in."""
+    return [name for name in names(top) if name.startswith("bench-")]
 
 
 def default(top):

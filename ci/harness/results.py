@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import sys
 
+from . import measure
 from .errors import CannotJudge
 from .store import write_atomically
 
@@ -14,12 +15,13 @@ _PARSER = ("kunit_parser.py", "kunit_printer.py")
 class TestRun:
     """One guest test: rc as its script ended, None when it did not; seconds in the
     guest; cases: {"test/suite/case": "pass" | "fail" | "skip"}; reasons: of skips and
-    fails where the test gave one."""
+    fails where the test gave one; measured: see measure.py."""
 
     rc: int | None
     seconds: float
     cases: dict
     reasons: dict
+    measured: list = dataclasses.field(default_factory=list)
 
 
 def parser(source, paths):
@@ -99,5 +101,5 @@ def read(kunit_parser, text):
     runs = {}
     for name, (output, rc, seconds) in found.items():
         status, reasons = cases(kunit_parser, name, output)
-        runs[name] = TestRun(rc, seconds, status, reasons)
+        runs[name] = TestRun(rc, seconds, status, reasons, measure.lines(output))
     return runs, done

@@ -19,13 +19,15 @@ BOOT_VERSION = 1
 
 @dataclasses.dataclass
 class Cell:
-    """One step in one lane: its judgements, each boot's cases, and why cases were skipped."""
+    """One step in one lane: its judgements, each boot's cases, why cases were skipped,
+    and the lines of what was measured."""
 
     step: int
     lane: str
     judgements: list
     cases: dict = dataclasses.field(default_factory=dict)
     skips: dict = dataclasses.field(default_factory=dict)
+    measured: list = dataclasses.field(default_factory=list)
     image: pathlib.Path = None
     record: dict = None
     archives: list = None
@@ -55,7 +57,7 @@ class LaneRun:
         return {"tree": self.run.source.tree(self.commits[step]),
                 "fragment": self.lane.fragment.read_text(),
                 "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
-                         self.lane.image, self.lane.strip],
+                         self.lane.image, self.lane.strip, *self.lane.sizes],
                 "toolchain": self.builder.toolchain,
                 "modules": [dataclasses.asdict(m) for m in self.modules],
                 "harness": BUILD_VERSION}
@@ -90,8 +92,8 @@ class LaneRun:
         kept = run.paths.artifacts / run.store.key(inputs)
         record = run.store.get("build", inputs)
         if record and record["ok"] and not (kept / "image").exists() \
-                and not self.boots_kept(step, record):
-            record = None  # the image is gone and a boot needs it
+                and (self.lane.sizes or not self.boots_kept(step, record)):
+            record = None  # the image is gone and a boot needs it, or the sizes do
         cached = record is not None
         if not cached:
             run.progress.begin(("build", name), f"build {name}")
@@ -174,6 +176,7 @@ class LaneRun:
             cell.judgements.append(judgement)
             words = cell.cases.setdefault(boot.name, {})
             for name, test in attempts[-1]["tests"].items():
+                cell.measured += test.get("measured", [])
                 for case, word in test["cases"].items():
                     where = f"{self.lane.name}/{boot.name}/{case}"
                     if not name.endswith("@step"):

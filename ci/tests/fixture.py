@@ -34,6 +34,7 @@ allnoconfig:
 
 image: $(O)/main.o
 \t@cp $(srctree)/boot.sh $(O)/image
+\t@mkdir -p $(O)/fake && cd $(O) && rm -f fake/built-in.a && ar cDPrST fake/built-in.a main.o
 
 $(O)/main.o: $(srctree)/main.c
 \t@cd $(O) && gcc -Wall -c -o main.o $(srctree)/main.c
@@ -105,13 +106,13 @@ class Fixture:
         shutil.rmtree(self.directory)
 
     def _kernel(self):
-        kunit = self.linux / "tools/testing/kunit"
-        kunit.mkdir(parents=True)
-        for name in ("kunit_parser.py", "kunit_printer.py"):
+        for name in ("tools/testing/kunit/kunit_parser.py", "tools/testing/kunit/kunit_printer.py",
+                     "scripts/bloat-o-meter"):
             text = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show",
-                                   f"base:tools/testing/kunit/{name}"], check=True,
+                                   f"base:{name}"], check=True,
                                   capture_output=True, timeout=60).stdout
-            (kunit / name).write_bytes(text)
+            (self.linux / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.linux / name).write_bytes(text)
         (self.linux / "Makefile").write_text(MAKEFILE)
         (self.linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
         (self.linux / "boot.sh").write_text(BOOT)

@@ -207,6 +207,13 @@ class Gates(Fixture):
         self.assertEqual(results[1, "w1"]["verdict"], "skip")
         self.assertIn("vax-none-gcc", results[1, "w1"]["reason"])
 
+    def test_lanes_that_a_plain_run_leaves_out_are_left_out(self):
+        lane = self.repo / "ci/lanes/toy.toml"
+        lane.write_text(lane.read_text() + "default = false\n")
+        results, _ = self.check("--gate", "w1")
+        self.assertEqual(results[1, "w1"]["verdict"], "skip")
+        self.assertIn("not built in any lane ()", results[1, "w1"]["reason"])
+
     def test_a_patch_that_does_not_apply(self):
         self.add("int a;\n")
         self.add("int b;\n", "toy: third")

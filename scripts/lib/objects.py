@@ -40,10 +40,13 @@ class Lane:
 
 
 def lanes(top=repository.TOP):
-    """All lanes: the machine's own architecture first, so that one lane often does."""
+    """The lanes of a plain ci/run: the machine's own architecture first, so that one
+    lane often does."""
     found = []
     for path in sorted((top / "ci/lanes").glob("*.toml")):
         data = tomllib.loads(path.read_text())
+        if not data.get("default", True):
+            continue
         found.append(Lane(path.stem, data["arch"], data.get("cross", ""), data["config"],
                           top / "kconfig-fragments" / data.get("fragment", f"{path.stem}.config")))
     own = os.uname().machine

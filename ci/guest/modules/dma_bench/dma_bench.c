@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What mapping on the direct path costs, in instructions.
+ *
+ * Needs an emulator that executes one instruction a nanosecond of guest time and
+ * has a cycle counter that follows it (QEMU: -icount shift=0); whether it does
+ * is measured first. Reading /sys/kernel/debug/dma_bench runs everything and
+ * answers with the lines
+ *
+ *   measured NAME CALLS INSTRUCTIONS	one repetition
+ *   pass NAME				after the repetitions of NAME
+ *   fail NAME: WHY
+ *
+ * The instructions include those of the loop around the calls, which is the same
+ * code whatever kernel the module is built against.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/device.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/irqflags.h>
+#include <linux/math64.h>
+#include <linux/module.h>
+#include <linux/platform_device.h>
+#include <linux/scatterlist.h>
+#include <linux/seq_file.h>
+#include <linux/sizes.h>
+#include <linux/timex.h>
+#ifdef CONFIG_ARM64
+#include <asm/arch_timer.h>
+#endif
+
+#define REPETITIONS	7
+#define CALLS		1024	/* of dma_map_phys() in a repetition */
+#define TABLES		16	/* mapped one after the other, then unmapped */
+#define ROUNDS		4	/* of that in a repetition */
+#define MOST_ENTRIES	256
+#define COUNTER_LOOPS	100000
+
+struct dma_bench {
+	struct device *dev;
+	struct page *pages;	/* MOST_ENTRIES of them */
+	struct sg_table tables[TABLES];
+};
+
+static struct dma_bench bench;
+static struct platform_device *pdev;
+static struct dentry *file;
+
+/* Instructions executed so far, in steps of the counter's period. */
+static u64 instructions(void)
+{
+	u64 now;
+
+	barrier();
+#ifdef CONFIG_ARM64
+	now = get_cycles() * div_u64(NSEC_PER_SEC, arch_timer_get_cntfrq());
+#else
+	now = get_cycles();
+#endif
+	barrier();
+	return now;
+}
+
+/* COUNTER_LOOPS times two instructions. */
+static u64 known_loop(void)
+{
+	unsigned long left = COUNTER_LOOPS;
+	u64 start = instructions();
+
+#if defined(CONFIG_X86_64)
+	asm volatile("1: dec %0\n\tjnz 1b" : "+r" (left) : : "cc");
+#elif defined(CONFIG_ARM64)
+	asm volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r" (left) : : "cc");
+#else
+#error "write a loop of two instructions"
+#endif
+	return instructions() - start;
+}
+
+static const char *map_phys(struct dma_bench *db, u64 *took)
+{
+	phys_addr_t phys = page_to_phys(db->pages);
+	u64 start = instructions();
+	unsigned int i;
+
+	for (i = 0; i < CALLS; i++) {
+		dma_addr_t addr = dma_map_phys(db->dev, phys, PAGE_SIZE,
+					       DMA_BIDIRECTIONAL, 0);
+
+		if (addr != phys)
+			return "not mapped where the memory is";
+		dma_unmap_phys(db->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+	}
+	*took = instructions() - start;
+	return NULL;
+}
+
+static const char *map_sg(struct dma_bench *db, u64 *map, u64 *unmap)
+{
+	unsigned int nents = db->tables[0].orig_nents, round, i;
+	u64 start, middle;
+	bool failed;
+
+	*map = *unmap = 0;
+	for (round = 0; round < ROUNDS; round++) {
+		failed = false;
+		start = instructions();
+		for (i = 0; i < TABLES; i++)
+			failed |= dma_map_sg(db->dev, db->tables[i].sgl, nents,
+					     DMA_BIDIRECTIONAL) != nents;
+		middle = instructions();
+		if (failed)
+			return "not mapped";
+		for (i = 0; i < TABLES; i++)
+			dma_unmap_sg(db->dev, db->tables[i].sgl, nents,
+				     DMA_BIDIRECTIONAL);
+		*unmap += instructions() - middle;
+		*map += middle - start;
+	}
+	return NULL;
+}
+
+static void say(struct seq_file *seq, const char *name, const char *suffix,
+		const char *wrong)
+{
+	seq_printf(seq, "%s %s%s%s%s\n", wrong ? "fail" : "pass", name, suffix,
+		   wrong ? ": " : "", wrong ?: "");
+}
+
+static void show_counter(struct seq_file *seq)
+{
+	unsigned long flags;
+	u64 took;
+
+	known_loop();
+	local_irq_save(flags);
+	took = known_loop();
+	local_irq_restore(flags);
+	if (took - 2 * COUNTER_LOOPS < 64)
+		seq_puts(seq, "pass counter\n");
+	else
+		seq_printf(seq, "fail counter: it counts %llu for %u instructions, see -icount of QEMU\n",
+			   took, 2 * COUNTER_LOOPS);
+}
+
+static void show_phys(struct seq_file *seq, const char *suffix)
+{
+	static const char name[] = "dma_map_phys+dma_unmap_phys";
+	const char *wrong = NULL;
+	unsigned long flags;
+	u64 took;
+	int i;
+
+	/* the first is to warm up */
+	for (i = 0; i <= REPETITIONS && !wrong; i++) {
+		local_irq_save(flags);
+		wrong = map_phys(&bench, &took);
+		local_irq_restore(flags);
+		if (i && !wrong)
+			seq_printf(seq, "measured %s%s %u %llu\n", name, suffix,
+				   CALLS, took);
+	}
+	say(seq, name, suffix, wrong);
+}
+
+static void free_tables(void)
+{
+	int i;
+
+	for (i = 0; i < TABLES; i++)
+		sg_free_table(&bench.tables[i]);
+}
+
+static const char *alloc_tables(unsigned int nents)
+{
+	struct scatterlist *sg;
+	int i, k;
+
+	memset(bench.tables, 0, sizeof(bench.tables));
+	for (i = 0; i < TABLES; i++) {
+		if (sg_alloc_table(&bench.tables[i], nents, GFP_KERNEL))
+			return "no memory";
+		for_each_sgtable_sg(&bench.tables[i], sg, k)
+			sg_set_page(sg, bench.pages + k, PAGE_SIZE, 0);
+	}
+	return NULL;
+}
+
+static void show_sg(struct seq_file *seq, unsigned int nents, const char *suffix)
+{
+	const char *wrong = alloc_tables(nents);
+	unsigned long flags;
+	char name[32];
+	u64 map, unmap;
+	int i;
+
+	snprintf(name, sizeof(name), "_%u%s", nents, suffix);
+	for (i = 0; i <= REPETITIONS && !wrong; i++) {
+		local_irq_save(flags);
+		wrong = map_sg(&bench, &map, &unmap);
+		local_irq_restore(flags);
+		if (i && !wrong) {
+			seq_printf(seq, "measured dma_map_sg%s %u %llu\n", name,
+				   ROUNDS * TABLES, map);
+			seq_printf(seq, "measured dma_unmap_sg%s %u %llu\n",
+				   name, ROUNDS * TABLES, unmap);
+		}
+	}
+	say(seq, "dma_map_sg", name, wrong);
+	free_tables();
+}
+
+static void show_path(struct seq_file *seq, const char *suffix)
+{
+	show_phys(seq, suffix);
+	show_sg(seq, 1, suffix);
+	show_sg(seq, 16, suffix);
+	show_sg(seq, MOST_ENTRIES, suffix);
+}
+
+static int bench_show(struct seq_file *seq, void *unused)
+{
+	show_counter(seq);
+	say(seq, "direct", "", get_dma_ops(bench.dev) || dev_dma_iommu(bench.dev) ?
+	    "the device is not mapped directly" : NULL);
+#if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE)
+	dev_clear_dma_coherent(bench.dev);
+	show_path(seq, "_noncoherent");
+	dev_set_dma_coherent(bench.dev);
+#endif
+	show_path(seq, "");
+	return 0;
+}
+
+/* A buffer that the answer fits in: a second try would run everything twice. */
+static int bench_open(struct inode *inode, struct file *file)
+{
+	return single_open_size(file, bench_show, NULL, SZ_32K);
+}
+
+static const struct file_operations bench_fops = {
+	.owner = THIS_MODULE,
+	.open = bench_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int __init bench_init(void)
+{
+	const struct platform_device_info info = {
+		.name = "dma_bench",
+		.id = PLATFORM_DEVID_NONE,
+		.dma_mask = DMA_BIT_MASK(64),
+	};
+
+	bench.pages = alloc_pages(GFP_KERNEL, get_order(MOST_ENTRIES * PAGE_SIZE));
+	if (!bench.pages)
+		return -ENOMEM;
+	pdev = platform_device_register_full(&info);
+	if (IS_ERR(pdev)) {
+		__free_pages(bench.pages, get_order(MOST_ENTRIES * PAGE_SIZE));
+		return PTR_ERR(pdev);
+	}
+	bench.dev = &pdev->dev;
+	file = debugfs_create_file("dma_bench", 0400, NULL, NULL, &bench_fops);
+	return 0;
+}
+module_init(bench_init);
+
+static void __exit bench_exit(void)
+{
+	debugfs_remove(file);
+	platform_device_unregister(pdev);
+	__free_pages(bench.pages, get_order(MOST_ENTRIES * PAGE_SIZE));
+}
+module_exit(bench_exit);
+
+MODULE_DESCRIPTION("Cost of DMA mapping on the direct path, in instructions");
+MODULE_LICENSE("GPL");

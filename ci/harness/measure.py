@@ -1,0 +1,158 @@
+"""What guest benchmarks measure, and what one step says against another.
+
+A benchmark prints one line a repetition, among its KTAP:
+
+    # measured NAME CALLS VALUE [UNIT]
+
+VALUE is for all CALLS together, in instructions where UNIT is left out. With
+"# compared NAME OTHER" it asks for NAME / OTHER, both measured in the same boot.
+"""
+
+import dataclasses
+import re
+import statistics
+
+from .errors import CannotJudge
+from .verdict import Verdict
+
+# Fewer repetitions tell no spread.
+LEAST_REPETITIONS = 3
+# The spread, as a part of the median, beyond which a median says nothing.
+MOST_SPREAD = 0.01
+
+_LINE = re.compile(r"\s*# ((?:measured|compared)\b.*)$")
+_MEASURED = re.compile(r"measured (\S+) (\d+) (\d+)(?: (\S+))?$")
+_COMPARED = re.compile(r"compared (\S+) (\S+)$")
+
+
+def lines(text):
+    """The lines of a test's output that are ours, without the "# "."""
+    return [m.group(1).strip() for m in map(_LINE.match, text.splitlines()) if m]
+
+
+@dataclasses.dataclass
+class Series:
+    """The repetitions of one measurement, a call each: values in the unit."""
+
+    unit: str
+    values: list
+
+    @property
+    def median(self):
+        return statistics.median(self.values)
+
+    @property
+    def spread(self):
+        """From the least to the largest value."""
+        return max(self.values) - min(self.values)
+
+    def trouble(self):
+        """Why this says nothing, or ""."""
+        if len(self.values) < LEAST_REPETITIONS:
+            return f"{len(self.values)} repetitions, at least {LEAST_REPETITIONS} are needed"
+        if self.spread > MOST_SPREAD * self.median:
+            return (f"the repetitions differ by {self.spread:.2f} {self.unit}, more than "
+                    f"{MOST_SPREAD:.0%}")
+        return ""
+
+
+def read(found):
+    """Lines as lines() gives them: ({name: Series}, [(name, other)]); CannotJudge for a
+    line that is none."""
+    measured, compared = {}, []
+    for line in found:
+        if match := _MEASURED.match(line):
+            name, calls, value, unit = match.groups(default="instructions")
+            if not int(calls):
+                raise CannotJudge(f"a measurement of no calls: {line}")
+            series = measured.setdefault(name, Series(unit, []))
+            if series.unit != unit:
+                raise CannotJudge(f"{name} is measured in {series.unit} and in {unit}")
+            series.values.append(int(value) / int(calls))
+        elif match := _COMPARED.match(line):
+            compared.append(match.groups())
+        else:
+            raise CannotJudge(f"not a measurement: {line}")
+    for name in [name for pair in compared for name in pair]:
+        if name not in measured:
+            raise CannotJudge(f"{name} is compared and not measured")
+    return measured, compared
+
+
+@dataclasses.dataclass
+class Row:
+    """One measurement on two steps; before or after is None where it was not made."""
+
+    name: str
+    before: Series | None
+    after: Series | None
+
+    @property
+    def ratio(self):
+        """after / before; None where that is nothing."""
+        if self.before and self.after and self.before.median:
+            return self.after.median / self.before.median
+        return None
+
+    def judge(self):
+        """(Verdict, reason): not dearer than before, within the larger of the two spreads."""
+        if not self.after:
+            return Verdict.LOST, "not measured on the later step"
+        if why := self.after.trouble():
+            return Verdict.LOST, why
+        if not self.before:
+            return Verdict.SKIP, "not measured on the earlier step"
+        if why := self.before.trouble():
+            return Verdict.LOST, why
+        if self.before.unit != self.after.unit:
+            return Verdict.LOST, f"first in {self.before.unit}, then in {self.after.unit}"
+        more = self.after.median - self.before.median
+        # a millionth, for the division by the calls
+        if more > max(self.before.spread, self.after.spread) + 1e-6:
+            return Verdict.FAIL, f"{more:.2f} {self.after.unit} more a call"
+        return Verdict.PASS, ""
+
+
+def compare(before, after):
+    """The rows of two steps' measurements, in the order of the later one."""
+    names = [*after, *(name for name in before if name not in after)]
+    return [Row(name, before.get(name), after.get(name)) for name in names]
+
+
+def _cells(series):
+    if not series:
+        return ["-", ""]
+    return [f"{series.median:.2f}", f"{min(series.values):.2f}..{max(series.values):.2f}"]
+
+
+def table(rows, titles):
+    """The rows as text; titles: what the two steps are called."""
+    head = ["measurement", titles[0], "(min..max)", titles[1], "(min..max)", "ratio", "unit", ""]
+    body = []
+    for row in rows:
+        verdict, reason = row.judge()
+        body.append([row.name, *_cells(row.before), *_cells(row.after),
+                     f"{row.ratio:.4f}" if row.ratio is not None else "-",
+                     (row.after or row.before).unit,
+                     verdict.value + (f": {reason}" if reason else "")])
+    return _aligned([head, *body])
+
+
+def comparisons(measured, compared):
+    """The pairs a benchmark asked for, as text: [(name, other)] of one boot."""
+    head = ["in one boot", "", "against", "", "ratio"]
+    body = [[name, f"{measured[name].median:.2f}", other, f"{measured[other].median:.2f}",
+             f"{measured[name].median / measured[other].median:.4f}"
+             if measured[other].median else "-"] for name, other in compared]
+    return _aligned([head, *body]) if body else ""
+
+
+def _aligned(table_rows):
+    """Columns padded to their widest cell; numbers to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*table_rows)]
+    text = ""
+    for row in table_rows:
+        cells = [cell.rjust(width) if re.match(r"[-\d.(]", cell) else cell.ljust(width)
+                 for cell, width in zip(row, widths)]
+        text += "  ".join(cells).rstrip() + "\n"
+    return text

@@ -1,0 +1,89 @@
+"""What every command that builds needs around it: room, the base, the cache's lock, an exit code."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+from . import process, prune
+from .errors import CannotJudge, UsageError
+from .series import last
+
+# Objects, worktrees and images of two lanes; what a run adds to a full cache.
+NEEDED_COLD, NEEDED_WARM = 10 << 30, 1 << 30
+
+
+def room(paths):
+    """CannotJudge when the disk has too little left for the work."""
+    paths.cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(paths.cache).free
+    least = int(os.environ.get("SERIES_NEEDED_BYTES", 0)) or (
+        NEEDED_WARM if (paths.cache / "lanes").is_dir() else NEEDED_COLD)
+    if free < least:
+        raise CannotJudge(f"{paths.cache}: {free >> 20} MiB free, {least >> 20} MiB needed; free some, "
+                          "or set XDG_CACHE_HOME to a larger disk")
+
+
+def lock(paths):
+    """Hold the cache for this run; CannotJudge when another has it."""
+    stream = open(paths.cache / "lock", "w")  # noqa: SIM115 held until exit
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CannotJudge(f"another run holds {paths.cache}/lock; wait for it") from None
+    return stream
+
+
+def prepare(paths, script):
+    """Run a script that makes what the run needs; CannotJudge with its last words."""
+    done = subprocess.run([paths.top / script], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        words = (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}")
+        raise CannotJudge(words if words.startswith(script) else f"{script}: {words}")
+
+
+def begin(paths):
+    """Everything installed, the base there, the cache held and pruned; returns the lock."""
+    for needed in ("ci/install", "scripts/base"):
+        room(paths)
+        prepare(paths, needed)
+    held = lock(paths)
+    process.output(["rm", "-rf", paths.cache / "boots"])
+    prune.prune(paths.cache)
+    return held
+
+
+def step_range(word, series):
+    """K or K..M as (first, last); UsageError for steps the series does not have."""
+    first, _, final = word.partition("..")
+    try:
+        low, high = int(first), int(final or first)
+    except ValueError:
+        raise UsageError(f"--step {word}: not K or K..M") from None
+    if not 0 <= low <= high <= last(series):
+        raise UsageError(f"--step {word}: the series has steps 0..{last(series)}")
+    return low, high
+
+
+def main(name, judge, arguments):
+    """Call judge(arguments), which returns a Verdict; returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(125))
+    try:
+        return judge(arguments).exit_code
+    except UsageError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except CannotJudge as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 125
+    except OSError as error:
+        print(f"{name}: {error}; verdicts so far are kept, run it again", file=sys.stderr)
+        return 125
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; verdicts so far are kept, run it again", file=sys.stderr)
+        return 125
+    finally:
+        process.kill_all()

@@ -1,0 +1,36 @@
+"""Sizes of functions and data on two steps, by the kernel's own bloat-o-meter."""
+
+import sys
+
+from . import process
+from .build import objects_of
+from .errors import CannotJudge
+from .store import write_atomically
+
+
+def script(source, paths):
+    """scripts/bloat-o-meter of the base, in the cache."""
+    blob = source.object("base", "scripts/bloat-o-meter")
+    if not blob:
+        raise CannotJudge("the base has no scripts/bloat-o-meter")
+    path = paths.cache / "tools" / f"bloat-o-meter-{blob}"
+    if not path.exists():
+        write_atomically(path, source.git("cat-file", "blob", blob).encode() + b"\n")
+    return path
+
+
+def report(meter, lane, before, after):
+    """What bloat-o-meter says of each directory of the lane's `sizes`, as text.
+
+    meter: the script; before, after: the directories that keep the two images.
+    """
+    text = ""
+    for directory in lane.sizes:
+        text += f"{directory}, bloat-o-meter:\n"
+        files = [objects_of(keep, directory) for keep in (before, after)]
+        if all(f.exists() for f in files):
+            words = [sys.executable, meter, *(["-p", lane.cross] if lane.cross else []), *files]
+            text += process.output(words)
+        else:
+            text += "not built on both steps\n"
+    return text

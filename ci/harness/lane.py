@@ -11,15 +11,18 @@ from .errors import UsageError
 class Boot:
     """One boot of the lane's kernel.
 
-    append: kernel command line after the lane's own; qemu: more arguments;
-    tests: names of guest tests in order; seconds: bound of the whole boot;
-    silence: seconds without a byte on console or results port before the boot
-    is given up; test_seconds: bound of one test, kept by the guest.
+    append: kernel command line after the lane's own; qemu: more arguments, which
+    override the lane's; devicetree: file beside the lane's with nodes that the
+    machine's own device tree is extended by, or None; tests: names of guest tests in
+    order; seconds: bound of the whole boot; silence: seconds without a byte on
+    console or results port before the boot is given up; test_seconds: bound of one
+    test, kept by the guest.
     """
 
     name: str
     append: str
     qemu: list
+    devicetree: pathlib.Path | None
     tests: list
     seconds: int
     silence: int
@@ -61,7 +64,7 @@ class Lane:
 _FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip",
            "test_patches", "modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
-_BOOT = {"name", "append", "qemu", "tests", "seconds", "silence", "test_seconds"}
+_BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds"}
 
 
 def names(top):
@@ -84,6 +87,7 @@ def read(top, name):
         raise UsageError(f"ci/lanes/{path.name}: unknown: {', '.join(sorted(unknown))}")
     try:
         boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
+                      devicetree=path.with_name(b["devicetree"]) if "devicetree" in b else None,
                       tests=b["tests"], seconds=b["seconds"], silence=b.get("silence", 120),
                       test_seconds=b.get("test_seconds", b["seconds"]))
                  for b in data["boot"]]
@@ -100,7 +104,8 @@ def read(top, name):
                     source=path)
     except KeyError as error:
         raise UsageError(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
-    for needed in [lane.fragment, *lane.test_patches]:
+    trees = [b.devicetree for b in boots if b.devicetree]
+    for needed in [lane.fragment, *lane.test_patches, *trees]:
         if not needed.is_file():
             raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
     return lane

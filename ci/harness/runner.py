@@ -6,7 +6,8 @@ import os
 import pathlib
 import threading
 
-from . import build, diagnostics, evaluate, guest, lane as lanes, machine, process, results, splat
+from . import build, devicetree, diagnostics, evaluate, guest, lane as lanes, machine, process
+from . import results, splat
 from .source import DoesNotApply
 from .store import Store, hash_tree, write_atomically
 from .verdict import Judgement, Verdict
@@ -39,6 +40,7 @@ class LaneRun:
         self.builder = build.Builder(self.lane, run.source, run.paths, run.jobs)
         self.guest = guest.Guest(self.lane, run.source, run.paths, self.builder.toolchain)
         self.qemu = machine.version(self.lane)
+        devicetree.check(run.boots(self.lane))
         self.commits = {}
         self.refusal = {}
         for step, commit in enumerate(run.commits):
@@ -135,7 +137,8 @@ class LaneRun:
 
     def boot_inputs(self, archives, boot, record):
         """What a boot's verdict depends on, by name."""
-        return {"image": record["image"], "modules": record["modules_key"],
+        tree = {"devicetree": boot.devicetree.read_text()} if boot.devicetree else {}
+        return {**tree, "image": record["image"], "modules": record["modules_key"],
                 "initramfs": [p.name for p in archives],
                 "qemu": self.qemu,
                 "command": machine.command(self.lane, boot, "image", "initrd", "results"),

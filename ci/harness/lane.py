@@ -36,7 +36,9 @@ class Lane:
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the target the
     fragment goes on; targets: what is built; image: path of the bootable image
     in the object directory; strip: reduce it to what is loaded before keeping
-    it; test_patches: test-only patches every kernel of the lane carries;
+    it; test_patches: test-only patches every kernel of the lane carries; modules:
+    test modules built for it; kernel_modules: modules of its own that the guest gets,
+    by path, where a step has them;
     busybox: path of a static one, below / or below the foreign packages; foreign:
     architecture, packages and library directory of what the guest's programs need
     that the machine's own architecture does not bring.
@@ -52,6 +54,7 @@ class Lane:
     strip: bool
     test_patches: list
     modules: list
+    kernel_modules: list
     selftests: list
     busybox: str
     foreign: dict
@@ -62,7 +65,7 @@ class Lane:
 
 
 _FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip",
-           "test_patches", "modules", "selftests", "busybox", "foreign", "qemu",
+           "test_patches", "modules", "kernel_modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
 _BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds"}
 
@@ -97,7 +100,9 @@ def read(top, name):
                     targets=data["targets"], image=data["image"],
                     strip=data.get("strip", False),
                     test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
-                    modules=data.get("modules", []), selftests=data.get("selftests", []),
+                    modules=data.get("modules", []),
+                    kernel_modules=data.get("kernel_modules", []),
+                    selftests=data.get("selftests", []),
                     busybox=data.get("busybox", ""),
                     foreign=data.get("foreign", {}),
                     qemu=data["qemu"], append=data.get("append", ""), boots=boots,

@@ -11,15 +11,18 @@ from .errors import UsageError
 class Boot:
     """One boot of the lane's kernel.
 
-    append: kernel command line after the lane's own; qemu: more arguments;
-    tests: names of guest tests in order; seconds: bound of the whole boot;
-    silence: seconds without a byte on console or results port before the boot
-    is given up; test_seconds: bound of one test, kept by the guest.
+    append: kernel command line after the lane's own; qemu: more arguments, which
+    override the lane's; devicetree: file beside the lane's with nodes that the
+    machine's own device tree is extended by, or None; tests: names of guest tests in
+    order; seconds: bound of the whole boot; silence: seconds without a byte on
+    console or results port before the boot is given up; test_seconds: bound of one
+    test, kept by the guest.
     """
 
     name: str
     append: str
     qemu: list
+    devicetree: pathlib.Path | None
     tests: list
     seconds: int
     silence: int
@@ -33,7 +36,9 @@ class Lane:
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the target the
     fragment goes on; targets: what is built; image: path of the bootable image
     in the object directory; strip: reduce it to what is loaded before keeping
-    it; test_patches: test-only patches every kernel of the lane carries;
+    it; test_patches: test-only patches every kernel of the lane carries; modules:
+    test modules built for it; kernel_modules: modules of its own that the guest gets,
+    by path, where a step has them;
     busybox: path of a static one, below / or below the foreign packages; foreign:
     architecture, packages and library directory of what the guest's programs need
     that the machine's own architecture does not bring.
@@ -49,6 +54,7 @@ class Lane:
     strip: bool
     test_patches: list
     modules: list
+    kernel_modules: list
     selftests: list
     busybox: str
     foreign: dict
@@ -59,9 +65,9 @@ class Lane:
 
 
 _FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip",
-           "test_patches", "modules", "selftests", "busybox", "foreign", "qemu",
+           "test_patches", "modules", "kernel_modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
-_BOOT = {"name", "append", "qemu", "tests", "seconds", "silence", "test_seconds"}
+_BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds"}
 
 
 def names(top):
@@ -84,6 +90,7 @@ def read(top, name):
         raise UsageError(f"ci/lanes/{path.name}: unknown: {', '.join(sorted(unknown))}")
     try:
         boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
+                      devicetree=path.with_name(b["devicetree"]) if "devicetree" in b else None,
                       tests=b["tests"], seconds=b["seconds"], silence=b.get("silence", 120),
                       test_seconds=b.get("test_seconds", b["seconds"]))
                  for b in data["boot"]]
@@ -93,14 +100,17 @@ def read(top, name):
                     targets=data["targets"], image=data["image"],
                     strip=data.get("strip", False),
                     test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
-                    modules=data.get("modules", []), selftests=data.get("selftests", []),
+                    modules=data.get("modules", []),
+                    kernel_modules=data.get("kernel_modules", []),
+                    selftests=data.get("selftests", []),
                     busybox=data.get("busybox", ""),
                     foreign=data.get("foreign", {}),
                     qemu=data["qemu"], append=data.get("append", ""), boots=boots,
                     source=path)
     except KeyError as error:
         raise UsageError(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
-    for needed in [lane.fragment, *lane.test_patches]:
+    trees = [b.devicetree for b in boots if b.devicetree]
+    for needed in [lane.fragment, *lane.test_patches, *trees]:
         if not needed.is_file():
             raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
     return lane

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from . import process
+from . import devicetree, process
 from .errors import CannotJudge
 
 _MTIME = 0
@@ -60,6 +60,8 @@ def run(lane, boot, image, initrd, scratch):
     results, console = scratch / "results", scratch / "console"
     results.touch()
     words = command(lane, boot, image, initrd, results)
+    if boot.devicetree:
+        words += ["-dtb", str(devicetree.merge(words, boot.devicetree, scratch))]
     start = last = time.monotonic()
     sizes, ended = (0, 0), ""
     with open(console, "wb") as stream:

@@ -6,7 +6,8 @@ import os
 import pathlib
 import threading
 
-from . import build, diagnostics, evaluate, guest, lane as lanes, machine, process, results, splat
+from . import build, devicetree, diagnostics, evaluate, guest, lane as lanes, machine, process
+from . import results, splat
 from .source import DoesNotApply
 from .store import Store, hash_tree, write_atomically
 from .verdict import Judgement, Verdict
@@ -39,6 +40,7 @@ class LaneRun:
         self.builder = build.Builder(self.lane, run.source, run.paths, run.jobs)
         self.guest = guest.Guest(self.lane, run.source, run.paths, self.builder.toolchain)
         self.qemu = machine.version(self.lane)
+        devicetree.check(run.boots(self.lane))
         self.commits = {}
         self.refusal = {}
         for step, commit in enumerate(run.commits):
@@ -50,7 +52,9 @@ class LaneRun:
 
     def inputs(self, step):
         """What a build's verdict depends on, by name."""
-        return {"tree": self.run.source.tree(self.commits[step]),
+        kernel = self.lane.kernel_modules
+        return {**({"kernel_modules": kernel} if kernel else {}),
+                "tree": self.run.source.tree(self.commits[step]),
                 "fragment": self.lane.fragment.read_text(),
                 "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
                          self.lane.image, self.lane.strip],
@@ -135,7 +139,8 @@ class LaneRun:
 
     def boot_inputs(self, archives, boot, record):
         """What a boot's verdict depends on, by name."""
-        return {"image": record["image"], "modules": record["modules_key"],
+        tree = {"devicetree": boot.devicetree.read_text()} if boot.devicetree else {}
+        return {**tree, "image": record["image"], "modules": record["modules_key"],
                 "initramfs": [p.name for p in archives],
                 "qemu": self.qemu,
                 "command": machine.command(self.lane, boot, "image", "initrd", "results"),

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -9,8 +10,8 @@ import unittest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import config, diagnostics, prune, results, series, splat, store  # noqa: E402
-from harness.errors import UsageError  # noqa: E402
+from harness import config, devicetree, diagnostics, prune, results, series, splat, store  # noqa: E402
+from harness.errors import CannotJudge, UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
 from harness.paths import Paths  # noqa: E402
 from harness.source import Source  # noqa: E402
@@ -105,6 +106,36 @@ class ConfigTest(unittest.TestCase):
         fragment = "# why\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x\"\nCONFIG_D=n\n"
         have = "CONFIG_A=m\nCONFIG_C=\"x\"\n# CONFIG_D is not set\n"
         self.assertEqual(config.unmet(fragment, have), [("CONFIG_A", "y", "m")])
+
+
+class DeviceTreeTest(unittest.TestCase):
+    MACHINE = "/dts-v1/; / { smmu@9 { phandle = <7>; }; chosen { bootargs = \"a\"; }; };"
+
+    def merge(self, added, emulator="dtc -o ${2#dumpdtb=}"):
+        """The merged tree as source; emulator: shell words that make the machine's."""
+        with tempfile.TemporaryDirectory() as name:
+            path = pathlib.Path(name) / "added.dtsi"
+            path.write_text(added)
+            command = ["sh", "-c", f"echo '{self.MACHINE}' | {emulator}", "emulator"]
+            blob = devicetree.merge(command, path, name)
+            return subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", blob], check=True,
+                                  capture_output=True, text=True, timeout=60).stdout
+
+    def test_nodes_are_added_and_refer_to_those_of_the_machine(self):
+        text = self.merge("/ { pool: pool { };\n"
+                          "chosen { more; };\n"
+                          "device { iommus = <&{/smmu@9} 1>; memory-region = <&pool>; }; };")
+        self.assertIn("iommus = <0x07 0x01>;", text)
+        self.assertIn("memory-region = <0x01>;", text)
+        self.assertRegex(text, r'bootargs = "a";\s+more;')
+
+    def test_what_is_wrong_is_named(self):
+        for added, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
+                             ("/ { a = <&{/smmu@8}>; };", "non-existent node")):
+            with self.assertRaisesRegex(UsageError, words):
+                self.merge(added)
+        with self.assertRaisesRegex(CannotJudge, "no such machine"):
+            self.merge("", "{ echo no such machine; exit 1; }")
 
 
 class StoreTest(unittest.TestCase):

@@ -55,6 +55,24 @@ class RunTest(unittest.TestCase):
         _, text = self.fixture.run("--why")
         self.assertIn("boot 0/fake/main: changed: command", text)
 
+    def test_devicetree_is_an_input_of_its_boot(self):
+        self.fixture.mend()
+        lane, tree = (self.fixture.top / "ci/lanes" / n for n in ("fake.toml", "more.dtsi"))
+        lane.write_text(lane.read_text() + 'devicetree = "more.dtsi"\n')
+        code, text = self.fixture.run()
+        self.assertEqual(code, 1)
+        self.assertIn("ci/lanes/fake.toml: no such file: ci/lanes/more.dtsi", text)
+        tree.write_text("/ { node { }; };\n")
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        tree.write_text("/ { node { };\n};\n")
+        _, text = self.fixture.run("--why")
+        self.assertIn("boot 0/fake/main: changed: devicetree", text)
+        tree.write_text("/ { node { } };\n")
+        code, text = self.fixture.run()
+        self.assertEqual(code, 1)
+        self.assertIn("ci/lanes/more.dtsi:1.", text)
+
     def test_two_lanes_are_data(self):
         other = Fixture(lanes=("fake", "second"))
         self.addCleanup(other.close)

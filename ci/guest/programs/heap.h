@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Buffers of dma-buf heaps, and their import through the module dmabuf_importer. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+
+#define HEAPS		"/dev/dma_heap/"
+#define IMPORTERS	"/sys/kernel/debug/dmabuf_importer/"
+#define DMA_DEBUG	"/sys/kernel/debug/dma-api/error_count"
+
+/* What an import gave; the module says what its fields are. */
+struct import {
+	int error;
+	unsigned int nents;
+	size_t bytes;
+	unsigned long long head;
+	unsigned int longest;
+	unsigned long wrong;
+	int left;
+	long reports;	/* of dma-debug, for map and unmap together */
+};
+
+/* How many errors dma-debug has counted; -1 when that cannot be read. */
+static inline long dma_debug_errors(void)
+{
+	long count = -1;
+	FILE *file = fopen(DMA_DEBUG, "r");
+
+	if (file) {
+		if (fscanf(file, "%ld", &count) != 1)
+			count = -1;
+		fclose(file);
+	}
+	return count;
+}
+
+/* A buffer of a heap; -1 with errno. */
+static inline int allocate(const char *heap, size_t size)
+{
+	struct dma_heap_allocation_data data = {
+		.len = size,
+		.fd_flags = O_RDWR | O_CLOEXEC,
+	};
+	char path[128];
+	int fd, ret, error;
+
+	snprintf(path, sizeof(path), HEAPS "%s", heap);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ret = ioctl(fd, DMA_HEAP_IOCTL_ALLOC, &data);
+	error = errno;
+	close(fd);
+	errno = error;
+	return ret ? -1 : (int)data.fd;
+}
+
+/* Begin or end access of the CPU: DMA_BUF_SYNC_START or DMA_BUF_SYNC_END. */
+static inline int sync_buffer(int buf, unsigned long flags)
+{
+	struct dma_buf_sync sync = { .flags = flags | DMA_BUF_SYNC_RW };
+
+	return ioctl(buf, DMA_BUF_IOCTL_SYNC, &sync);
+}
+
+/* Import a buffer; words after its number: what the module is to check, or NULL. */
+static inline struct import import(const char *importer, int buf,
+				   const char *words)
+{
+	struct import got = {};
+	long before = dma_debug_errors();
+	char text[256] = "";
+	int fd;
+
+	snprintf(text, sizeof(text), IMPORTERS "%s", importer);
+	fd = open(text, O_RDWR);
+	if (fd < 0 || dprintf(fd, "%d %s", buf, words ?: "") < 0) {
+		got.error = errno;
+	} else if (pread(fd, text, sizeof(text) - 1, 0) < 0 ||
+		   sscanf(text, "nents %u bytes %zu first %*s head %llx longest %u wrong %lu left %d",
+			  &got.nents, &got.bytes, &got.head, &got.longest,
+			  &got.wrong, &got.left) != 6) {
+		got.error = EPROTO;
+	}
+	if (fd >= 0)
+		close(fd);
+	got.reports = dma_debug_errors() - before;
+	return got;
+}

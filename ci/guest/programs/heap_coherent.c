@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The heaps of coherent pools, as user space and importers see them, on the machine
+ * of ci/lanes/arm64-pools.dtsi.
+ *
+ * usage: heap_coherent buffers [bounce]    prints KTAP: buffers of every pool
+ *        heap_coherent capacity            how much of a pool its buffers take
+ *        heap_coherent stress              many processes, one pool
+ * bounce: the machine was booted with swiotlb=force, so that every device without
+ * an IOMMU has to bounce, which these buffers cannot be.
+ * Needs the module dmabuf_importer and CONFIG_DMA_API_DEBUG.
+ * exit: 0 all pass, 1 not so
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "ktap.h"
+
+#define PAGE		4096ul
+#define WORDS		(PAGE / sizeof(uint64_t))
+#define MIB		(1024 * 1024ul)
+#define SIZE		(37 * PAGE)	/* neither a power of two nor one segment of 64 KiB */
+#define SEGMENT		0x10000u	/* of importer-segments */
+#define UNREACHABLE	EIO		/* the error of an import that the device cannot reach */
+#define NORMAL_NC	0x44u		/* memory type in PAR_EL1: Normal, non-cacheable */
+
+/* The pools that have a heap; a heap's buffers are in base .. base + size. */
+static const struct pool {
+	const char *label, *heap;
+	uint64_t base, size;
+	bool coherent;
+} pools[] = {
+	{ "nomap", "nomap-pool@50000000", 0x50000000, 0x3000000, true },
+	{ "odd", "odd-pool@5a000000", 0x5a000000, 0x103000, true },
+	/* where the kernel may place it */
+	{ "dynamic", "dynamic-pool", 0x60000000, 0x20000000, true },
+	{ "offram", "offram-pool@90000000", 0x90000000, 0x800000, true },
+	{ "high", "high-pool@100000000", 0x100000000, 0x800000, true },
+	/* for comparison: what the importers do with memory of the kernel's */
+	{ "cma", "cma-pool@54000000", 0x54000000, 0x4000000, false },
+};
+
+static const struct importer {
+	const char *name;
+	enum { DIRECT, ONLY_32BIT, RANGES, BOUNCES, SMMU } kind;
+} importers[] = {
+	{ "direct", DIRECT },
+	{ "coherent", DIRECT },
+	{ "segments", DIRECT },
+	{ "32bit", ONLY_32BIT },
+	{ "ranges", RANGES },
+	{ "restricted", BOUNCES },
+	{ "smmu", SMMU },
+	{ "smmu-coherent", SMMU },
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Whether the device can do DMA to a pool; bounce: no device may do it directly. */
+static bool reaches(const struct importer *importer, const struct pool *pool, bool bounce)
+{
+	uint64_t end = pool->base + pool->size;
+
+	if (!pool->coherent || importer->kind == SMMU)
+		return true;
+	if (bounce || importer->kind == BOUNCES)
+		return false;
+	if (importer->kind == ONLY_32BIT)
+		return end <= 1ull << 32;
+	if (importer->kind == RANGES)
+		return pool->base >= 0x40000000 && end <= 0x60000000;
+	return true;
+}
+
+static uint64_t *map(int buf, size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static bool all_zero(const uint64_t *mem, size_t size)
+{
+	uint64_t bits = 0;
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*mem); i++)
+		bits |= mem[i];
+	return !bits;
+}
+
+/* Every word of page n gets seed + n. */
+static void fill(uint64_t *mem, size_t size, uint64_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*mem); i++)
+		mem[i] = seed + i / WORDS;
+}
+
+/* Whether every word is as fill() left it, but the first of each page. */
+static bool filled(const uint64_t *mem, size_t size, uint64_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*mem); i++)
+		if (i % WORDS && mem[i] != seed + i / WORDS)
+			return false;
+	return true;
+}
+
+/* The physical address behind one of ours, from the page tables; 0 for none. */
+static uint64_t physical(const void *mem)
+{
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, &entry, sizeof(entry), (uintptr_t)mem / PAGE * sizeof(entry)) !=
+	    sizeof(entry))
+		entry = 0;
+	if (fd >= 0)
+		close(fd);
+	return entry >> 63 ? (entry & ((1ull << 55) - 1)) * PAGE : 0;
+}
+
+/* Whether size bytes are one piece of a pool's memory. */
+static bool in_pool(const uint64_t *mem, size_t size, const struct pool *pool)
+{
+	uint64_t first = physical(mem);
+	size_t i;
+
+	if (first < pool->base || first + size > pool->base + pool->size)
+		return false;
+	for (i = 0; i < size / PAGE; i++)
+		if (physical(mem + i * WORDS) != first + i * PAGE)
+			return false;
+	return true;
+}
+
+/* The memory type of a mapping of ours, as the CPU has it; 0 where that is not known. */
+static unsigned int memory_type(const void *mem)
+{
+	char text[32] = "";
+	int fd = open(IMPORTERS "memory_type", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	if (dprintf(fd, "0x%" PRIxPTR, (uintptr_t)mem) < 0 || pread(fd, text, sizeof(text) - 1, 0) < 0)
+		text[0] = 0;
+	close(fd);
+	return strtoul(text, NULL, 16);
+}
+
+static const char *name(const char *pool, const char *what)
+{
+	static char text[128];
+
+	snprintf(text, sizeof(text), "%s.%s", pool, what);
+	return text;
+}
+
+/* --- buffers */
+
+static void import_case(const struct pool *pool, const struct importer *importer, int buf,
+			uint64_t *mem, size_t size, bool bounce)
+{
+	static uint64_t seed = 0x5eed000000000000;
+	char words[32], file[64], what[64];
+	struct import got;
+	size_t i, missing = 0;
+
+	snprintf(what, sizeof(what), "%s_%s", size == SIZE ? "import" : "import_large",
+		 importer->name);
+	if (!mem) {
+		result(false, name(pool->label, what), "no buffer");
+		return;
+	}
+
+	seed += 0x100000;
+	snprintf(file, sizeof(file), "importer-%s", importer->name);
+	snprintf(words, sizeof(words), "%" PRIx64, seed);
+	sync_buffer(buf, DMA_BUF_SYNC_START);
+	fill(mem, size, seed);
+	sync_buffer(buf, DMA_BUF_SYNC_END);
+	got = import(file, buf, words);
+
+	if (!reaches(importer, pool, bounce)) {
+		result(got.error == UNREACHABLE && !got.reports && filled(mem, size, seed),
+		       name(pool->label, what),
+		       "error %d, not %d; %u entries, %zu bytes, %lu pages wrong, %ld reports of dma-debug",
+		       got.error, UNREACHABLE, got.nents, got.bytes, got.wrong, got.reports);
+		return;
+	}
+
+	/* what the device wrote to the first word of each page */
+	for (i = 0; i < size / PAGE; i++)
+		missing += mem[i * WORDS] != ~(seed + i);
+	result(!got.error && got.bytes == size && !got.wrong && !got.left && !missing &&
+	       !got.reports && filled(mem, size, seed) &&
+	       (strcmp(importer->name, "segments") || got.longest <= SEGMENT),
+	       name(pool->label, what),
+	       "error %d; %u entries, %zu bytes, the longest %u; %lu pages wrong, %zu not written, %d left mapped, %ld reports of dma-debug",
+	       got.error, got.nents, got.bytes, got.longest, got.wrong, missing, got.left,
+	       got.reports);
+}
+
+static bool private_refused(int buf)
+{
+	void *mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, buf, 0);
+
+	return mem == MAP_FAILED && errno == EINVAL;
+}
+
+static bool beyond_refused(int buf)
+{
+	bool refused = mmap(NULL, SIZE + PAGE, PROT_READ, MAP_SHARED, buf, 0) == MAP_FAILED &&
+		       errno == EINVAL;
+
+	return refused && mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, buf, SIZE - PAGE) ==
+	       MAP_FAILED && errno == EINVAL;
+}
+
+/* The second half of a buffer, mapped alone, is that and nothing else. */
+static bool offset_mapped(int buf, uint64_t *mem)
+{
+	uint64_t *half = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, buf, SIZE - PAGE);
+	bool same;
+
+	if (half == MAP_FAILED)
+		return false;
+	same = physical(half) == physical(mem) + SIZE - PAGE && physical(mem);
+	munmap(half, PAGE);
+	return same;
+}
+
+/* Freed with data in it, the memory comes back without. */
+static bool zeroed_again(const struct pool *pool)
+{
+	bool zero = true;
+	uint64_t *mem;
+	int i, buf;
+
+	for (i = 0; zero && i < 3; i++) {
+		buf = allocate(pool->heap, SIZE);
+		mem = buf < 0 ? NULL : map(buf, SIZE);
+		zero = mem && all_zero(mem, SIZE);
+		if (mem) {
+			memset(mem, 0xa5, SIZE);
+			munmap(mem, SIZE);
+		}
+		close(buf);
+	}
+	return zero;
+}
+
+static bool is_importer_of(const struct pool *pool, const struct importer *importer)
+{
+	/* the CMA heap does not look at the importer's segments, and dma-debug says so */
+	return pool->coherent || strcmp(importer->name, "segments");
+}
+
+static void pool_buffers(const struct pool *pool, bool bounce)
+{
+	const char *p = pool->label;
+	uint64_t *mem = NULL;
+	size_t i;
+	int buf;
+
+	buf = allocate(pool->heap, SIZE);
+	if (result(buf >= 0, name(p, "allocate"), "%s", strerror(errno)))
+		mem = map(buf, SIZE);
+	result(mem, name(p, "map"), "%s", strerror(errno));
+	result(mem && all_zero(mem, SIZE), name(p, "zeroed"), "it has data in it");
+	result(mem && in_pool(mem, SIZE, pool), name(p, "in_pool"), "it begins at %" PRIx64,
+	       mem ? physical(mem) : 0);
+	if (pool->coherent) {
+		unsigned int type = mem ? memory_type(mem) : 0;
+
+		result(type == NORMAL_NC, name(p, "mapped_uncached"), "memory type %x, not %x",
+		       type, NORMAL_NC);
+		result(mem && private_refused(buf), name(p, "map_private_refused"), "%s",
+		       mem ? strerror(errno) : "no buffer");
+		result(mem && beyond_refused(buf), name(p, "map_beyond_end_refused"), "%s",
+		       mem ? strerror(errno) : "no buffer");
+		result(mem && offset_mapped(buf, mem), name(p, "map_offset"), "another page");
+	}
+	for (i = 0; i < COUNT(importers); i++)
+		if (is_importer_of(pool, &importers[i]))
+			import_case(pool, &importers[i], buf, mem, SIZE, bounce);
+	if (mem)
+		munmap(mem, SIZE);
+	close(buf);
+	result(zeroed_again(pool), name(p, "zeroed_when_reused"), "no memory, or data in it");
+}
+
+/* A buffer larger than any segment, with every page looked at. */
+static void large_buffer(bool bounce)
+{
+	const size_t size = 33 * MIB;
+	uint64_t *mem = NULL;
+	size_t i;
+	int buf;
+
+	buf = allocate(pools[0].heap, size);
+	if (buf >= 0)
+		mem = map(buf, size);
+	for (i = 0; i < COUNT(importers); i++)
+		import_case(&pools[0], &importers[i], buf, mem, size, bounce);
+	if (mem)
+		munmap(mem, size);
+	close(buf);
+}
+
+static void buffers(bool bounce)
+{
+	int cases = COUNT(importers);	/* the large buffer */
+	size_t i, k;
+
+	for (i = 0; i < COUNT(pools); i++) {
+		cases += pools[i].coherent ? 9 : 5;
+		for (k = 0; k < COUNT(importers); k++)
+			cases += is_importer_of(&pools[i], &importers[k]);
+	}
+	plan(cases);
+	for (i = 0; i < COUNT(pools); i++)
+		pool_buffers(&pools[i], bounce);
+	large_buffer(bounce);
+}
+
+/* --- capacity */
+
+/* Buffers of a size until there is no more; 0 when another error ends that. */
+static int how_many(const char *heap, size_t size, int most)
+{
+	int *buf = calloc(most, sizeof(*buf));
+	int count = 0, i;
+
+	while (buf && count < most) {
+		buf[count] = allocate(heap, size);
+		if (buf[count] < 0)
+			break;
+		count++;
+	}
+	if (count == most || errno != ENOMEM)
+		fprintf(stderr, "%s: %d buffers, then: %s\n", heap, count, strerror(errno));
+	i = count == most || errno != ENOMEM ? 0 : count;
+	while (count)
+		close(buf[--count]);
+	free(buf);
+	return i;
+}
+
+static void capacity(void)
+{
+	const char *heap = "nomap-pool@50000000";
+	int a, b, c, count;
+
+	plan(8);
+	count = how_many("odd-pool@5a000000", PAGE, 4000);
+	result(count == 259, "every_page_of_odd", "%d buffers", count);
+	count = how_many("odd-pool@5a000000", PAGE, 4000);
+	result(count == 259, "every_page_of_odd_again", "%d buffers", count);
+	count = how_many("odd-pool@5a000000", 37 * PAGE, 4000);
+	result(count == 7, "seven_times_37_pages", "%d buffers", count);
+	count = how_many("offram-pool@90000000", PAGE, 4000);
+	result(count == 2048, "every_page_of_offram", "%d buffers", count);
+
+	a = allocate(heap, 33 * MIB);
+	result(a >= 0, "33_of_48_mib", "%s", strerror(errno));
+	b = allocate(heap, 15 * MIB);
+	result(a >= 0 && b >= 0, "15_mib_are_left", "%s", strerror(errno));
+	c = allocate(heap, PAGE);
+	result(a >= 0 && b >= 0 && c < 0 && errno == ENOMEM, "and_not_a_page_more", "%s",
+	       c < 0 ? strerror(errno) : "there was one");
+	close(a);
+	close(b);
+	close(c);
+	a = allocate(heap, 48 * MIB);
+	b = allocate(heap, 48 * MIB + PAGE);
+	result(a >= 0 && b < 0 && errno == ENOMEM, "whole_pool", "%s",
+	       a < 0 ? "not after all was freed" : strerror(errno));
+	close(a);
+	close(b);
+}
+
+/* --- stress */
+
+#define PROCESSES	8
+#define ROUNDS		1250
+#define MOST_PAGES	4u
+
+/* Allocate, look, fill, look again, free: 0, or what went wrong. */
+static int rounds(const char *heap, unsigned int id)
+{
+	unsigned int state = id * 2654435761u + 1, i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		uint64_t seed = ((uint64_t)id << 56) + ((uint64_t)i << 16), *mem;
+		size_t size;
+		int buf;
+
+		state = state * 1664525 + 1013904223;
+		size = (1 + (state >> 16) % MOST_PAGES) * PAGE;
+		buf = allocate(heap, size);
+		if (buf < 0)
+			return 1;
+		mem = map(buf, size);
+		if (!mem)
+			return 2;
+		if (!all_zero(mem, size))
+			return 3;
+		fill(mem, size, seed);
+		if (state & 0x100)
+			usleep(1);	/* let others in */
+		if (!filled(mem, size, seed))
+			return 4;
+		munmap(mem, size);
+		close(buf);
+	}
+	return 0;
+}
+
+static void stress(void)
+{
+	static const char *const what[] = {
+		"allocated", "mapped", "zeroed", "nobody_elses",
+	};
+	int wrong[COUNT(what)] = {}, died = 0, status, count;
+	const char *heap = "odd-pool@5a000000";
+	unsigned int i;
+
+	plan(COUNT(what) + 2);
+	for (i = 1; i <= PROCESSES; i++)
+		if (!fork())
+			_exit(rounds(heap, i));
+	while (wait(&status) > 0) {
+		if (!WIFEXITED(status) || WEXITSTATUS(status) > (int)COUNT(what))
+			died++;
+		else if (WEXITSTATUS(status))
+			wrong[WEXITSTATUS(status) - 1]++;
+	}
+	/* a process stops at its first fault: what comes after was not seen then */
+	for (i = 0; i < COUNT(what); i++)
+		result(!wrong[i] && (!i || !wrong[0]), what[i], "not so in %d of %d processes",
+		       wrong[i] ?: wrong[0], PROCESSES);
+	result(!died, "every_process_ends", "%d did not", died);
+	count = how_many(heap, PAGE, 4000);
+	result(count == 259, "every_page_is_free", "%d are", count);
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit files = { 4096, 4096 };
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (argc >= 2 && !strcmp(argv[1], "buffers")) {
+		buffers(argc == 3 && !strcmp(argv[2], "bounce"));
+	} else if (argc == 2 && !strcmp(argv[1], "capacity")) {
+		capacity();
+	} else if (argc == 2 && !strcmp(argv[1], "stress")) {
+		stress();
+	} else {
+		fprintf(stderr, "usage: %s buffers [bounce] | capacity | stress\n", argv[0]);
+		return EXIT_FAILURE;
+	}
+	return ktap_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,55 @@
+"""A boot's device tree: the machine's own, with the nodes that the boot adds."""
+
+import pathlib
+import subprocess
+
+from . import process
+from .errors import CannotJudge, UsageError
+
+_SECONDS = 60
+
+
+def check(boots):
+    """CannotJudge where a boot adds nodes and there is no compiler for them."""
+    if any(boot.devicetree for boot in boots):
+        try:
+            process.output(["dtc", "--version"])
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            raise CannotJudge("no dtc, which makes device trees; install the package "
+                              "device-tree-compiler") from None
+
+
+def merge(command, added, scratch):
+    """The device tree blob for a boot.
+
+    command: of QEMU, as the machine boots: the tree is that of this very machine;
+    added: file in device tree source whose nodes are merged into it, and may refer
+    to the machine's by path, as in <&{/smmuv3@9050000} 0>; scratch: directory.
+    CannotJudge where QEMU gives no tree, UsageError where the file is wrong.
+    """
+    scratch = pathlib.Path(scratch)
+    machine, source = scratch / "machine.dtb", scratch / "machine.dts"
+    merged, blob = scratch / "merged.dts", scratch / "merged.dtb"
+    log = scratch / "devicetree.log"
+    dump = [*command, "-M", f"dumpdtb={machine}"]
+    if process.run(dump, log, _SECONDS).rc != 0 or not machine.exists():
+        raise CannotJudge(f"{command[0]} gives no device tree: {_last(log)}; again: "
+                          f"{process.shell(dump)}")
+    merged.write_text(f'/include/ "{source}"\n/include/ "{added}"\n')
+    for words in (["dtc", "-q", "-I", "dtb", "-O", "dts", "-o", source, machine],
+                  ["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, merged]):
+        log.unlink(missing_ok=True)
+        if process.run(words, log, _SECONDS).rc != 0:
+            raise UsageError(f"{added}: {_errors(log)}")
+    return blob
+
+
+def _last(log):
+    """The last line a command printed."""
+    return log.read_text(errors="replace").strip().splitlines()[-1]
+
+
+def _errors(log):
+    """dtc's own words for what is wrong, which begin with file and line."""
+    lines = log.read_text(errors="replace").splitlines()[1:]
+    return "; ".join(lines[:3]) or "dtc fails without a word"

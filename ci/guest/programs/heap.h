@@ -20,7 +20,7 @@ struct import {
 	int error;
 	unsigned int nents;
 	size_t bytes;
-	unsigned long long head;
+	unsigned long long first, head;
 	unsigned int longest;
 	unsigned long wrong;
 	int left;
@@ -84,9 +84,9 @@ static inline struct import import(const char *importer, int buf,
 	if (fd < 0 || dprintf(fd, "%d %s", buf, words ?: "") < 0) {
 		got.error = errno;
 	} else if (pread(fd, text, sizeof(text) - 1, 0) < 0 ||
-		   sscanf(text, "nents %u bytes %zu first %*s head %llx longest %u wrong %lu left %d",
-			  &got.nents, &got.bytes, &got.head, &got.longest,
-			  &got.wrong, &got.left) != 6) {
+		   sscanf(text, "nents %u bytes %zu first %llx head %llx longest %u wrong %lu left %d",
+			  &got.nents, &got.bytes, &got.first, &got.head,
+			  &got.longest, &got.wrong, &got.left) != 7) {
 		got.error = EPROTO;
 	}
 	if (fd >= 0)

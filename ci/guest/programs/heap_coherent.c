@@ -6,9 +6,11 @@
  * usage: heap_coherent buffers [bounce]    prints KTAP: buffers of every pool
  *        heap_coherent capacity            how much of a pool its buffers take
  *        heap_coherent stress              many processes, one pool
+ *        heap_coherent owners              drivers of the same pools, and their heaps
  * bounce: the machine was booted with swiotlb=force, so that every device without
  * an IOMMU has to bounce, which these buffers cannot be.
- * Needs the module dmabuf_importer and CONFIG_DMA_API_DEBUG.
+ * Needs the module dmabuf_importer and CONFIG_DMA_API_DEBUG; owners needs the module
+ * coherent_owner.
  * exit: 0 all pass, 1 not so
  */
 
@@ -30,7 +32,7 @@
 #define MIB		(1024 * 1024ul)
 #define SIZE		(37 * PAGE)	/* neither a power of two nor one segment of 64 KiB */
 #define SEGMENT		0x10000u	/* of importer-segments */
-#define UNREACHABLE	EIO		/* the error of an import that the device cannot reach */
+#define UNREACHABLE	ENOMEM		/* the error of an import that the device cannot reach */
 #define NORMAL_NC	0x44u		/* memory type in PAR_EL1: Normal, non-cacheable */
 
 /* The pools that have a heap; a heap's buffers are in base .. base + size. */
@@ -118,46 +120,48 @@ static bool filled(const uint64_t *mem, size_t size, uint64_t seed)
 	return true;
 }
 
-/* The physical address behind one of ours, from the page tables; 0 for none. */
-static uint64_t physical(const void *mem)
+/* What the CPU makes of an address of ours, as PAR_EL1 has it; 0 for nothing. */
+static uint64_t translation(const void *mem)
 {
-	uint64_t entry = 0;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t par = 0;
+	FILE *file = fopen(IMPORTERS "par_el1", "w");
+	bool found = file && fprintf(file, "0x%" PRIxPTR, (uintptr_t)mem) > 0;
 
-	if (fd < 0 || pread(fd, &entry, sizeof(entry), (uintptr_t)mem / PAGE * sizeof(entry)) !=
-	    sizeof(entry))
-		entry = 0;
-	if (fd >= 0)
-		close(fd);
-	return entry >> 63 ? (entry & ((1ull << 55) - 1)) * PAGE : 0;
+	found = file && !fclose(file) && found;
+	file = found ? fopen(IMPORTERS "par_el1", "r") : NULL;
+	if (file) {
+		if (fscanf(file, "%" SCNx64, &par) != 1)
+			par = 0;
+		fclose(file);
+	}
+	return par;
 }
 
-/* Whether size bytes are one piece of a pool's memory. */
+static uint64_t physical(const void *mem)
+{
+	return translation(mem) & 0xfffffffff000;
+}
+
+static unsigned int memory_type(const void *mem)
+{
+	return translation(mem) >> 56;
+}
+
+/*
+ * Whether size bytes are one piece of a pool's memory: every page of a small buffer is
+ * looked at, some of a large one.
+ */
 static bool in_pool(const uint64_t *mem, size_t size, const struct pool *pool)
 {
 	uint64_t first = physical(mem);
-	size_t i;
+	size_t step = 1 + size / PAGE / 64, i;
 
 	if (first < pool->base || first + size > pool->base + pool->size)
 		return false;
-	for (i = 0; i < size / PAGE; i++)
+	for (i = 0; i < size / PAGE; i += step)
 		if (physical(mem + i * WORDS) != first + i * PAGE)
 			return false;
 	return true;
-}
-
-/* The memory type of a mapping of ours, as the CPU has it; 0 where that is not known. */
-static unsigned int memory_type(const void *mem)
-{
-	char text[32] = "";
-	int fd = open(IMPORTERS "memory_type", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	if (dprintf(fd, "0x%" PRIxPTR, (uintptr_t)mem) < 0 || pread(fd, text, sizeof(text) - 1, 0) < 0)
-		text[0] = 0;
-	close(fd);
-	return strtoul(text, NULL, 16);
 }
 
 static const char *name(const char *pool, const char *what)
@@ -452,9 +456,218 @@ static void stress(void)
 	for (i = 0; i < COUNT(what); i++)
 		result(!wrong[i] && (!i || !wrong[0]), what[i], "not so in %d of %d processes",
 		       wrong[i] ?: wrong[0], PROCESSES);
-	result(!died, "every_process_ends", "%d did not", died);
+	result(!died && !wrong[0], "every_process_ends", "%d did not", died);
 	count = how_many(heap, PAGE, 4000);
 	result(count == 259, "every_page_is_free", "%d are", count);
+}
+
+/* --- owners */
+
+#define OWNERS	"/sys/kernel/debug/coherent_owner/owner-"
+#define PATTERN	0x0b5e55ed0b5e55ed	/* what the owner leaves in its memory */
+
+/* Have the driver of a device do something: 0 or a negative errno. */
+__attribute__((format(printf, 2, 3)))
+static int tell(const char *owner, const char *format, ...)
+{
+	char path[128];
+	va_list args;
+	int fd, ret;
+
+	snprintf(path, sizeof(path), OWNERS "%s", owner);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	va_start(args, format);
+	ret = vdprintf(fd, format, args) < 0 ? -errno : 0;
+	va_end(args);
+	close(fd);
+	return ret;
+}
+
+struct owned {
+	int assigned;
+	size_t kept;
+	uint64_t phys, dma;
+	unsigned long wrong;
+};
+
+static struct owned ask(const char *owner)
+{
+	struct owned got = { .assigned = -ENOENT };
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), OWNERS "%s", owner);
+	file = fopen(path, "r");
+	if (file) {
+		if (fscanf(file, "assigned %d kept %zu phys %" SCNx64 " dma %" SCNx64 " wrong %lu",
+			   &got.assigned, &got.kept, &got.phys, &got.dma, &got.wrong) != 5)
+			got.assigned = -EPROTO;
+		fclose(file);
+	}
+	return got;
+}
+
+static bool is_heap(const char *heap)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), HEAPS "%s", heap);
+	return !access(path, F_OK);
+}
+
+static void refused(const char *name, int ret, int error)
+{
+	result(ret == error, name, "%s, not %s", strerror(-ret), strerror(-error));
+}
+
+/* The pool that both a heap and drivers take from. */
+static void shared_pool(void)
+{
+	const struct pool *pool = &pools[0];
+	struct owned first, second;
+	uint64_t *mem = NULL;
+	int buf, page, more;
+
+	page = allocate(pool->heap, PAGE);
+	first = ask("nomap");
+	result(!first.assigned && !tell("nomap", "alloc %lu", 3 * PAGE), "driver_allocates",
+	       "assigned: %s", strerror(-first.assigned));
+	first = ask("nomap");
+	result(page >= 0 && first.kept && first.phys == first.dma && !(first.phys % (4 * PAGE)) &&
+	       first.phys >= pool->base && first.phys < pool->base + pool->size,
+	       "drivers_memory_is_aligned", "at %" PRIx64 ", handle %" PRIx64, first.phys, first.dma);
+
+	tell("nomap-coherent", "alloc %lu", 4 * MIB);
+	second = ask("nomap-coherent");
+	result(second.kept == 4 * MIB && second.phys >= pool->base &&
+	       second.phys + 4 * MIB <= pool->base + pool->size &&
+	       (second.phys >= first.phys + 4 * PAGE || second.phys + 4 * MIB <= first.phys),
+	       "second_device_has_other_memory", "at %" PRIx64, second.phys);
+
+	buf = allocate(pool->heap, 36 * MIB);
+	if (buf >= 0)
+		mem = map(buf, 36 * MIB);
+	if (mem)
+		memset(mem, 0x5a, 36 * MIB);
+	first = ask("nomap");
+	second = ask("nomap-coherent");
+	result(mem && in_pool(mem, 36 * MIB, pool) && first.kept && !first.wrong && second.kept &&
+	       !second.wrong, "buffers_are_in_nobodys_memory", "%lu and %lu words overwritten",
+	       first.wrong, second.wrong);
+
+	/* whoever takes what is left, the other has to do without */
+	more = tell("nomap", "alloc %lu", 16 * MIB);
+	result(mem && more == -ENOMEM, "driver_gets_nothing_from_elsewhere", "%s", strerror(-more));
+	if (mem)
+		munmap(mem, 36 * MIB);
+	close(buf);
+	result(!tell("nomap", "alloc %lu", 16 * MIB), "freed_buffer_is_the_drivers",
+	       "no memory");
+	buf = allocate(pool->heap, 33 * MIB);
+	result(buf < 0 && errno == ENOMEM, "drivers_memory_is_no_heaps", "%s",
+	       buf < 0 ? strerror(errno) : "there was some");
+	close(buf);
+	close(page);
+	tell("nomap", "free");
+	tell("nomap-coherent", "free");
+	buf = allocate(pool->heap, 48 * MIB);
+	result(first.kept && buf >= 0, "drivers_free_for_the_heap", "%s", strerror(errno));
+	close(buf);
+}
+
+/* A heap that a driver makes of its pool. */
+static void drivers_heap(void)
+{
+	static const struct pool pool = { "spare", "spare-pool@59000000", 0x59000000, 0x400000, true };
+	uint64_t *mem = NULL;
+	bool before = is_heap(pool.heap);
+	int ret, buf, bus;
+	size_t i;
+
+	refused("unknown_flags", tell("spare", "heap 2"), -EINVAL);
+	refused("no_memory", tell("none", "heap 1"), -ENODEV);
+	refused("reusable_memory", tell("cma", "heap 1"), -ENODEV);
+	refused("memory_without_no_map", tell("map", "heap 1"), -ENODEV);
+	refused("heap_of_the_administrator", tell("nomap", "heap 1"), -EEXIST);
+	ret = tell("spare", "heap 1");
+	result(!before && !ret && is_heap(pool.heap), "made", "%s", strerror(-ret));
+	refused("made_again", tell("spare", "heap 1"), -EEXIST);
+
+	buf = allocate(pool.heap, SIZE);
+	if (buf >= 0)
+		mem = map(buf, SIZE);
+	result(mem && all_zero(mem, SIZE) && in_pool(mem, SIZE, &pool), "buffer_in_pool", "%s",
+	       strerror(errno));
+	for (i = 0; i < COUNT(importers); i++)
+		import_case(&pool, &importers[i], buf, mem, SIZE, false);
+
+	/* the heap outlives the driver */
+	bus = open("/sys/bus/platform/drivers/coherent_owner/unbind", O_WRONLY | O_CLOEXEC);
+	ret = bus >= 0 && dprintf(bus, "testbus:owner-spare") > 0;
+	close(bus);
+	if (mem) {
+		fill(mem, SIZE, 1);
+		munmap(mem, SIZE);
+	}
+	close(buf);
+	buf = allocate(pool.heap, pool.size);
+	result(ret && buf >= 0, "outlives_the_driver", "%s", strerror(errno));
+	close(buf);
+}
+
+/* A heap of memory that the CPU must not touch. */
+static void cpuless_heap(void)
+{
+	static const struct pool pool = { "cpuless", "cpuless-pool@59400000", 0x59400000, 0x400000, true };
+	struct import got;
+	void *mem;
+	size_t i;
+	int ret, buf;
+
+	/* something in every page that a heap must leave alone */
+	ret = tell("cpuless", "alloc %" PRIu64, pool.size);
+	tell("cpuless", "free");
+	result(!ret && !tell("cpuless", "heap 0") && is_heap(pool.heap), "cpuless_made", "%s",
+	       strerror(-ret));
+	buf = allocate(pool.heap, SIZE);
+	result(buf >= 0, "cpuless_allocate", "%s", strerror(errno));
+	mem = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, buf, 0);
+	result(buf >= 0 && mem == MAP_FAILED && errno == EINVAL, "cpuless_map_refused", "%s",
+	       mem == MAP_FAILED ? strerror(errno) : "mapped");
+	for (i = 0; i < COUNT(importers); i++) {
+		char file[64], what[64];
+
+		snprintf(file, sizeof(file), "importer-%s", importers[i].name);
+		snprintf(what, sizeof(what), "cpuless_import_%s", importers[i].name);
+		got = import(file, buf, NULL);
+		if (reaches(&importers[i], &pool, false))
+			result(!got.error && got.bytes == SIZE && got.head == PATTERN && !got.left &&
+			       !got.reports, what, "error %d, %zu bytes, found %llx at %llx",
+			       got.error, got.bytes, got.head, got.first);
+		else
+			result(got.error == UNREACHABLE, what, "error %d", got.error);
+	}
+	close(buf);
+	buf = allocate(pool.heap, SIZE);
+	got = import("importer-direct", buf, NULL);
+	result(!got.error && got.head == PATTERN, "cpuless_not_touched", "error %d, found %llx",
+	       got.error, got.head);
+	close(buf);
+}
+
+static void owners(void)
+{
+	struct owned map;
+
+	plan(1 + 8 + 9 + 4 + 2 * COUNT(importers));
+	map = ask("map");
+	result(map.assigned == -EINVAL, "memory_without_no_map_is_no_pool", "%s",
+	       strerror(-map.assigned));
+	shared_pool();
+	drivers_heap();
+	cpuless_heap();
 }
 
 int main(int argc, char **argv)
@@ -468,8 +681,10 @@ int main(int argc, char **argv)
 		capacity();
 	} else if (argc == 2 && !strcmp(argv[1], "stress")) {
 		stress();
+	} else if (argc == 2 && !strcmp(argv[1], "owners")) {
+		owners();
 	} else {
-		fprintf(stderr, "usage: %s buffers [bounce] | capacity | stress\n", argv[0]);
+		fprintf(stderr, "usage: %s buffers [bounce] | capacity | stress | owners\n", argv[0]);
 		return EXIT_FAILURE;
 	}
 	return ktap_failed ? EXIT_FAILURE : EXIT_SUCCESS;

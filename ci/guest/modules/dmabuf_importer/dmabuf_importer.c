@@ -26,9 +26,9 @@
  * device would not find them. It then leaves ~(SEED + n) in the first eight
  * bytes. left: 1 when an address still leads somewhere after the unmap.
  *
- * memory_type in the same directory, on arm64: write an address of the writing
- * process (0x...), read the memory type that the CPU uses for it, as
- * PAR_EL1 has it.
+ * par_el1 in the same directory, on arm64: write an address of the writing process
+ * (0x...), read in PAR_EL1's words where the CPU's page tables lead and as what
+ * type of memory.
  *
  * What an address leads to is found without the code that made it: from the
  * IOMMU's page tables or the node's test,dma-window, and the memory there is
@@ -259,41 +259,36 @@ static void importer_file(struct importer *imp, const char *name)
 					&importer_fops);
 }
 
-/* --- the memory type of a mapping */
+/* --- the translation of an address of user space */
 
 #ifdef CONFIG_ARM64
-static u64 memory_type;
+static u64 par_el1;
 
-static int memory_type_get(void *unused, u64 *value)
+static int par_el1_get(void *unused, u64 *value)
 {
-	*value = memory_type;
+	*value = par_el1;
 	return 0;
 }
 
-static int memory_type_set(void *unused, u64 address)
+static int par_el1_set(void *unused, u64 address)
 {
-	u64 par;
-
 	preempt_disable();
 	asm volatile("at s1e0r, %0" : : "r" (address));
 	isb();
-	par = read_sysreg(par_el1);
+	par_el1 = read_sysreg(par_el1);
 	preempt_enable();
 
-	if (par & SYS_PAR_EL1_F)
-		return -EFAULT;
-	memory_type = par >> 56;
-	return 0;
+	return par_el1 & SYS_PAR_EL1_F ? -EFAULT : 0;
 }
-DEFINE_DEBUGFS_ATTRIBUTE(memory_type_fops, memory_type_get, memory_type_set, "%llx\n");
+DEFINE_DEBUGFS_ATTRIBUTE(par_el1_fops, par_el1_get, par_el1_set, "%llx\n");
 
-static void memory_type_file(void)
+static void par_el1_file(void)
 {
-	debugfs_create_file_unsafe("memory_type", 0600, importer_dir, NULL,
-				   &memory_type_fops);
+	debugfs_create_file_unsafe("par_el1", 0600, importer_dir, NULL,
+				   &par_el1_fops);
 }
 #else
-static void memory_type_file(void)
+static void par_el1_file(void)
 {
 }
 #endif
@@ -396,7 +391,7 @@ static int __init importer_init(void)
 
 	importer_dir = debugfs_create_dir("dmabuf_importer", NULL);
 	importer_file(&direct_importer, "direct");
-	memory_type_file();
+	par_el1_file();
 	ret = pci_register_driver(&importer_pci_driver);
 	if (ret)
 		goto remove;

@@ -4,8 +4,9 @@
  * names.
  *
  * Write a name to /sys/module/dma_heap_names/parameters/add: the write fails with
- * the error of dma_heap_add(). The module scribbles over its own copy of the name
- * afterwards. Read parameters/last: what the kernel says the last heap is called.
+ * the error of dma_heap_add(), which parameters/error has as a number. The module
+ * scribbles over its own copy of the name afterwards. Read parameters/last: what the
+ * kernel says the last heap is called.
  *
  * Heaps cannot be removed, so neither can the module.
  */
@@ -17,6 +18,8 @@
 #include <linux/string.h>
 
 static struct dma_heap *last_heap;
+static int error;
+module_param(error, int, 0400);
 
 static struct dma_buf *nothing(struct dma_heap *heap, unsigned long len,
 			       u32 fd_flags, u64 heap_flags)
@@ -39,6 +42,7 @@ static int names_add(const char *val, const struct kernel_param *kp)
 		return -ENOMEM;
 	info.name = strim(name);
 	heap = dma_heap_add(&info);
+	error = PTR_ERR_OR_ZERO(heap);
 	if (IS_ERR(heap)) {
 		kfree(name);
 		return PTR_ERR(heap);

@@ -167,6 +167,12 @@ class Builder:
         os.replace(keep / ".image", target)
         record["image"] = hash_file(target)
 
+    def _built(self, names):
+        """Those of the modules that this step has: what another step built may still lie there."""
+        order = self.objects / "modules.order"
+        built = order.read_text().split() if names and order.exists() else []
+        return [n for n in names if str(pathlib.PurePath(n).with_suffix(".o")) in built]
+
     def build_modules(self, chosen, keep):
         """Build test modules against the kernel just built; [] or what failed.
 
@@ -177,11 +183,8 @@ class Builder:
         target = keep / "modules"
         process.output(["rm", "-rf", target])
         target.mkdir(parents=True)
-        order = (self.objects / "modules.order").read_text().split()
-        for name in self.lane.kernel_modules:
-            # what another step built may still lie there
-            if str(pathlib.PurePath(name).with_suffix(".o")) in order:
-                shutil.copy(self.objects / name, target)
+        for name in self._built(self.lane.kernel_modules):
+            shutil.copy(self.objects / name, target)
         failed = []
         for module in chosen:
             directory = self.directory / "modules" / module.name

@@ -41,25 +41,37 @@ static inline long dma_debug_errors(void)
 	return count;
 }
 
-/* A buffer of a heap; -1 with errno. */
-static inline int allocate(const char *heap, size_t size)
+static inline int open_heap(const char *heap)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), HEAPS "%s", heap);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* A buffer of an open heap; -1 with errno. */
+static inline int allocate_from(int heap, size_t size)
 {
 	struct dma_heap_allocation_data data = {
 		.len = size,
 		.fd_flags = O_RDWR | O_CLOEXEC,
 	};
-	char path[128];
-	int fd, ret, error;
 
-	snprintf(path, sizeof(path), HEAPS "%s", heap);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
+	return ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data) ? -1 : (int)data.fd;
+}
+
+/* A buffer of a heap; -1 with errno. */
+static inline int allocate(const char *name, size_t size)
+{
+	int heap = open_heap(name), buf, error;
+
+	if (heap < 0)
 		return -1;
-	ret = ioctl(fd, DMA_HEAP_IOCTL_ALLOC, &data);
+	buf = allocate_from(heap, size);
 	error = errno;
-	close(fd);
+	close(heap);
 	errno = error;
-	return ret ? -1 : (int)data.fd;
+	return buf;
 }
 
 /* Begin or end access of the CPU: DMA_BUF_SYNC_START or DMA_BUF_SYNC_END. */

@@ -164,10 +164,12 @@ int main(int argc, char **argv)
 	static uint8_t own[FRAME];
 	int ret;
 
-	plan(5);
+	plan(bounce ? 4 : 5);
 	ret = capture(-1, own);
 	result(!ret && picture(own), "own_buffer", "%s", ret ? strerror(-ret) : "no picture");
-	captured("cma", "cma-pool@54000000", own);
+	/* where a buffer is bounced, what the CPU drew in the device's stead is lost */
+	if (!bounce)
+		captured("cma", "cma-pool@54000000", own);
 	if (bounce) {
 		refused("nomap_refused", "nomap-pool@50000000");
 		refused("offram_refused", "offram-pool@90000000");

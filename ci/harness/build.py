@@ -93,7 +93,10 @@ class Builder:
             # objects whose warnings were not kept would look clean for ever
             process.output(["rm", "-rf", self.objects], timeout=600)
         self.diagnostics = Diagnostics(store, self.tree)
-        self.marker = f"SERIES_OBJECTS={self.objects}"
+        self.objects.mkdir(parents=True, exist_ok=True)
+        # the inode, since containers may have caches of the same path
+        self.identity = f"{self.objects}:{self.objects.stat().st_ino}"
+        self.marker = f"SERIES_OBJECTS={self.identity}"
 
     def environment(self):
         """PATH starts with the compiler wrapper under the compiler's own names."""
@@ -105,7 +108,7 @@ class Builder:
             if link.is_symlink() or link.exists():
                 link.unlink()
             shutil.copy(wrapper, link)
-        return dict(os.environ, **IDENTITY, SERIES_OBJECTS=str(self.objects),
+        return dict(os.environ, **IDENTITY, SERIES_OBJECTS=self.identity,
                     DIAGNOSTICS=str(self.diagnostics.directory),
                     PATH=f"{links}:{os.environ['PATH']}")
 
@@ -145,7 +148,6 @@ class Builder:
         self.recover()
         self.source.worktree(self.tree)
         self.source.checkout(self.tree, commit)
-        self.objects.mkdir(parents=True, exist_ok=True)
         self.log.unlink(missing_ok=True)
         (self.directory / "building").write_text(commit)
         config.install(config.make(self.source, self.lane, commit, self.tree, self.toolchain,
@@ -186,15 +188,24 @@ class Builder:
             process.output([f"{self.lane.cross}ld", "-r", "-o", target, "--whole-archive", archive],
                            cwd=self.objects)
 
+    def _built(self, names):
+        """Those of the modules that this step has: what another step built may still lie there."""
+        order = self.objects / "modules.order"
+        built = order.read_text().split() if names and order.exists() else []
+        return [n for n in names if str(pathlib.PurePath(n).with_suffix(".o")) in built]
+
     def build_modules(self, chosen, keep):
         """Build test modules against the kernel just built; [] or what failed.
 
-        keep/modules receives the .ko files. A module that does not build on a
-        step is not a fault of the step: its tests are then missing there.
+        keep/modules receives the .ko files, and those of the kernel's own that the
+        lane names. A module that does not build on a step is not a fault of the
+        step: its tests are then missing there.
         """
         target = keep / "modules"
         process.output(["rm", "-rf", target])
         target.mkdir(parents=True)
+        for name in self._built(self.lane.kernel_modules):
+            shutil.copy(self.objects / name, target)
         failed = []
         for module in chosen:
             directory = self.directory / "modules" / module.name

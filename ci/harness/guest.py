@@ -74,9 +74,9 @@ class Guest:
         """busybox, /init, /tests and the programs of ci/guest."""
         guest = self.paths.top / "ci/guest"
         busybox = self.busybox()
-        parts = [guest / "init", guest / "tests"]
+        parts = [guest / "init", guest / "tests", guest / "programs"]
         programs = sorted((guest / "programs").glob("*.c"))
-        key = digest(_LAYOUT, hash_tree(*[p for p in parts if p.exists()], *programs), self.toolchain,
+        key = digest(_LAYOUT, hash_tree(*[p for p in parts if p.exists()]), self.toolchain,
                      hash_file(busybox) if busybox else "")
 
         def make(tree):

@@ -37,7 +37,9 @@ class Lane:
     fragment goes on; targets: what is built; image: path of the bootable image
     in the object directory; strip: reduce it to what is loaded before keeping
     it; sizes: directories whose objects are kept for bloat-o-meter;
-    test_patches: test-only patches every kernel of the lane carries;
+    test_patches: test-only patches every kernel of the lane carries; modules:
+    test modules built for it; kernel_modules: modules of its own that the guest gets,
+    by path, where a step has them;
     busybox: path of a static one, below / or below the foreign packages; foreign:
     architecture, packages and library directory of what the guest's programs need
     that the machine's own architecture does not bring.
@@ -54,6 +56,7 @@ class Lane:
     sizes: list
     test_patches: list
     modules: list
+    kernel_modules: list
     selftests: list
     busybox: str
     foreign: dict
@@ -64,7 +67,7 @@ class Lane:
 
 
 _FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip", "sizes",
-           "test_patches", "modules", "selftests", "busybox", "foreign", "qemu",
+           "test_patches", "modules", "kernel_modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
 _BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds"}
 
@@ -99,7 +102,9 @@ def read(top, name):
                     targets=data["targets"], image=data["image"],
                     strip=data.get("strip", False), sizes=data.get("sizes", []),
                     test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
-                    modules=data.get("modules", []), selftests=data.get("selftests", []),
+                    modules=data.get("modules", []),
+                    kernel_modules=data.get("kernel_modules", []),
+                    selftests=data.get("selftests", []),
                     busybox=data.get("busybox", ""),
                     foreign=data.get("foreign", {}),
                     qemu=data["qemu"], append=data.get("append", ""), boots=boots,

@@ -54,7 +54,9 @@ class LaneRun:
 
     def inputs(self, step):
         """What a build's verdict depends on, by name."""
-        return {"tree": self.run.source.tree(self.commits[step]),
+        kernel = self.lane.kernel_modules
+        return {**({"kernel_modules": kernel} if kernel else {}),
+                "tree": self.run.source.tree(self.commits[step]),
                 "fragment": self.lane.fragment.read_text(),
                 "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
                          self.lane.image, self.lane.strip, *self.lane.sizes],

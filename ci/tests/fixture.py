@@ -40,6 +40,7 @@ $(O)/main.o: $(srctree)/main.c
 \t@cd $(O) && gcc -Wall -c -o main.o $(srctree)/main.c
 
 modules:
+	@cd $(O) && echo fake/a.o >modules.order && mkdir -p fake && touch fake/a.ko fake/left-over.ko
 """
 
 BOOT = """\

@@ -73,6 +73,16 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("ci/lanes/more.dtsi:1.", text)
 
+    def test_modules_of_the_kernel_that_a_step_has_go_into_the_guest(self):
+        self.fixture.mend()
+        lane = self.fixture.top / "ci/lanes/fake.toml"
+        lane.write_text('kernel_modules = ["fake/a.ko", "fake/left-over.ko"]\n'
+                        + lane.read_text().replace('["image"]', '["image", "modules"]'))
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        cache = self.fixture.directory / "cache/linux-dmabuf-series"
+        self.assertEqual({p.name for p in cache.glob("artifacts/*/modules/*")}, {"a.ko"})
+
     def test_two_lanes_are_data(self):
         other = Fixture(lanes=("fake", "second"))
         self.addCleanup(other.close)

@@ -32,7 +32,6 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-/* Not __has_include: kbuild would not see that another step has the header. */
 #if IS_ENABLED(CONFIG_DMABUF_HEAPS_COHERENT)
 #include <linux/coherent-heap.h>
 MODULE_IMPORT_NS("DMA_BUF_HEAP");

@@ -194,6 +194,13 @@ class Builder:
         built = order.read_text().split() if names and order.exists() else []
         return [n for n in names if str(pathlib.PurePath(n).with_suffix(".o")) in built]
 
+    def _forget_older_than_configuration(self, directory):
+        """Of a module outside the tree, kbuild does not see that the configuration changed."""
+        config = self.objects / "include/config/auto.conf"
+        for path in directory.glob("*.o"):
+            if config.exists() and path.stat().st_mtime_ns < config.stat().st_mtime_ns:
+                path.unlink()
+
     def build_modules(self, chosen, keep):
         """Build test modules against the kernel just built; [] or what failed.
 
@@ -214,6 +221,7 @@ class Builder:
                 path = directory / name
                 if not path.exists() or path.read_text() != text:
                     write_atomically(path, text.encode())
+            self._forget_older_than_configuration(directory)
             environment = self.environment()
             del environment["DIAGNOSTICS"]
             log = self.directory / f"module-{module.name}.log"

@@ -32,7 +32,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#if __has_include(<linux/coherent-heap.h>)
+#if IS_ENABLED(CONFIG_DMABUF_HEAPS_COHERENT)
 #include <linux/coherent-heap.h>
 MODULE_IMPORT_NS("DMA_BUF_HEAP");
 #else	/* a kernel without such heaps */

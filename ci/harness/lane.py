@@ -16,7 +16,8 @@ class Boot:
     machine's own device tree is extended by, or None; tests: names of guest tests in
     order; seconds: bound of the whole boot; silence: seconds without a byte on
     console or results port before the boot is given up; test_seconds: bound of one
-    test, kept by the guest.
+    test, kept by the guest; at: "every" step, or "ends": on the base, on the last
+    step of each topic, and on both sides of a patch that a case of it proves.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Boot:
     seconds: int
     silence: int
     test_seconds: int
+    at: str
 
 
 @dataclasses.dataclass
@@ -69,7 +71,7 @@ class Lane:
 _FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip", "sizes",
            "test_patches", "modules", "kernel_modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
-_BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds"}
+_BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds", "at"}
 
 
 def names(top):
@@ -94,7 +96,7 @@ def read(top, name):
         boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
                       devicetree=path.with_name(b["devicetree"]) if "devicetree" in b else None,
                       tests=b["tests"], seconds=b["seconds"], silence=b.get("silence", 120),
-                      test_seconds=b.get("test_seconds", b["seconds"]))
+                      test_seconds=b.get("test_seconds", b["seconds"]), at=b.get("at", "every"))
                  for b in data["boot"]]
         lane = Lane(name=name, arch=data["arch"], cross=data.get("cross", ""),
                     config=data["config"],
@@ -112,6 +114,10 @@ def read(top, name):
     except KeyError as error:
         raise UsageError(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
     trees = [b.devicetree for b in boots if b.devicetree]
+    for boot in boots:
+        if boot.at not in ("every", "ends"):
+            raise UsageError(f"ci/lanes/{path.name}: boot {boot.name}: at = {boot.at!r}; "
+                             "it is \"every\" or \"ends\"")
     for needed in [lane.fragment, *lane.test_patches, *trees]:
         if not needed.is_file():
             raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")

@@ -7,7 +7,7 @@ import pathlib
 import threading
 
 from . import build, devicetree, diagnostics, evaluate, guest, lane as lanes, machine, process
-from . import results, splat
+from . import proof, results, splat
 from .source import DoesNotApply
 from .store import Store, hash_tree, write_atomically
 from .verdict import Judgement, Verdict
@@ -31,6 +31,7 @@ class Cell:
     image: pathlib.Path = None
     record: dict = None
     archives: list = None
+    left_out: list = dataclasses.field(default_factory=list)
 
 
 class LaneRun:
@@ -152,7 +153,15 @@ class LaneRun:
         """Whether all boots of a step have their verdict in the store."""
         archives = self.archives(step)
         return all(self.run.store.get("boot", self.boot_inputs(archives, b, record))
-                   for b in self.run.boots(self.lane))
+                   for b in self.run.due(self.lane, step))
+
+    def leave_out(self, cell, boot):
+        """Record that a boot is not due at a step."""
+        cell.left_out.append(boot.name)
+        cell.judgements.append(Judgement(
+            cell.step, self.lane.name, f"boot:{boot.name}", Verdict.SKIP,
+            "is due at the ends of topics and where a case of it is a proof",
+            command=f"ci/run --lane {self.lane.name} --step {cell.step} --boot {boot.name}"))
 
     def boot(self, cell, boot):
         """Boot once, once more if something was wrong; adds the judgement to the cell."""
@@ -259,6 +268,15 @@ class Run:
         """The boots of a lane that were asked for."""
         return [b for b in lane.boots if not self.boot_names or b.name in self.boot_names]
 
+    def due(self, lane, step):
+        """The boots of a lane at a step; one that is asked for by name is always due."""
+        patches = self.series.patches
+        ends = {0, *(p.step for p, q in zip(patches, [*patches[1:], None], strict=True)
+                     if q is None or p.topic != q.topic)}
+        return [b for b in self.boots(lane)
+                if b.at == "every" or self.boot_names or step in ends
+                or step in proof.milestones(self.expectations.proofs, lane.name, b.name)]
+
     def walk(self):
         """Build every step in every lane, boot what built; returns the cells.
 
@@ -281,7 +299,11 @@ class Run:
                     if cell.image is None:
                         self.progress.end(None, cell=True)
                         continue
-                    futures = [pool.submit(lane.boot, cell, boot) for boot in self.boots(lane.lane)]
+                    due = self.due(lane.lane, step)
+                    for boot in self.boots(lane.lane):
+                        if boot not in due:
+                            lane.leave_out(cell, boot)
+                    futures = [pool.submit(lane.boot, cell, boot) for boot in due]
                     pending += futures
                     threading.Thread(target=self._count, args=(futures,), daemon=True).start()
             for future in pending:

@@ -55,6 +55,23 @@ class RunTest(unittest.TestCase):
         _, text = self.fixture.run("--why")
         self.assertIn("boot 0/fake/main: changed: command", text)
 
+    def test_boot_that_is_due_at_the_ends_only(self):
+        self.fixture.mend()
+        for number in (2, 3):
+            self.fixture.patch(f"comment {number}", "main.c", "return 0;", f"return 0; /* {number} */")
+        lane = self.fixture.top / "ci/lanes/fake.toml"
+        lane.write_text(lane.read_text() + 'at = "ends"\n')
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("skip: step 2 fake boot:main: is due at the ends of topics", text)
+        self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1, pass 3", text)
+        code, text = self.fixture.run("--step", "2", "--boot", "main")
+        self.assertIn("step 2 fake: boot main pass", text)
+        lane.write_text(lane.read_text().replace('"ends"', '"never"'))
+        code, text = self.fixture.run()
+        self.assertEqual(code, 1)
+        self.assertIn('ci/lanes/fake.toml: boot main: at = \'never\'', text)
+
     def test_devicetree_is_an_input_of_its_boot(self):
         self.fixture.mend()
         lane, tree = (self.fixture.top / "ci/lanes" / n for n in ("fake.toml", "more.dtsi"))

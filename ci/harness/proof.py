@@ -55,13 +55,16 @@ def due(proofs, case):
 
 
 def milestones(proofs, lane, boot):
-    """The steps around the patches that cases of this boot prove: {step - 1, step, ...}."""
+    """The steps around the patches that cases of this boot prove: {step - 1, step, ...}.
+
+    lane: a lane's name; boot: one of its Boot.
+    """
     steps = set()
     for proof in proofs:
         for case in proof.cases:
-            words = case.split("/")
-            if len(words) > 2 and fnmatch.fnmatchcase(lane, words[0]) \
-                    and fnmatch.fnmatchcase(boot, words[1]):
+            where = [*case.split("/"), "*", "*"][:3]
+            if any(all(map(fnmatch.fnmatchcase, (lane, boot.name, test), where))
+                   for test in boot.tests):
                 steps |= {proof.patch.step - 1, proof.patch.step}
     return steps
 

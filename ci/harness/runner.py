@@ -275,7 +275,7 @@ class Run:
                      if q is None or p.topic != q.topic)}
         return [b for b in self.boots(lane)
                 if b.at == "every" or self.boot_names or step in ends
-                or step in proof.milestones(self.expectations.proofs, lane.name, b.name)]
+                or step in proof.milestones(self.expectations.proofs, lane.name, b)]
 
     def walk(self):
         """Build every step in every lane, boot what built; returns the cells.

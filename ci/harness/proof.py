@@ -3,7 +3,8 @@
 ci/proofs.toml holds one table a patch, by the patch's slug (its path without
 number): the cases that must fail, or be skipped, on every step before it and pass
 from its step on, and the splats its fault causes before it. A case that passes
-everywhere proves nothing, and is reported.
+everywhere proves nothing, and is reported. A suite that the patch brings along
+cannot fail before: its cases are named as what the patch adds.
 """
 
 import dataclasses
@@ -19,13 +20,19 @@ from .verdict import Judgement, Verdict
 
 @dataclasses.dataclass
 class Proof:
-    """patch: the Patch proven; cases: patterns of lane/boot/test/suite/case;
+    """patch: the Patch proven; cases, adds: patterns of lane/boot/test/suite/case;
     splats: regular expressions; nothing: why the patch has no case to show."""
 
     patch: object
     cases: list
+    adds: list
     splats: list
     nothing: str
+
+    @property
+    def patterns(self):
+        """Of all cases that pass from the patch on."""
+        return self.cases + self.adds
 
 
 def read(top, series):
@@ -38,7 +45,7 @@ def read(top, series):
         name = table.get("patch", "")
         if name not in by_slug:
             raise UsageError(f"ci/proofs.toml: no patch {name!r} in series")
-        proofs.append(Proof(by_slug[name], table.get("cases", []),
+        proofs.append(Proof(by_slug[name], table.get("cases", []), table.get("adds", []),
                             [re.compile(s) for s in table.get("splats", [])],
                             table.get("nothing", "")))
     unproven = set(by_slug) - {slug(p.patch) for p in proofs}
@@ -50,7 +57,7 @@ def read(top, series):
 
 def due(proofs, case):
     """The step from which a case (lane/boot/test/...) must pass: 0 where no proof names it."""
-    steps = [p.patch.step for p in proofs if any(fnmatch.fnmatchcase(case, c) for c in p.cases)]
+    steps = [p.patch.step for p in proofs if any(fnmatch.fnmatchcase(case, c) for c in p.patterns)]
     return max(steps, default=0)
 
 
@@ -61,7 +68,7 @@ def milestones(proofs, lane, boot):
     """
     steps = set()
     for proof in proofs:
-        for case in proof.cases:
+        for case in proof.patterns:
             where = [*case.split("/"), "*", "*"][:3]
             if any(all(map(fnmatch.fnmatchcase, (lane, boot.name, test), where))
                    for test in boot.tests):
@@ -79,8 +86,9 @@ def turned(proofs, results, left_out=frozenset()):
 
     results: {step: {"lane/boot/test/case": "pass" | "fail" | "skip"}} of the steps that
     were judged; left_out: (step, "lane/boot") of boots that are not due at a step. A
-    proof holds if some case of it failed on the last step before the patch that was
-    judged, none passed there, and all pass from the patch on.
+    proof holds if some case of each pattern failed on the last step before the patch
+    that was judged, none passed there, and all pass from the patch on. What the patch
+    adds need not be there before.
     """
     words = []
     for proof in proofs:
@@ -103,7 +111,7 @@ def turned(proofs, results, left_out=frozenset()):
 
 def _wrong(proof, results, before, after, left_out):
     wrong = []
-    for pattern in proof.cases:
+    for pattern in proof.patterns:
         named = {k: {c: v for c, v in results[k].items() if fnmatch.fnmatchcase(c, pattern)}
                  for k in results}
         if not any(named[k] for k in after):
@@ -112,7 +120,8 @@ def _wrong(proof, results, before, after, left_out):
         early = sorted({c for k in before for c, v in named[k].items() if v == "pass"})
         if early:
             wrong.append(f"{early[0]} passes before the patch and proves nothing")
-        if not any(v == "fail" for v in named[max(before)].values()):
+        red = any(v == "fail" for v in named[max(before)].values())
+        if not red and pattern not in proof.adds:
             wrong.append(f"{pattern} does not fail on step {max(before)}")
         boots = {"/".join(c.split("/")[:2]) for cases in named.values() for c in cases}
         for k in after:

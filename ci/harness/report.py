@@ -68,7 +68,7 @@ class Report:
     def _proof_lines(self, proof):
         """How each pattern of a proof went over the steps; cases that went alike share a line."""
         lines = []
-        for pattern in proof.cases:
+        for pattern in proof.patterns:
             seen = {}
             for cell in self.cells:
                 for cases in cell.cases.values():

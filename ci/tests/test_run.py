@@ -151,6 +151,20 @@ class RunTest(unittest.TestCase):
                            'cases = ["fake/main/unit/mended"]')
         self.assertCaught(1, "proof", "passes before the patch and proves nothing")
 
+    def test_case_that_a_patch_adds(self):
+        self.fixture.mend()
+        self.fixture.patch("add a case", "boot.sh", "1..2\nok 1 always\n", "1..3\nok 3 added\nok 1 always\n",
+                           'adds = ["fake/main/unit/added"]')
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("proof of step 2: fake/main/unit/added: pass 2", text)
+
+    def test_case_said_to_be_added_that_was_there(self):
+        self.fixture.mend()
+        self.fixture.patch("add nothing", "main.c", "return 0;", "return 0 ;",
+                           'adds = ["fake/main/unit/always"]')
+        self.assertCaught(2, "proof", "passes before the patch and proves nothing")
+
     # --- what cannot be judged
 
     def test_hang_is_lost_not_failed(self):

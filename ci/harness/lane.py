@@ -16,8 +16,9 @@ class Boot:
     machine's own device tree is extended by, or None; tests: names of guest tests in
     order; seconds: bound of the whole boot; silence: seconds without a byte on
     console or results port before the boot is given up; test_seconds: bound of one
-    test, kept by the guest; at: "every" step, or "ends": on the base, on the last
-    step of each topic, and on both sides of a patch that a case of it proves.
+    test, kept by the guest; at: "every" step; or "ends": on the base, on the last
+    step of each topic, and on both sides of a patch that a case of it proves; or
+    "last": on the last step of the series.
     """
 
     name: str
@@ -115,9 +116,9 @@ def read(top, name):
         raise UsageError(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
     trees = [b.devicetree for b in boots if b.devicetree]
     for boot in boots:
-        if boot.at not in ("every", "ends"):
+        if boot.at not in ("every", "ends", "last"):
             raise UsageError(f"ci/lanes/{path.name}: boot {boot.name}: at = {boot.at!r}; "
-                             "it is \"every\" or \"ends\"")
+                             "it is \"every\", \"ends\" or \"last\"")
     for needed in [lane.fragment, *lane.test_patches, *trees]:
         if not needed.is_file():
             raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")

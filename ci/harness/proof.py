@@ -5,6 +5,9 @@ number): the cases that must fail, or be skipped, on every step before it and pa
 from its step on, and the splats its fault causes before it. A case that passes
 everywhere proves nothing, and is reported. A suite that the patch brings along
 cannot fail before: its cases are named as what the patch adds.
+
+Besides those of its tests every boot has the case lane/boot/end, that the guest came
+to its end: what a patch that mends a crash proves.
 """
 
 import dataclasses
@@ -16,6 +19,9 @@ import tomllib
 from .errors import UsageError
 from .series import slug
 from .verdict import Judgement, Verdict
+
+# The case of every boot that the guest came to the end of its tests.
+END = "end"
 
 
 @dataclasses.dataclass
@@ -71,7 +77,7 @@ def milestones(proofs, lane, boot):
         for case in proof.patterns:
             where = [*case.split("/"), "*", "*"][:3]
             if any(all(map(fnmatch.fnmatchcase, (lane, boot.name, test), where))
-                   for test in boot.tests):
+                   for test in [*boot.tests, END]):
                 steps |= {proof.patch.step - 1, proof.patch.step}
     return steps
 

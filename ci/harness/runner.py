@@ -160,7 +160,8 @@ class LaneRun:
         cell.left_out.append(boot.name)
         cell.judgements.append(Judgement(
             cell.step, self.lane.name, f"boot:{boot.name}", Verdict.SKIP,
-            "is due at the ends of topics and where a case of it is a proof",
+            {"ends": "is due at the ends of topics and where a case of it is a proof",
+             "last": "is due on the last step"}[boot.at],
             command=f"ci/run --lane {self.lane.name} --step {cell.step} --boot {boot.name}"))
 
     def boot(self, cell, boot):
@@ -186,6 +187,8 @@ class LaneRun:
         with run.lock:
             cell.judgements.append(judgement)
             words = cell.cases.setdefault(boot.name, {})
+            words[f"{self.lane.name}/{boot.name}/{proof.END}"] = \
+                "pass" if evaluate.reached_end(attempts[-1]) else "fail"
             for name, test in attempts[-1]["tests"].items():
                 cell.measured += test.get("measured", [])
                 for case, word in test["cases"].items():
@@ -273,9 +276,11 @@ class Run:
         patches = self.series.patches
         ends = {0, *(p.step for p, q in zip(patches, [*patches[1:], None], strict=True)
                      if q is None or p.topic != q.topic)}
-        return [b for b in self.boots(lane)
-                if b.at == "every" or self.boot_names or step in ends
-                or step in proof.milestones(self.expectations.proofs, lane.name, b)]
+        due = {"every": lambda boot: True,
+               "ends": lambda boot: step in ends or step in proof.milestones(
+                   self.expectations.proofs, lane.name, boot),
+               "last": lambda boot: step == len(patches)}
+        return [b for b in self.boots(lane) if self.boot_names or due[b.at](b)]
 
     def walk(self):
         """Build every step in every lane, boot what built; returns the cells.

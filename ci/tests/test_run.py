@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from fixture import Fixture
+from fixture import Fixture, git
 
 
 class RunTest(unittest.TestCase):
@@ -67,7 +67,11 @@ class RunTest(unittest.TestCase):
         self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1, pass 3", text)
         code, text = self.fixture.run("--step", "2", "--boot", "main")
         self.assertIn("step 2 fake: boot main pass", text)
-        lane.write_text(lane.read_text().replace('"ends"', '"never"'))
+        lane.write_text(lane.read_text().replace('"ends"', '"last"'))
+        code, text = self.fixture.run()
+        self.assertIn("skip: step 0,1,2 fake boot:main: is due on the last step", text)
+        self.assertIn("step 3 fake: boot main pass", text)
+        lane.write_text(lane.read_text().replace('"last"', '"never"'))
         code, text = self.fixture.run()
         self.assertEqual(code, 1)
         self.assertIn('ci/lanes/fake.toml: boot main: at = \'never\'', text)
@@ -158,6 +162,29 @@ class RunTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
         self.assertIn("proof of step 2: fake/main/unit/added: pass 2", text)
+
+    def test_crash_that_a_patch_mends(self):
+        boot = self.fixture.linux / "boot.sh"
+        boot.write_text(boot.read_text().replace(
+            'echo "@@ end unit', 'echo "[    1.0] Oops: seeded"; exit\necho "@@ end unit'))
+        git(self.fixture.linux, "commit", "-q", "-a", "-m", "Linux 7.3")
+        git(self.fixture.linux, "tag", "-f", "v7.3")
+        self.fixture.patch("mend the crash", "boot.sh", 'echo "[    1.0] Oops: seeded"; exit\n', "",
+                           """
+                           cases = ["fake/main/end"]
+                           splats = ["^Oops: seeded"]
+                           """)
+        self.fixture.mend()
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("step 0 fake: boot main pass", text)
+        self.assertIn("proof of step 1: fake/main/end: fail 0, pass 1-2", text)
+        self.assertIn("proof of step 2: fake/main/unit/mended: fail 0-1, pass 2", text)
+
+    def test_crash_that_nobody_mends(self):
+        self.fixture.mend()
+        self.fixture.patch("crash", "boot.sh", 'echo "@@ end unit', 'exit; echo "@@ end unit')
+        self.assertCaught(2, "boot:main", "the guest died before its tests ended")
 
     def test_case_said_to_be_added_that_was_there(self):
         self.fixture.mend()

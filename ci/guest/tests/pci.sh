@@ -1,14 +1,18 @@
 # shellcheck shell=sh
-# Find and bind the PCI device the tests use; sourced by the tests, never run.
+# Find and bind the PCI devices the tests use; sourced by the tests, never run.
+
+# pci_find VENDOR DEVICE: print the addresses of the devices of that kind, one a line.
+pci_find() {
+	for dir in /sys/bus/pci/devices/*; do
+		if [ "$(cat "$dir/vendor")$(cat "$dir/device")" = "0x${1}0x$2" ]; then
+			echo "${dir##*/}"
+		fi
+	done
+}
 
 # Prints the address of QEMU's edu device, or nothing.
 pci_edu() {
-	for dir in /sys/bus/pci/devices/*; do
-		if [ "$(cat "$dir/vendor")$(cat "$dir/device")" = 0x12340x11e8 ]; then
-			echo "${dir##*/}"
-			return
-		fi
-	done
+	pci_find 1234 11e8 | head -n 1
 }
 
 # pci_unbind ADDRESS: take the device from its driver, if it has one.

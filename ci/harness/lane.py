@@ -18,7 +18,8 @@ class Boot:
     console or results port before the boot is given up; test_seconds: bound of one
     test, kept by the guest; at: "every" step; or "ends": on the base, on the last
     step of each topic, and on both sides of a patch that a case of it proves; or
-    "last": on the last step of the series.
+    "last": on the last step of the series; topics: those whose steps "every" means,
+    all of them if empty; on other steps it is "ends".
     """
 
     name: str
@@ -30,6 +31,7 @@ class Boot:
     silence: int
     test_seconds: int
     at: str
+    topics: list
 
 
 @dataclasses.dataclass
@@ -72,7 +74,8 @@ class Lane:
 _FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip", "sizes",
            "test_patches", "modules", "kernel_modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
-_BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds", "at"}
+_BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds", "at",
+         "topics"}
 
 
 def names(top):
@@ -97,7 +100,8 @@ def read(top, name):
         boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
                       devicetree=path.with_name(b["devicetree"]) if "devicetree" in b else None,
                       tests=b["tests"], seconds=b["seconds"], silence=b.get("silence", 120),
-                      test_seconds=b.get("test_seconds", b["seconds"]), at=b.get("at", "every"))
+                      test_seconds=b.get("test_seconds", b["seconds"]), at=b.get("at", "every"),
+                      topics=b.get("topics", []))
                  for b in data["boot"]]
         lane = Lane(name=name, arch=data["arch"], cross=data.get("cross", ""),
                     config=data["config"],

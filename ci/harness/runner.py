@@ -160,7 +160,8 @@ class LaneRun:
         cell.left_out.append(boot.name)
         cell.judgements.append(Judgement(
             cell.step, self.lane.name, f"boot:{boot.name}", Verdict.SKIP,
-            {"ends": "is due at the ends of topics and where a case of it is a proof",
+            {"every": f"is due in {', '.join(boot.topics)}, and as other topics end",
+             "ends": "is due at the ends of topics and where a case of it is a proof",
              "last": "is due on the last step"}[boot.at],
             command=f"ci/run --lane {self.lane.name} --step {cell.step} --boot {boot.name}"))
 
@@ -276,9 +277,14 @@ class Run:
         patches = self.series.patches
         ends = {0, *(p.step for p, q in zip(patches, [*patches[1:], None], strict=True)
                      if q is None or p.topic != q.topic)}
-        due = {"every": lambda boot: True,
-               "ends": lambda boot: step in ends or step in proof.milestones(
-                   self.expectations.proofs, lane.name, boot),
+        topic = patches[step - 1].topic if step else ""
+
+        def at_ends(boot):
+            return step in ends or step in proof.milestones(self.expectations.proofs, lane.name,
+                                                            boot)
+
+        due = {"every": lambda boot: not boot.topics or topic in boot.topics or at_ends(boot),
+               "ends": at_ends,
                "last": lambda boot: step == len(patches)}
         return [b for b in self.boots(lane) if self.boot_names or due[b.at](b)]
 

@@ -63,7 +63,7 @@ class Gates(Fixture):
                   "$f:\\1:2: warning: mixed up|\" >&2\n:\n")
         self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
                   "for f; do case $f in *.c) grep -n unsigned $f | "
-                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative|\";; esac; done\n")
+                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative at line \\1|\";; esac; done\n")
 
     def tool(self, name, text):
         (self.bin / name).write_text("#!/bin/sh\n" + text)
@@ -159,6 +159,15 @@ class Gates(Fixture):
 
     def test_coccinelle(self):
         self.add("unsigned int toy_a;\n")
+        results, _ = self.check(expect=1)
+        self.assertEqual(self.failing(results), {(2, "coccinelle")})
+
+    def test_coccinelle_report_that_moves_is_not_new(self):
+        self.add("unsigned int toy_a;\n")
+        path = self.work / "drivers/toy/toy.c"
+        self.write(path, "int toy_b;\n" + path.read_text())
+        self.commit(self.work, "toy: add another thing")
+        self.script("refresh", "--tree", self.work)
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "coccinelle")})
 

@@ -57,7 +57,9 @@ class Semantic:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             for name, lines, why in pool.map(lambda s: self._one(s, contents), self.scripts):
                 for content, counter in lines.items():
-                    found[content] += counter
+                    for line, count in counter.items():
+                        # messages name other lines, too: "... at line 12", "on lines 3,7"
+                        found[content][re.sub(r"\blines? \d+(?:,\s*\d+)*", "line", line)] += count
                 if why:
                     failed[name] = why
         return found, failed

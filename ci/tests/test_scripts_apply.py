@@ -185,6 +185,13 @@ class Apply(Fixture):
         done = self.script("apply", expect=1)
         self.assertIn("series:3: no such patch: patches/toy/0001-none.patch", done.stderr)
 
+    def test_killed_while_a_reference_was_locked(self):
+        self.script("apply")
+        refs = self.cache / "linux.git/refs"
+        (refs / "series/applied.lock").write_text("")
+        self.script("apply")
+        self.assertFalse((refs / "series/applied.lock").exists())
+
     def test_killed_at_any_moment(self):
         """SIGKILL while git am runs: the next run gets the same tree."""
         for delay in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35):

@@ -92,7 +92,7 @@ class Source:
                 self.worktree(tree)
                 return commits, (done.stderr + done.stdout).strip()
             commits.append(self.git("rev-parse", "HEAD", cwd=tree))
-            self.git("update-ref", ref, commits[-1])
+            repository.point(ref, commits[-1])
         return commits, None
 
     def with_test_patches(self, commit, patches):

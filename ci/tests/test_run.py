@@ -300,6 +300,17 @@ class KillTest(unittest.TestCase):
         tables = [(f.top / "out/table.txt").read_text() for f in (fixture, whole)]
         self.assertEqual(*tables)
 
+    def test_killed_while_a_reference_was_locked(self):
+        fixture = Fixture()
+        self.addCleanup(fixture.close)
+        fixture.mend()
+        self.assertEqual(fixture.run()[0], 0)
+        [step] = (fixture.directory / "cache/linux-dmabuf-series/linux.git/refs/steps").iterdir()
+        step.rename(f"{step}.lock")
+        code, text = fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertTrue(step.exists())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -151,6 +151,16 @@ def abandon(directory):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def point(name, revision):
+    """Set a reference of the scripts' own, in the cache's repository.
+
+    name: below refs/; revision: a commit. Whoever sets it holds the lock that such
+    references are set under, so that a lock file of git's is what a kill left.
+    """
+    (linux() / f"{name}.lock").unlink(missing_ok=True)
+    git(linux(), "update-ref", name, revision)
+
+
 def worktree(name, checkout=True):
     """CACHE/NAME, a detached worktree of the base that belongs to the scripts alone."""
     repository, path = linux(), cache() / name

@@ -20,6 +20,12 @@ from .command import output, run
 BOUND = 120  # seconds for one script on one file
 
 
+def without_places(line):
+    """A report without the lines it names: FILE:12:3-9: ... at line 12, on lines 3,7."""
+    line = re.sub(r":\d+:\d+(?:-\d+)?:", ":", line)
+    return re.sub(r"\blines? \d+(?:,\s*\d+)*", "line", line)
+
+
 class Semantic:
     """The scripts of a kernel tree; tree: a worktree, for scripts and include/."""
 
@@ -58,8 +64,7 @@ class Semantic:
             for name, lines, why in pool.map(lambda s: self._one(s, contents), self.scripts):
                 for content, counter in lines.items():
                     for line, count in counter.items():
-                        # messages name other lines, too: "... at line 12", "on lines 3,7"
-                        found[content][re.sub(r"\blines? \d+(?:,\s*\d+)*", "line", line)] += count
+                        found[content][without_places(line)] += count
                 if why:
                     failed[name] = why
         return found, failed
@@ -123,5 +128,5 @@ class Semantic:
                     if line.startswith(f"{path}:"):
                         line = content[0] + line[len(path):]
                         line = re.sub(rf"{re.escape(scratch)}/\d+/", "", line)
-                        found[content][re.sub(r":\d+:\d+(?:-\d+)?:", ":", line)] += 1
+                        found[content][line] += 1
             return found, ""

@@ -1,4 +1,4 @@
-"""The kernel configuration of a lane: its fragment on a target of kbuild's own."""
+"""The kernel configuration of a lane: its fragments on a target of kbuild's own."""
 
 import pathlib
 import re
@@ -12,7 +12,7 @@ _KCONFIG = r"(^|/)Kconfig[^/]*$|^scripts/kconfig/|^kernel/configs/|^arch/[^/]+/c
 
 
 def wanted(text):
-    """The assignments of a fragment: {symbol: value}, "n" for one that is off."""
+    """The assignments of a fragment: {symbol: value}, "n" for one that is off; the last counts."""
     found = {}
     for line in text.splitlines():
         if match := re.match(r"(CONFIG_\w+)=(.*)$", line):
@@ -33,11 +33,11 @@ def make(source, lane, commit, tree, toolchain, paths):
     """The text of .config for one step of a lane.
 
     source: Source; tree: worktree checked out at commit. Kept in the cache by
-    Kconfig files, fragment and toolchain, so that only a step that touches one
-    of them pays. CannotJudge when a line of the fragment does not take effect
-    although the tree knows its symbol.
+    Kconfig files, fragments and toolchain, so that only a step that touches one
+    of them pays. CannotJudge when a line of the fragments that no later one overrides
+    does not take effect although the tree knows its symbol.
     """
-    fragment = lane.fragment.read_text()
+    fragment = lane.fragment
     kconfig = source.listing(commit, _KCONFIG)
     kept = paths.cache / "config" / digest(lane.arch, lane.config, fragment, kconfig, toolchain)
     try:
@@ -51,11 +51,13 @@ def make(source, lane, commit, tree, toolchain, paths):
     base = ["make", "-s", "-C", tree, f"O={scratch}", f"ARCH={lane.arch}",
             f"CROSS_COMPILE={lane.cross}"]
     if lane.config == "allnoconfig":
-        commands = [[*base, f"KCONFIG_ALLCONFIG={lane.fragment}", "allnoconfig"]]
+        allconfig = scratch / "fragment"
+        allconfig.write_text(fragment)
+        commands = [[*base, f"KCONFIG_ALLCONFIG={allconfig}", "allnoconfig"]]
     else:
         merge = tree / "scripts/kconfig/merge_config.sh"
         commands = [[*base, lane.config],
-                    [merge, "-m", "-O", scratch, scratch / ".config", lane.fragment],
+                    [merge, "-m", "-O", scratch, scratch / ".config", *lane.fragments],
                     [*base, "olddefconfig"]]
     for command in commands:
         if process.run(command, log, 300, cwd=tree).rc != 0:
@@ -64,8 +66,8 @@ def make(source, lane, commit, tree, toolchain, paths):
     bad = [f"{symbol}={value} (is {got})" for symbol, value, got in unmet(fragment, text)
            if _known(source, commit, symbol)]
     if bad:
-        raise CannotJudge(f"kconfig-fragments/{lane.fragment.name}: no effect in lane "
-                          f"{lane.name}: {', '.join(bad)}")
+        names = ", ".join(f"kconfig-fragments/{path.name}" for path in lane.fragments)
+        raise CannotJudge(f"{names}: no effect in lane {lane.name}: {', '.join(bad)}")
     write_atomically(kept, text.encode())
     return text
 

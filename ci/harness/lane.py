@@ -39,7 +39,10 @@ class Lane:
     """The fields of the file, checked.
 
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the target the
-    fragment goes on; targets: what is built; image: path of the bootable image
+    fragments go on; fragments: files of kconfig-fragments, "fragment" in the file, a
+    name or a list of names, of which a later one overrides those before; at: "every"
+    step; or "ends": built and booted on the last step of each topic only;
+    targets: what is built; image: path of the bootable image
     in the object directory; strip: reduce it to what is loaded before keeping
     it; sizes: directories whose objects are kept for bloat-o-meter;
     test_patches: test-only patches every kernel of the lane carries; modules:
@@ -54,7 +57,8 @@ class Lane:
     arch: str
     cross: str
     config: str
-    fragment: pathlib.Path
+    fragments: list
+    at: str
     targets: list
     image: str
     strip: bool
@@ -70,8 +74,13 @@ class Lane:
     boots: list
     source: pathlib.Path
 
+    @property
+    def fragment(self):
+        """The text of all fragments; of one alone it is the file's, byte by byte."""
+        return "\n".join(path.read_text() for path in self.fragments)
 
-_FIELDS = {"arch", "cross", "config", "fragment", "targets", "image", "strip", "sizes",
+
+_FIELDS = {"arch", "cross", "config", "fragment", "at", "targets", "image", "strip", "sizes",
            "test_patches", "modules", "kernel_modules", "selftests", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
 _BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds", "at",
@@ -103,9 +112,12 @@ def read(top, name):
                       test_seconds=b.get("test_seconds", b["seconds"]), at=b.get("at", "every"),
                       topics=b.get("topics", []))
                  for b in data["boot"]]
+        fragments = data["fragment"]
+        fragments = [fragments] if isinstance(fragments, str) else fragments
         lane = Lane(name=name, arch=data["arch"], cross=data.get("cross", ""),
                     config=data["config"],
-                    fragment=top / "kconfig-fragments" / data["fragment"],
+                    fragments=[top / "kconfig-fragments" / f for f in fragments],
+                    at=data.get("at", "every"),
                     targets=data["targets"], image=data["image"],
                     strip=data.get("strip", False), sizes=data.get("sizes", []),
                     test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
@@ -119,11 +131,13 @@ def read(top, name):
     except KeyError as error:
         raise UsageError(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
     trees = [b.devicetree for b in boots if b.devicetree]
+    if lane.at not in ("every", "ends"):
+        raise UsageError(f"ci/lanes/{path.name}: at = {lane.at!r}; it is \"every\" or \"ends\"")
     for boot in boots:
         if boot.at not in ("every", "ends", "last"):
             raise UsageError(f"ci/lanes/{path.name}: boot {boot.name}: at = {boot.at!r}; "
                              "it is \"every\", \"ends\" or \"last\"")
-    for needed in [lane.fragment, *lane.test_patches, *trees]:
+    for needed in [*lane.fragments, *lane.test_patches, *trees]:
         if not needed.is_file():
             raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
     return lane

@@ -6,9 +6,14 @@ A benchmark prints one line a repetition, among its KTAP:
 
 VALUE is for all CALLS together, in instructions where UNIT is left out. With
 "# compared NAME OTHER" it asks for NAME / OTHER, both measured in the same boot.
+
+A measurement may be no dearer than on the earlier step, unless the benchmark says
+"# allowed NAME RATIO": up to that times as dear, or as dear as it likes where RATIO is
+the word "any". What the later step's benchmark says counts.
 """
 
 import dataclasses
+import math
 import re
 import statistics
 
@@ -20,9 +25,10 @@ LEAST_REPETITIONS = 3
 # The spread, as a part of the median, beyond which a median says nothing.
 MOST_SPREAD = 0.01
 
-_LINE = re.compile(r"\s*# ((?:measured|compared)\b.*)$")
+_LINE = re.compile(r"\s*# ((?:measured|compared|allowed)\b.*)$")
 _MEASURED = re.compile(r"measured (\S+) (\d+) (\d+)(?: (\S+))?$")
 _COMPARED = re.compile(r"compared (\S+) (\S+)$")
+_ALLOWED = re.compile(r"allowed (\S+) ([1-9]\d*(?:\.\d+)?|any)$")
 
 
 def lines(text):
@@ -32,10 +38,12 @@ def lines(text):
 
 @dataclasses.dataclass
 class Series:
-    """The repetitions of one measurement, a call each: values in the unit."""
+    """The repetitions of one measurement, a call each: values in the unit; allowed: how
+    many times the earlier step's."""
 
     unit: str
     values: list
+    allowed: float = 1.0
 
     @property
     def median(self):
@@ -59,7 +67,7 @@ class Series:
 def read(found):
     """Lines as lines() gives them: ({name: Series}, [(name, other)]); CannotJudge for a
     line that is none."""
-    measured, compared = {}, []
+    measured, compared, allowed = {}, [], {}
     for line in found:
         if match := _MEASURED.match(line):
             name, calls, value, unit = match.groups(default="instructions")
@@ -71,11 +79,18 @@ def read(found):
             series.values.append(int(value) / int(calls))
         elif match := _COMPARED.match(line):
             compared.append(match.groups())
+        elif match := _ALLOWED.match(line):
+            name, ratio = match.groups()
+            allowed[name] = math.inf if ratio == "any" else float(ratio)
         else:
             raise CannotJudge(f"not a measurement: {line}")
     for name in [name for pair in compared for name in pair]:
         if name not in measured:
             raise CannotJudge(f"{name} is compared and not measured")
+    for name, ratio in allowed.items():
+        if name not in measured:
+            raise CannotJudge(f"{name} is allowed and not measured")
+        measured[name].allowed = ratio
     return measured, compared
 
 
@@ -95,7 +110,8 @@ class Row:
         return None
 
     def judge(self):
-        """(Verdict, reason): not dearer than before, within the larger of the two spreads."""
+        """(Verdict, reason): not dearer than before, within the larger of the two spreads
+        or within what is allowed."""
         if not self.after:
             return Verdict.LOST, "not measured on the later step"
         if why := self.after.trouble():
@@ -106,11 +122,16 @@ class Row:
             return Verdict.LOST, why
         if self.before.unit != self.after.unit:
             return Verdict.LOST, f"first in {self.before.unit}, then in {self.after.unit}"
+        allowed = self.after.allowed
+        if math.isinf(allowed):
+            return Verdict.PASS, "only stated"
+        words = [f"{allowed:g} times are allowed"] if allowed > 1 else []
         more = self.after.median - self.before.median
+        most = max(self.before.spread, self.after.spread, (allowed - 1) * self.before.median)
         # a millionth, for the division by the calls
-        if more > max(self.before.spread, self.after.spread) + 1e-6:
-            return Verdict.FAIL, f"{more:.2f} {self.after.unit} more a call"
-        return Verdict.PASS, ""
+        if more > most + 1e-6:
+            return Verdict.FAIL, ", ".join([f"{more:.2f} {self.after.unit} more a call", *words])
+        return Verdict.PASS, ", ".join(words)
 
 
 def compare(before, after):

@@ -93,8 +93,8 @@ def turned(proofs, results, left_out=frozenset()):
     results: {step: {"lane/boot/test/case": "pass" | "fail" | "skip"}} of the steps that
     were judged; left_out: (step, "lane/boot") of boots that are not due at a step. A
     proof holds if some case of each pattern failed on the last step before the patch
-    that was judged, none passed there, and all pass from the patch on. What the patch
-    adds need not be there before.
+    that a boot with one was due at, none passed before, and all pass from the patch on.
+    What the patch adds need not be there before.
     """
     words = []
     for proof in proofs:
@@ -126,12 +126,14 @@ def _wrong(proof, results, before, after, left_out):
         early = sorted({c for k in before for c, v in named[k].items() if v == "pass"})
         if early:
             wrong.append(f"{early[0]} passes before the patch and proves nothing")
-        red = any(v == "fail" for v in named[max(before)].values())
-        if not red and pattern not in proof.adds:
-            wrong.append(f"{pattern} does not fail on step {max(before)}")
         boots = {"/".join(c.split("/")[:2]) for cases in named.values() for c in cases}
+        was_due = {k: named[k] or any((k, b) not in left_out for b in boots) for k in results}
+        last = max([k for k in before if was_due[k]], default=max(before))
+        red = any(v == "fail" for v in named[last].values())
+        if not red and pattern not in proof.adds:
+            wrong.append(f"{pattern} does not fail on step {last}")
         for k in after:
-            if not named[k] and all((k, b) in left_out for b in boots):
+            if not was_due[k]:
                 continue
             bad = sorted(c for c, v in named[k].items() if v != "pass")
             if bad or not named[k]:

@@ -8,6 +8,7 @@ import threading
 
 from . import build, devicetree, diagnostics, evaluate, guest, lane as lanes, machine, process
 from . import proof, results, splat
+from .series import ends
 from .source import DoesNotApply
 from .store import Store, hash_tree, write_atomically
 from .verdict import Judgement, Verdict
@@ -58,7 +59,7 @@ class LaneRun:
         kernel = self.lane.kernel_modules
         return {**({"kernel_modules": kernel} if kernel else {}),
                 "tree": self.run.source.tree(self.commits[step]),
-                "fragment": self.lane.fragment.read_text(),
+                "fragment": self.lane.fragment,
                 "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
                          self.lane.image, self.lane.strip, *self.lane.sizes],
                 "toolchain": self.builder.toolchain,
@@ -78,6 +79,13 @@ class LaneRun:
             if self.guest.selftests_key(run.commits[step]) != self.guest.selftests_key(last):
                 parts.append(self.guest.selftests(run.commits[step], "selftests.step"))
         return parts
+
+    def leave_out_step(self, step):
+        """The cell of a step that the lane is not due at: one skip, and no boot of it."""
+        return Cell(step, self.lane.name, [Judgement(
+            step, self.lane.name, "build", Verdict.SKIP, "the lane is due at the ends of topics",
+            command=f"ci/run --lane {self.lane.name} --step {step}")],
+            left_out=[b.name for b in self.run.boots(self.lane)])
 
     def build(self, step, before):
         """Build a step, or take the kept verdict. before: the step before's diagnostics or None.
@@ -131,7 +139,7 @@ class LaneRun:
                              record["log"], repeat)
         if before is None:
             return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
-                             f"step {step - 1} was not built, nothing to compare with",
+                             "the step before was not built, nothing to compare with",
                              record["log"], repeat)
         added = diagnostics.new(before, record["diagnostics"])
         return Judgement(step, self.lane.name, "diagnostics",
@@ -249,13 +257,17 @@ def _sentence(problems):
 
 
 class Run:
-    """All that one call of ci/run does. Fields are the options, checked."""
+    """All that one call of ci/run does. Fields are the options, checked.
+
+    forced: names of lanes that are due on every chosen step, whatever their file says.
+    """
 
     def __init__(self, paths, source, series, commits, steps, lane_names, boot_names, progress,
-                 why=False, expectations=None):
+                 why=False, expectations=None, forced=()):
         self.paths, self.source, self.series = paths, source, series
         self.commits, self.steps, self.progress = commits, steps, progress
         self.boot_names, self.why, self.expectations = boot_names, why, expectations
+        self.forced = forced
         self.jobs = os.cpu_count() or 1
         self.store = Store(paths.store)
         self.lock = threading.Lock()
@@ -272,16 +284,18 @@ class Run:
         """The boots of a lane that were asked for."""
         return [b for b in lane.boots if not self.boot_names or b.name in self.boot_names]
 
+    def lane_due(self, lane, step):
+        """Whether a lane is built and booted at a step."""
+        return lane.at == "every" or lane.name in self.forced or step in ends(self.series)
+
     def due(self, lane, step):
-        """The boots of a lane at a step; one that is asked for by name is always due."""
+        """The boots at a step that a lane is due at; one that is asked for by name is always due."""
         patches = self.series.patches
-        ends = {0, *(p.step for p, q in zip(patches, [*patches[1:], None], strict=True)
-                     if q is None or p.topic != q.topic)}
         topic = patches[step - 1].topic if step else ""
 
         def at_ends(boot):
-            return step in ends or step in proof.milestones(self.expectations.proofs, lane.name,
-                                                            boot)
+            return step in {0, *ends(self.series)} or step in proof.milestones(
+                self.expectations.proofs, lane.name, boot)
 
         due = {"every": lambda boot: not boot.topics or topic in boot.topics or at_ends(boot),
                "ends": at_ends,
@@ -296,15 +310,22 @@ class Run:
         """
         cells, pending = [], []
         for lane in self.lanes:
-            lane.archives(self.steps[-1] if self.steps else 0)  # fail early, if at all
+            due = [s for s in self.steps or [0] if self.lane_due(lane.lane, s)]
+            if due:
+                lane.archives(due[-1])  # fail early, if at all
         with concurrent.futures.ThreadPoolExecutor(max_workers=self.jobs) as pool:
             known = {}
             for step in self.steps:
                 for lane in self.lanes:
                     name = lane.lane.name
-                    before = known.get(name)
-                    if step and before is None and step - 1 not in self.steps:
-                        before = self._kept_diagnostics(lane, step - 1)
+                    if not self.lane_due(lane.lane, step):
+                        cells.append(lane.leave_out_step(step))
+                        self.progress.end(None, cell=True)
+                        continue
+                    if step - 1 in self.steps and self.lane_due(lane.lane, step - 1):
+                        before = known.get(name)
+                    else:
+                        before = self._kept_diagnostics(lane, step - 1) if step else None
                     cell, known[name] = lane.build(step, before)
                     cells.append(cell)
                     if cell.image is None:

@@ -4,12 +4,19 @@ import re
 
 from lib.series import read, subject
 
-__all__ = ["last", "read", "slug", "title"]
+__all__ = ["ends", "last", "read", "slug", "title"]
 
 
 def last(series):
     """The last step: the number of patches."""
     return len(series.patches)
+
+
+def ends(series):
+    """The last steps of the topics."""
+    patches = series.patches
+    return {p.step for p, q in zip(patches, [*patches[1:], None], strict=True)
+            if q is None or p.topic != q.topic}
 
 
 def slug(patch):

@@ -156,8 +156,12 @@ class Fixture:
         self.patches.append(name)
         lines = proof or 'nothing = "a seeded defect"'
         self.proofs.append(f'[[proof]]\npatch = "{topic}/{slug}"\n{textwrap.dedent(lines)}\n')
-        (self.top / "series").write_text(f"# base: v7.3\n# topic: {topic}\n"
-                                         + "\n".join(self.patches) + "\n")
+        lines = ["# base: v7.3"]
+        for before, here in zip(["", *self.patches], self.patches, strict=False):
+            if here.split("/")[0] != before.split("/")[0]:
+                lines.append(f"# topic: {here.split('/')[0]}")
+            lines.append(here)
+        (self.top / "series").write_text("\n".join(lines) + "\n")
         (self.top / "ci/proofs.toml").write_text("\n".join(self.proofs))
         return self.top / "patches" / name
 

@@ -18,16 +18,17 @@ def counts(*values, calls=10, name="map", unit=""):
     return "".join(f"# measured {name} {calls} {v} {unit}".rstrip() + "\n" for v in values)
 
 
-def series(*values, **kwargs):
-    return measure.read(measure.lines(counts(*values, **kwargs)))[0]["map"]
+def series(*values, allowed="", **kwargs):
+    text = counts(*values, **kwargs) + (f"# allowed map {allowed}\n" if allowed else "")
+    return measure.read(measure.lines(text))[0]["map"]
 
 
 class ReadTest(unittest.TestCase):
     def test_lines_are_found_among_ktap(self):
         text = ("KTAP version 1\n1..1\n# measured map 10 500\n    # measured in_subtest 1 7 faults\n"
-                "# a remark that says measured\n# compared map other\nok 1 map\n")
+                "# a remark that says measured\n# compared map other\n# allowed map any\nok 1 map\n")
         self.assertEqual(measure.lines(text), ["measured map 10 500", "measured in_subtest 1 7 faults",
-                                               "compared map other"])
+                                               "compared map other", "allowed map any"])
 
     def test_values_are_a_call_each(self):
         found, _ = measure.read(measure.lines(counts(500, 510, 490) + counts(3, name="f", calls=1,
@@ -46,7 +47,10 @@ class ReadTest(unittest.TestCase):
         for line, words in (("measured map 10", "not a measurement: measured map 10"),
                             ("measured map ten 500", "not a measurement"),
                             ("measured map 0 500", "of no calls"),
-                            ("compared a b", "a is compared and not measured")):
+                            ("compared a b", "a is compared and not measured"),
+                            ("allowed a 1.05", "a is allowed and not measured"),
+                            ("allowed a 0.9", "not a measurement"),
+                            ("allowed a much", "not a measurement")):
             with self.subTest(line), self.assertRaisesRegex(CannotJudge, words):
                 measure.read([line])
         with self.assertRaisesRegex(CannotJudge, "in instructions and in faults"):
@@ -70,6 +74,31 @@ class JudgeTest(unittest.TestCase):
         base = series(5000, 5010, 5020)
         self.assertEqual(self.judge(base, series(5030, 5030, 5030))[0], Verdict.PASS)
         self.assertEqual(self.judge(base, series(5031, 5031, 5031))[0], Verdict.FAIL)
+
+    def test_what_is_allowed_passes_and_more_fails(self):
+        base = series(5000, 5000, 5000)
+        self.assertEqual(self.judge(base, series(*[5250] * 3, allowed="1.05")),
+                         (Verdict.PASS, "1.05 times are allowed"))
+        self.assertEqual(self.judge(base, series(*[5260] * 3, allowed="1.05")),
+                         (Verdict.FAIL, "26.00 instructions more a call, 1.05 times are allowed"))
+
+    def test_a_spread_is_not_allowed_on_top(self):
+        base = series(5000, 5010, 5020)
+        self.assertEqual(self.judge(base, series(*[5270] * 3, allowed="1.05"))[0], Verdict.FAIL)
+        # nor less than without the line
+        self.assertEqual(self.judge(base, series(*[5020] * 3, allowed="1.001"))[0], Verdict.PASS)
+
+    def test_only_the_later_step_allows(self):
+        self.assertEqual(self.judge(series(*[5000] * 3, allowed="any"), series(*[5010] * 3))[0],
+                         Verdict.FAIL)
+
+    def test_what_is_only_stated_passes_but_needs_a_value(self):
+        base = series(5000, 5000, 5000)
+        self.assertEqual(self.judge(base, series(*[90000] * 3, allowed="any")),
+                         (Verdict.PASS, "only stated"))
+        self.assertEqual(self.judge(base, series(5000, 5000, 5100, allowed="any"))[0], Verdict.LOST)
+        self.assertEqual(self.judge(series(5000, 5000, 5100), series(*[5000] * 3, allowed="any"))[0],
+                         Verdict.LOST)
 
     def test_a_wide_spread_hides_nothing(self):
         word, reason = self.judge(series(5000, 5000, 5060), series(5050, 5050, 5050))
@@ -144,6 +173,13 @@ class CommandTest(unittest.TestCase):
         code, text = self.bench("--step", "2..3")
         self.assertEqual(code, 1, text)
         self.assertIn("fail: 1.00 instructions more a call", text)
+
+    def test_dearer_as_allowed(self):
+        old = counts(500, 500, 500)
+        self.fixture.patch("change", "boot.sh", old, counts(510, 510, 510) + "# allowed map 1.05\n")
+        code, text = self.bench("--step", "2..3")
+        self.assertEqual(code, 0, text)
+        self.assertIn("pass: 1.05 times are allowed", text)
 
     def test_a_repeat_keeps_builds_and_boots(self):
         self.step(500, 490)

@@ -111,6 +111,71 @@ class RunTest(unittest.TestCase):
         cache = self.fixture.directory / "cache/linux-dmabuf-series"
         self.assertEqual({p.name for p in cache.glob("artifacts/*/modules/*")}, {"a.ko"})
 
+    def test_lane_that_is_due_at_the_ends_of_topics_only(self):
+        other = Fixture(lanes=("fake", "second"))
+        self.addCleanup(other.close)
+        lane = other.top / "ci/lanes/second.toml"
+        # a kernel of its own: equal ones share their verdicts
+        (other.top / "kconfig-fragments/second.config").write_text("CONFIG_SECOND=y\n")
+        lane.write_text('at = "ends"\n' + lane.read_text().replace(
+            '"fake.config"', '["fake.config", "second.config"]'))
+        other.mend()
+        other.patch("comment 2", "main.c", "return 0;", "return 0; /* 2 */")
+        other.patch("comment 3", "main.c", "return 0;", "return 0; /* 3 */", topic="more")
+        other.patch("comment 4", "main.c", "return 0;", "return 0; /* 4 */", topic="more")
+        code, text = other.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("skip: step 0,1,3 second build: the lane is due at the ends of topics", text)
+        self.assertIn("skip: step 2,4 second diagnostics: the step before was not built", text)
+        self.assertEqual([k for k in range(5) if f"step {k} second: boot main pass" in text], [2, 4])
+        self.assertIn("ci/run --lane second --step 1", (other.top / "out/index.html").read_text())
+        # the proof is of cases in any lane
+        self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1-4", text)
+        self.assertIn("proof of step 1: second/main/unit/mended: pass 2, pass 4", text)
+        # a lane alone is due as before, with steps at each of them
+        code, text = other.run("--lane", "second")
+        self.assertIn("skip: step 0,1,3 second build", text)
+        code, text = other.run("--lane", "second", "--step", "1..2")
+        self.assertEqual(code, 0, text)
+        self.assertIn("step 1 second: boot main pass", text)
+        self.assertIn("skip: step 1 second diagnostics: the step before was not built", text)
+        self.assertNotIn("step 2 second diagnostics", text)
+        lane.write_text(lane.read_text().replace('"ends"', '"last"'))
+        code, text = other.run()
+        self.assertEqual((code, text), (1, "ci/run: ci/lanes/second.toml: at = 'last'; "
+                                        'it is "every" or "ends"\n'))
+
+    def test_proof_in_a_lane_that_is_due_at_the_ends_of_topics(self):
+        self.fixture.patch("comment 1", "main.c", "return 0;", "return 0; /* 1 */")
+        self.fixture.patch("mend late", "boot.sh", "not ok 2 mended", "ok 2 mended",
+                           'cases = ["second/main/unit/mended"]', topic="more")
+        self.fixture.patch("comment 3", "main.c", "return 0;", "return 0; /* 3 */", topic="more")
+        lane = self.fixture.top / "ci/lanes/second.toml"
+        first = (self.fixture.top / "ci/lanes/fake.toml").read_text()
+        lane.write_text('at = "ends"\n' + first)
+        (self.fixture.top / "ci/known.toml").write_text(
+            '[[known]]\ncase = "fake/main/unit/mended"\nreason = "seeded"\n')
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("proof of step 2: second/main/unit/mended: fail 1, pass 3", text)
+        self.assertNotIn("skip: step 2 series proof", text)
+
+    def test_fragments_that_override_each_other(self):
+        self.fixture.mend()
+        fragments, lane = (self.fixture.top / n for n in ("kconfig-fragments", "ci/lanes/fake.toml"))
+        (fragments / "more.config").write_text("CONFIG_FAKE=n\nCONFIG_MORE=y\n")
+        lane.write_text(lane.read_text().replace('"fake.config"', '["fake.config", "more.config"]'))
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        cache = self.fixture.directory / "cache/linux-dmabuf-series"
+        self.assertEqual((cache / "lanes/fake/objects/.config").read_text(),
+                         "CONFIG_FAKE=y\n\nCONFIG_FAKE=n\nCONFIG_MORE=y\n")
+        (fragments / "more.config").write_text("CONFIG_FAKE=n\n")
+        _, text = self.fixture.run("--why")
+        self.assertIn("build 0/fake: changed: fragment", text)
+        (fragments / "more.config").unlink()
+        self.assertRefused(1, "ci/lanes/fake.toml: no such file: kconfig-fragments/more.config")
+
     def test_two_lanes_are_data(self):
         other = Fixture(lanes=("fake", "second"))
         self.addCleanup(other.close)

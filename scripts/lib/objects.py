@@ -40,12 +40,12 @@ class Lane:
 
 
 def lanes(top=repository.TOP):
-    """The lanes of a plain ci/run: the machine's own architecture first, so that one
-    lane often does."""
+    """The lanes that a plain ci/run builds at every step: the machine's own architecture
+    first, so that one lane often does."""
     found = []
     for path in sorted((top / "ci/lanes").glob("*.toml")):
         data = tomllib.loads(path.read_text())
-        if not data.get("default", True):
+        if not data.get("default", True) or data.get("at", "every") != "every":
             continue
         found.append(Lane(path.stem, data["arch"], data.get("cross", ""), data["config"],
                           top / "kconfig-fragments" / data.get("fragment", f"{path.stem}.config")))

@@ -6,6 +6,8 @@
 #
 #   measured NAME CALLS VALUE [UNIT]   one repetition: VALUE for all CALLS together,
 #                                      in instructions where UNIT is left out
+#   allowed NAME RATIO                 NAME may be RATIO (1.05) times as dear as on the
+#                                      earlier step, or as dear as it likes: any
 #   compared NAME OTHER                the host also prints NAME / OTHER, both
 #                                      measured in this boot
 #   pass NAME
@@ -17,7 +19,7 @@ bench_report() {
 		case $word in
 		pass) ktap_result 0 "$name" ;;
 		fail) ktap_result 1 "${name%:}" "$rest" ;;
-		measured | compared) echo "# $word $name $rest" ;;
+		measured | allowed | compared) echo "# $word $name $rest" ;;
 		esac
 	done <"$1"
 	ktap_end

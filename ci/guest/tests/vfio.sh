@@ -20,3 +20,13 @@ vfio_device() {
 		pci_unbind "$address"
 	fi
 }
+
+# vfio_iommufd NAME VENDOR DEVICE PROGRAM OPTION...: the same with iommufd alone. Options
+# -t then name the tests: after "-v iommufd" they would add to all tests with iommufd.
+vfio_iommufd() {
+	what="$1 $2 $3 $4"
+	shift 4
+	# shellcheck disable=SC2086 # words
+	vfio_device $what -V vfio_type1_iommu -V vfio_type1v2_iommu \
+		-V iommufd_compat_type1 -V iommufd_compat_type1v2 "$@"
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An importer of dma-bufs that takes its time to give a mapping back.
+ *
+ * /sys/kernel/debug/slow_importer is there while a PCI device is bound to the
+ * driver by driver_override; the device does not do any DMA. Write
+ *
+ *   attach FD		attach to the dma-buf of that file descriptor
+ *   map MS notified	map it; when it is to be given back, sleep MS milliseconds in
+ *			the notification, and unmap before it returns
+ *   map MS later	the same, but a work item does it, so that the notification
+ *			returns at once
+ *   detach		unmap, if that has not happened, and detach
+ *
+ * Either way the sleep is under the dma_resv lock of the buffer. A write fails
+ * with the error of what it asks for. Read "mapped N notified N": 1 while there is
+ * a mapping, and how often the importer was notified since it attached.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/seq_file.h>
+#include <linux/uaccess.h>
+#include <linux/workqueue.h>
+
+struct importer {
+	struct device *dev;
+	struct dentry *file;
+	struct mutex lock;	/* for writers */
+	struct work_struct work;
+
+	struct dma_buf_attachment *attach;
+
+	/* under the dma_resv lock */
+	unsigned int ms;
+	bool later;
+	unsigned int notified;
+	struct sg_table *table;
+};
+
+static struct importer importer;
+
+/* Under the dma_resv lock */
+static void importer_unmap(struct importer *imp, unsigned int ms)
+{
+	if (!imp->table)
+		return;
+	msleep(ms);
+	dma_buf_unmap_attachment(imp->attach, imp->table, DMA_BIDIRECTIONAL);
+	imp->table = NULL;
+}
+
+static void importer_work(struct work_struct *work)
+{
+	struct importer *imp = container_of(work, struct importer, work);
+	struct dma_resv *resv = imp->attach->dmabuf->resv;
+
+	dma_resv_lock(resv, NULL);
+	importer_unmap(imp, imp->ms);
+	dma_resv_unlock(resv);
+}
+
+static void importer_invalidate(struct dma_buf_attachment *attach)
+{
+	struct importer *imp = attach->importer_priv;
+
+	imp->notified++;
+	if (imp->later)
+		schedule_work(&imp->work);
+	else
+		importer_unmap(imp, imp->ms);
+}
+
+static const struct dma_buf_attach_ops importer_ops = {
+	.allow_peer2peer = true,
+	.invalidate_mappings = importer_invalidate,
+};
+
+static void importer_detach(struct importer *imp)
+{
+	struct dma_buf *buf;
+
+	if (!imp->attach)
+		return;
+	buf = imp->attach->dmabuf;
+	cancel_work_sync(&imp->work);
+	dma_resv_lock(buf->resv, NULL);
+	importer_unmap(imp, 0);
+	dma_resv_unlock(buf->resv);
+	/* one more notification may have come meanwhile */
+	cancel_work_sync(&imp->work);
+	dma_buf_detach(buf, imp->attach);
+	dma_buf_put(buf);
+	imp->attach = NULL;
+}
+
+static int importer_attach(struct importer *imp, int fd)
+{
+	struct dma_buf_attachment *attach;
+	struct dma_buf *buf;
+
+	if (imp->attach)
+		return -EBUSY;
+	buf = dma_buf_get(fd);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	imp->notified = 0;
+	attach = dma_buf_dynamic_attach(buf, imp->dev, &importer_ops, imp);
+	if (IS_ERR(attach)) {
+		dma_buf_put(buf);
+		return PTR_ERR(attach);
+	}
+	imp->attach = attach;
+	return 0;
+}
+
+static int importer_map(struct importer *imp, unsigned int ms, bool later)
+{
+	struct dma_resv *resv;
+	struct sg_table *table;
+	int ret = 0;
+
+	if (!imp->attach)
+		return -ENODEV;
+	resv = imp->attach->dmabuf->resv;
+	dma_resv_lock(resv, NULL);
+	if (imp->table) {
+		ret = -EBUSY;
+		goto unlock;
+	}
+	imp->ms = ms;
+	imp->later = later;
+	table = dma_buf_map_attachment(imp->attach, DMA_BIDIRECTIONAL);
+	if (IS_ERR(table))
+		ret = PTR_ERR(table);
+	else
+		imp->table = table;
+unlock:
+	dma_resv_unlock(resv);
+	return ret;
+}
+
+static ssize_t importer_write(struct file *file, const char __user *text,
+			      size_t count, loff_t *ppos)
+{
+	struct seq_file *seq = file->private_data;
+	struct importer *imp = seq->private;
+	char line[64], how[16];
+	unsigned int ms;
+	int fd, ret = 0;
+
+	if (count >= sizeof(line))
+		return -EINVAL;
+	if (copy_from_user(line, text, count))
+		return -EFAULT;
+	line[count] = 0;
+
+	mutex_lock(&imp->lock);
+	if (sysfs_streq(line, "detach"))
+		importer_detach(imp);
+	else if (sscanf(line, "attach %d", &fd) == 1)
+		ret = importer_attach(imp, fd);
+	else if (sscanf(line, "map %u %15s", &ms, how) == 2 &&
+		 (!strcmp(how, "later") || !strcmp(how, "notified")))
+		ret = importer_map(imp, ms, !strcmp(how, "later"));
+	else
+		ret = -EINVAL;
+	mutex_unlock(&imp->lock);
+
+	return ret ?: count;
+}
+
+static int importer_show(struct seq_file *seq, void *unused)
+{
+	struct importer *imp = seq->private;
+
+	seq_printf(seq, "mapped %d notified %u\n", !!READ_ONCE(imp->table),
+		   READ_ONCE(imp->notified));
+	return 0;
+}
+
+static int importer_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, importer_show, inode->i_private);
+}
+
+static const struct file_operations importer_fops = {
+	.owner = THIS_MODULE,
+	.open = importer_open,
+	.read = seq_read,
+	.write = importer_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int importer_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	int ret;
+
+	if (importer.dev)
+		return -EBUSY;
+	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (ret)
+		return ret;
+	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
+	importer.dev = &pdev->dev;
+	importer.file = debugfs_create_file("slow_importer", 0600, NULL,
+					    &importer, &importer_fops);
+	return 0;
+}
+
+static void importer_remove(struct pci_dev *pdev)
+{
+	debugfs_remove(importer.file);
+	importer_detach(&importer);
+	importer.dev = NULL;
+}
+
+static struct pci_driver importer_driver = {
+	.name = "slow_importer",
+	.id_table = NULL,	/* bound by driver_override */
+	.probe = importer_probe,
+	.remove = importer_remove,
+	/* leaves other devices of the same group to vfio */
+	.driver_managed_dma = true,
+};
+
+static int __init importer_init(void)
+{
+	mutex_init(&importer.lock);
+	INIT_WORK(&importer.work, importer_work);
+	return pci_register_driver(&importer_driver);
+}
+module_init(importer_init);
+
+static void __exit importer_exit(void)
+{
+	pci_unregister_driver(&importer_driver);
+}
+module_exit(importer_exit);
+
+MODULE_DESCRIPTION("Test importer of dma-bufs that is slow to unmap");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("DMA_BUF");

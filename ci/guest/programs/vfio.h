@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Devices of vfio-pci, opened by way of iommufd, their regions and the dma-bufs
+ * of their BARs. The <linux/vfio.h> of Debian 12 is older than most of it.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+
+#ifndef VFIO_DEVICE_FEATURE_DMA_BUF
+#define VFIO_DEVICE_FEATURE_DMA_BUF 11
+
+struct vfio_region_dma_range {
+	__u64 offset;
+	__u64 length;
+};
+
+struct vfio_device_feature_dma_buf {
+	__u32 region_index;
+	__u32 open_flags;
+	__u32 flags;
+	__u32 nr_ranges;
+	struct vfio_region_dma_range dma_ranges[];
+};
+#endif
+
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+#define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+
+struct vfio_device_bind_iommufd {
+	__u32 argsz;
+	__u32 flags;
+	__s32 iommufd;
+	__u32 out_devid;
+};
+#endif
+
+#ifndef VFIO_DEVICE_ATTACH_IOMMUFD_PT
+#define VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
+
+struct vfio_device_attach_iommufd_pt {
+	__u32 argsz;
+	__u32 flags;
+	__u32 pt_id;
+};
+#endif
+
+#if __has_include(<linux/iommufd.h>)
+#include <linux/iommufd.h>
+#else
+#define IOMMU_IOAS_ALLOC _IO(';', 0x81)
+
+struct iommu_ioas_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 out_ioas_id;
+};
+#endif
+
+/* Bind a device to an iommufd and attach it to an address space of its own. */
+static inline int vfio_attach(int fd, int iommufd)
+{
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = iommufd,
+	};
+	struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach),
+	};
+
+	if (ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ||
+	    ioctl(iommufd, IOMMU_IOAS_ALLOC, &ioas))
+		return -1;
+	attach.pt_id = ioas.out_ioas_id;
+	return ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+}
+
+/*
+ * The device at a PCI address, which vfio-pci is bound to, ready to be used: a
+ * file descriptor, or -1 after a line on standard error. The iommufd lives as
+ * long.
+ */
+static inline int vfio_open(const char *bdf)
+{
+	const char *what = "no vfio-dev";
+	int fd = -1, iommufd = -1;
+	char path[128];
+	glob_t found;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev/vfio*",
+		 bdf);
+	if (glob(path, 0, NULL, &found)) {
+		errno = ENOENT;
+		goto fail;
+	}
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s",
+		 strrchr(found.gl_pathv[0], '/') + 1);
+	globfree(&found);
+
+	what = "open the device";
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		goto fail;
+	what = "open /dev/iommu";
+	iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (iommufd < 0)
+		goto fail;
+	what = "bind and attach";
+	if (vfio_attach(fd, iommufd))
+		goto fail;
+	/* the device has a reference of its own */
+	close(iommufd);
+	return fd;
+fail:
+	fprintf(stderr, "vfio %s: %s: %s\n", bdf, what, strerror(errno));
+	if (iommufd >= 0)
+		close(iommufd);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* What a region is: where it is in the device's file, its size. 0 or -errno. */
+static inline int vfio_region(int fd, unsigned int index,
+			      struct vfio_region_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->argsz = sizeof(*info);
+	info->index = index;
+	return ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, info) ? -errno : 0;
+}
+
+/* A dma-buf of a part of a BAR: a file descriptor or -errno. */
+static inline int vfio_export(int fd, unsigned int bar, uint64_t offset,
+			      uint64_t length)
+{
+	struct {
+		struct vfio_device_feature feature;
+		struct vfio_device_feature_dma_buf buf;
+		struct vfio_region_dma_range range;
+	} arg = {
+		.feature = {
+			.argsz = sizeof(arg),
+			.flags = VFIO_DEVICE_FEATURE_GET |
+				 VFIO_DEVICE_FEATURE_DMA_BUF,
+		},
+		.buf = {
+			.region_index = bar,
+			.open_flags = O_RDWR | O_CLOEXEC,
+			.nr_ranges = 1,
+		},
+		.range = { .offset = offset, .length = length },
+	};
+	int buf = ioctl(fd, VFIO_DEVICE_FEATURE, &arg);
+
+	return buf < 0 ? -errno : buf;
+}
+
+/* Set or clear the bit of the command register that BARs need. 0 or -errno. */
+static inline int vfio_memory(int fd, bool on)
+{
+	struct vfio_region_info config;
+	uint16_t command;
+	off_t offset;
+	int error = vfio_region(fd, VFIO_PCI_CONFIG_REGION_INDEX, &config);
+
+	if (error)
+		return error;
+	offset = config.offset + PCI_COMMAND;
+	errno = EIO;
+	if (pread(fd, &command, sizeof(command), offset) != sizeof(command))
+		return -errno;
+	if (on)
+		command |= PCI_COMMAND_MEMORY;
+	else
+		command &= ~PCI_COMMAND_MEMORY;
+	if (pwrite(fd, &command, sizeof(command), offset) != sizeof(command))
+		return -errno;
+	return 0;
+}

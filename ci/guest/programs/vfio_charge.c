@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What many mappings of a BAR and many dma-bufs take of the kernel's memory, and
+ * whether the memory cgroup of who makes them is charged for it.
+ *
+ * usage: vfio_charge BDF CGROUP    prints KTAP; BDF is bound to vfio-pci, CGROUP is
+ *        the directory of a cgroup, into which the program moves
+ * The kernel's memory is what /proc/meminfo has as Slab and PageTables: all that is
+ * allocated is small. Up to a part in twenty, and what the rest of the machine does
+ * meanwhile, may be missing from the charge.
+ * exit: 0 all pass, 1 not so
+ */
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "ktap.h"
+#include "vfio.h"
+
+#define BAR		0
+#define MAPPINGS	10000
+#define BUFFERS		5000
+#define PART		20
+#define REST		(512 << 10)
+
+static const char *cgroup;
+static size_t page;
+
+/* A number from a file: the file's first, or that after a word; 0 where there is none */
+static long number(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	long value = 0;
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, word, strlen(word))) {
+			value = atol(line + strlen(word));
+			break;
+		}
+	}
+	fclose(file);
+	return value;
+}
+
+/* In bytes */
+struct memory {
+	long kernel;
+	long charged;
+};
+
+static struct memory memory(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/memory.current", cgroup);
+	return (struct memory){
+		.kernel = (number("/proc/meminfo", "Slab:") +
+			   number("/proc/meminfo", "PageTables:")) * 1024,
+		.charged = number(path, ""),
+	};
+}
+
+static void expect_charged(const char *name, struct memory before,
+			   struct memory after, int count, int wanted)
+{
+	long kernel = after.kernel - before.kernel;
+	long charged = after.charged - before.charged;
+
+	printf("# %s: %d of %d, %ld bytes each, %ld of them charged\n", name,
+	       count, wanted, kernel / wanted, charged / wanted);
+	result(count == wanted && charged > 0 &&
+	       charged >= kernel - kernel / PART - REST, name, "%d of %d made, %ld of %ld bytes charged", count, wanted,
+	       charged, kernel);
+}
+
+/* What is freed by way of RCU takes a while */
+static void expect_returned(const char *name, struct memory before, int wanted)
+{
+	struct timespec pause = { .tv_nsec = 100000000 };
+	long left = 0;
+
+	for (int i = 0; i < 100; i++) {
+		left = memory().charged - before.charged;
+		/* a page of each of several slabs, and what CPUs keep at hand */
+		if (left < 2 << 20)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	result(left < 2 << 20, name, "%ld bytes still charged, for %d", left,
+	       wanted);
+}
+
+static void test_mappings(int device)
+{
+	static void *vaddrs[MAPPINGS];
+	struct vfio_region_info info;
+	struct memory before;
+	int count;
+
+	vfio_region(device, BAR, &info);
+	before = memory();
+	for (count = 0; count < MAPPINGS; count++) {
+		/* always the same page: such mappings do not merge */
+		vaddrs[count] = mmap(NULL, page, PROT_READ, MAP_SHARED, device,
+				     info.offset);
+		if (vaddrs[count] == MAP_FAILED)
+			break;
+	}
+	expect_charged("bar_mmap", before, memory(), count, MAPPINGS);
+	while (count--)
+		munmap(vaddrs[count], page);
+	expect_returned("bar_mmap_returned", before, MAPPINGS);
+}
+
+static void test_buffers(int device)
+{
+	struct rlimit limit = { BUFFERS + 64, BUFFERS + 64 };
+	static int bufs[BUFFERS];
+	struct memory before;
+	int count;
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	/* the table of descriptors grows before it is measured */
+	dup2(0, BUFFERS + 63);
+	close(BUFFERS + 63);
+
+	before = memory();
+	for (count = 0; count < BUFFERS; count++) {
+		bufs[count] = vfio_export(device, BAR, 0, page);
+		if (bufs[count] < 0)
+			break;
+	}
+	expect_charged("export", before, memory(), count, BUFFERS);
+	while (count--)
+		close(bufs[count]);
+	expect_returned("export_returned", before, BUFFERS);
+}
+
+int main(int argc, char **argv)
+{
+	char path[256];
+	FILE *file;
+	int device;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: vfio_charge BDF CGROUP\n");
+		return 1;
+	}
+	cgroup = argv[2];
+	page = getpagesize();
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	file = fopen(path, "we");
+	if (!file || fprintf(file, "%d", getpid()) < 0 || fclose(file)) {
+		fprintf(stderr, "vfio_charge: %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	device = vfio_open(argv[1]);
+	if (device < 0)
+		return 1;
+
+	plan(4);
+	test_mappings(device);
+	test_buffers(device);
+	return ktap_failed != 0;
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an importer that takes its time keeps others from: dma-bufs of a BAR that
+ * /modules/slow_importer.ko has mapped when the device's memory is disabled, or the
+ * device closed.
+ *
+ * usage: vfio_importer BDF    prints KTAP; BDF is bound to vfio-pci
+ * exit: 0 all pass, 1 not so
+ */
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "ktap.h"
+#include "vfio.h"
+
+/* How long the importer sleeps; all that others do is to fit in it */
+#define SLEEP_MS	2000
+/* When it certainly sleeps */
+#define AMID_MS		200
+
+#define BAR		0
+#define IMPORTER	"/sys/kernel/debug/slow_importer"
+
+static const char *bdf;
+static size_t page;
+static sigjmp_buf env;
+
+static void handler(int signal)
+{
+	siglongjmp(env, signal);
+}
+
+/* Read at an address: 0 or the signal that comes. */
+static int touch(const volatile void *address)
+{
+	int signal = sigsetjmp(env, 1);
+
+	if (!signal)
+		(void)*(const volatile unsigned int *)address;
+	return signal;
+}
+
+static long now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+/* Tell the importer; 0 or -errno. */
+__attribute__((format(printf, 1, 2)))
+static int importer(const char *format, ...)
+{
+	int ret = 0, fd = open(IMPORTER, O_WRONLY | O_CLOEXEC);
+	char line[64];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (fd < 0 || write(fd, line, strlen(line)) < 0)
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* What the importer says; -1 where it says nothing. */
+static int importer_says(const char *word)
+{
+	FILE *file = fopen(IMPORTER, "re");
+	int mapped = -1, notified = -1;
+
+	if (file) {
+		if (fscanf(file, "mapped %d notified %d", &mapped,
+			   &notified) != 2)
+			mapped = notified = -1;
+		fclose(file);
+	}
+	return strcmp(word, "mapped") ? notified : mapped;
+}
+
+static void *map(int fd, off_t offset, size_t size)
+{
+	return mmap(NULL, size, PROT_READ, MAP_SHARED, fd, offset);
+}
+
+/* --- what becomes of the importer's own mapping */
+
+static void test_notified_once(int device)
+{
+	int buf = vfio_export(device, BAR, 0, page);
+	int ret, before, after;
+
+	ret = importer("attach %d", buf) ?: importer("map 0 notified");
+	vfio_memory(device, false);
+	before = importer_says("notified");
+	vfio_memory(device, true);
+	after = importer_says("notified");
+	result(!ret && before == 1 && after == 1, "notified_of_revocation_only",
+	       "import %d, notified %d times by memory off, %d by on after it",
+	       ret, before, after);
+	importer("detach");
+	close(buf);
+}
+
+static void test_attach_while_revoked(int device)
+{
+	int buf = vfio_export(device, BAR, 0, page);
+	int attach, early, late;
+
+	vfio_memory(device, false);
+	attach = importer("attach %d", buf);
+	early = importer("map 0 notified");
+	vfio_memory(device, true);
+	late = importer("map 0 notified");
+	result(!attach && early == -ENODEV && !late, "attaches_while_revoked",
+	       "attach %d, map %d; with memory, map %d", attach, early, late);
+	importer("detach");
+	close(buf);
+}
+
+/* --- what others do while the importer takes its time */
+
+struct stop {
+	pthread_t thread;
+	int device;
+	long took;
+	bool close;
+};
+
+static void *stop_run(void *argument)
+{
+	struct stop *stop = argument;
+	long start = now_ms();
+
+	if (stop->close)
+		close(stop->device);
+	else
+		vfio_memory(stop->device, false);
+	stop->took = now_ms() - start;
+	return NULL;
+}
+
+/* The device's memory is taken away, or the device; the importer is amid its sleep */
+static void stop_begin(struct stop *stop)
+{
+	pthread_create(&stop->thread, NULL, stop_run, stop);
+	sleep_ms(AMID_MS);
+}
+
+struct others {
+	int device;
+	int buf;	/* what the importer has mapped */
+	int other;	/* another buffer, of the page after it */
+	void *bar;
+	void *buffer;
+	void *buffer_other;
+};
+
+struct deed {
+	const char *name;
+	/* 0, or what went wrong */
+	int (*act)(struct others *others);
+};
+
+static int deed_bar_fault(struct others *others)
+{
+	return touch(others->bar);
+}
+
+static int deed_other_fault(struct others *others)
+{
+	return others->buffer_other == MAP_FAILED ? -EOPNOTSUPP :
+		touch(others->buffer_other);
+}
+
+static int deed_own_fault(struct others *others)
+{
+	return others->buffer == MAP_FAILED ? -EOPNOTSUPP :
+		touch(others->buffer);
+}
+
+static int deed_mmap(struct others *others)
+{
+	void *vaddr = map(others->device, 0, page);
+	int ret;
+
+	if (vaddr == MAP_FAILED)
+		return -errno;
+	ret = touch(vaddr);
+	munmap(vaddr, page);
+	return ret;
+}
+
+static int deed_export(struct others *others)
+{
+	int buf = vfio_export(others->device, BAR, 2 * page, page);
+
+	if (buf < 0)
+		return buf;
+	return close(buf) ? -errno : 0;
+}
+
+static int deed_close(struct others *others)
+{
+	int ret = close(others->other) ? -errno : 0;
+
+	others->other = -1;
+	return ret;
+}
+
+static const struct deed deeds[] = {
+	{ "bar_fault", deed_bar_fault },
+	{ "other_buffer_fault", deed_other_fault },
+	{ "own_buffer_fault", deed_own_fault },
+	{ "bar_mmap", deed_mmap },
+	{ "export", deed_export },
+	{ "other_buffer_close", deed_close },
+};
+
+#define DEEDS (sizeof(deeds) / sizeof(deeds[0]))
+
+/* A case each: done while the importer has not given its mapping back yet. */
+static void test_others(int device, const char *how)
+{
+	struct stop stop = { .device = device };
+	struct vfio_region_info info;
+	struct others others;
+	char name[64];
+	size_t i;
+	int ret;
+
+	vfio_region(device, BAR, &info);
+	others.device = device;
+	others.buf = vfio_export(device, BAR, 0, page);
+	others.other = vfio_export(device, BAR, page, page);
+	others.bar = map(device, info.offset, page);
+	others.buffer = map(others.buf, 0, page);
+	others.buffer_other = map(others.other, 0, page);
+
+	ret = importer("attach %d", others.buf) ?:
+	      importer("map %d %s", SLEEP_MS, how);
+	stop_begin(&stop);
+	for (i = 0; i < DEEDS; i++) {
+		int did = deeds[i].act(&others);
+		int mapped = importer_says("mapped");
+
+		snprintf(name, sizeof(name), "%s.%s", how, deeds[i].name);
+		result(!ret && !did && mapped == 1, name,
+		       "import %d, outcome %d, the importer's mapping then %d",
+		       ret, did, mapped);
+	}
+	pthread_join(stop.thread, NULL);
+
+	snprintf(name, sizeof(name), "%s.memory_off_waits", how);
+	result(!ret && stop.took >= SLEEP_MS - AMID_MS &&
+	       !importer_says("mapped"), name,
+	       "import %d, took %ld ms, the importer's mapping then %d",
+	       ret, stop.took, importer_says("mapped"));
+
+	importer("detach");
+	vfio_memory(device, true);
+	munmap(others.bar, page);
+	if (others.buffer != MAP_FAILED)
+		munmap(others.buffer, page);
+	if (others.buffer_other != MAP_FAILED)
+		munmap(others.buffer_other, page);
+	close(others.buf);
+}
+
+/* Closing the device waits, too; the CPU loses the buffer at once. */
+static void test_close(int device, const char *how)
+{
+	struct stop stop = { .device = device, .close = true };
+	int buf = vfio_export(device, BAR, 0, page);
+	void *vaddr = map(buf, 0, page);
+	int ret, signal = 0, mapped = 0;
+	char name[64];
+
+	ret = importer("attach %d", buf) ?: importer("map %d %s", SLEEP_MS, how);
+	if (vaddr != MAP_FAILED)
+		touch(vaddr);
+	stop_begin(&stop);
+	if (vaddr != MAP_FAILED) {
+		signal = touch(vaddr);
+		mapped = importer_says("mapped");
+		munmap(vaddr, page);
+	}
+	pthread_join(stop.thread, NULL);
+
+	snprintf(name, sizeof(name), "%s.device_close", how);
+	result(!ret && signal == SIGBUS && mapped == 1 &&
+	       stop.took >= SLEEP_MS - AMID_MS && !importer_says("mapped"),
+	       name, "import %d, signal %d with the importer's mapping %d, close took %ld ms, mapping then %d",
+	       ret, signal, mapped, stop.took, importer_says("mapped"));
+	importer("detach");
+	close(buf);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const ways[] = { "notified", "later" };
+	struct sigaction action = { .sa_handler = handler };
+	int device;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: vfio_importer BDF\n");
+		return 1;
+	}
+	bdf = argv[1];
+	page = getpagesize();
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+
+	plan(2 + 2 * (DEEDS + 2));
+	device = vfio_open(bdf);
+	if (device < 0)
+		return 1;
+	test_notified_once(device);
+	test_attach_while_revoked(device);
+	test_others(device, ways[0]);
+	test_others(device, ways[1]);
+	test_close(device, ways[0]);
+	device = vfio_open(bdf);
+	if (device < 0)
+		return 1;
+	test_close(device, ways[1]);
+
+	return ktap_failed != 0;
+}

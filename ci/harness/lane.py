@@ -18,8 +18,8 @@ class Boot:
     console or results port before the boot is given up; test_seconds: bound of one
     test, kept by the guest; at: "every" step; or "ends": on the base, on the last
     step of each topic, and on both sides of a patch that a case of it proves; or
-    "last": on the last step of the series; topics: those whose steps "every" means,
-    all of them if empty; on other steps it is "ends".
+    "last": on the last step of the series, and on both sides of such a patch; topics:
+    those whose steps "every" means, all of them if empty; on other steps it is "ends".
     """
 
     name: str

@@ -170,7 +170,7 @@ class LaneRun:
             cell.step, self.lane.name, f"boot:{boot.name}", Verdict.SKIP,
             {"every": f"is due in {', '.join(boot.topics)}, and as other topics end",
              "ends": "is due at the ends of topics and where a case of it is a proof",
-             "last": "is due on the last step"}[boot.at],
+             "last": "is due on the last step and where a case of it is a proof"}[boot.at],
             command=f"ci/run --lane {self.lane.name} --step {cell.step} --boot {boot.name}"))
 
     def boot(self, cell, boot):
@@ -293,27 +293,29 @@ class Run:
         patches = self.series.patches
         topic = patches[step - 1].topic if step else ""
 
+        def proves(boot):
+            return step in proof.milestones(self.expectations.proofs, lane.name, boot)
+
         def at_ends(boot):
-            return step in {0, *ends(self.series)} or step in proof.milestones(
-                self.expectations.proofs, lane.name, boot)
+            return step in {0, *ends(self.series)} or proves(boot)
 
         due = {"every": lambda boot: not boot.topics or topic in boot.topics or at_ends(boot),
                "ends": at_ends,
-               "last": lambda boot: step == len(patches)}
+               "last": lambda boot: step == len(patches) or proves(boot)}
         return [b for b in self.boots(lane) if self.boot_names or due[b.at](b)]
 
     def walk(self):
         """Build every step in every lane, boot what built; returns the cells.
 
         Builds go one after the other with all cores; boots of finished steps run
-        beside them, one a core. A failing step does not end the walk.
+        beside them, one a core and one more, since they wait a lot. A failing step does not end the walk.
         """
         cells, pending = [], []
         for lane in self.lanes:
             due = [s for s in self.steps or [0] if self.lane_due(lane.lane, s)]
             if due:
                 lane.archives(due[-1])  # fail early, if at all
-        with concurrent.futures.ThreadPoolExecutor(max_workers=self.jobs) as pool:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=self.jobs + 1) as pool:
             known = {}
             for step in self.steps:
                 for lane in self.lanes:

@@ -20,7 +20,7 @@
 #include "vfio.h"
 
 #define BAR		0
-#define MAPPINGS	10000
+#define MAPPINGS	4000
 #define BUFFERS		5000
 #define PART		20
 #define REST		(512 << 10)

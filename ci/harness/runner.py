@@ -308,7 +308,8 @@ class Run:
         """Build every step in every lane, boot what built; returns the cells.
 
         Builds go one after the other with all cores; boots of finished steps run
-        beside them, one a core and one more, since they wait a lot. A failing step does not end the walk.
+        beside them, one a core and one more, since they wait a lot. A failing step does
+        not end the walk.
         """
         cells, pending = [], []
         for lane in self.lanes:

@@ -12,11 +12,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "heap.h"
 
 #define REPETITIONS	5
@@ -42,18 +41,10 @@ static const struct size {
 	{ "16m", 16 * 1024 * KIB, { [CMA] = 10, [COHERENT] = 10 } },
 };
 
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000000000ull + time.tv_nsec;
-}
-
 /* What all calls cost together; 0 with errno. */
 static uint64_t measure(int heap, size_t bytes, unsigned int calls)
 {
-	uint64_t start = now();
+	uint64_t start = now_ns();
 	unsigned int i;
 	int buf;
 
@@ -63,7 +54,7 @@ static uint64_t measure(int heap, size_t bytes, unsigned int calls)
 			return 0;
 		close(buf);
 	}
-	return now() - start;
+	return now_ns() - start;
 }
 
 /* The median of the repetitions, a call; 0 where there is none, after the line that says so. */

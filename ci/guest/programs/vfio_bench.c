@@ -17,8 +17,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "clock.h"
+#include "number.h"
 #include "vfio.h"
 
 #define REPETITIONS	5
@@ -59,14 +60,6 @@ struct memory {
 	long charged;	/* bytes, to the cgroup of this process */
 	long files;	/* open ones, of the whole system */
 };
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000000000ull + time.tv_nsec;
-}
 
 static unsigned long faults(void)
 {
@@ -127,10 +120,10 @@ static long touch(const struct source *from, char *where, size_t size,
 	if (mapping == MAP_FAILED)
 		return -1;
 	count = faults();
-	*took = now();
+	*took = now_ns();
 	for (at = 0; at < size; at += PAGE)
 		(void)mapping[at];
-	*took = now() - *took;
+	*took = now_ns() - *took;
 	count = faults() - count;
 	munmap((void *)mapping, size);
 	return count;
@@ -193,7 +186,7 @@ static void bench_mmap(const struct source *from)
 	int i;
 
 	for (i = -1; i < REPETITIONS; i++) {
-		start = now();
+		start = now_ns();
 		for (call = 0; call < CALLS; call++) {
 			mapping = map(from, NULL, PAGE);
 			if (mapping == MAP_FAILED)
@@ -201,7 +194,7 @@ static void bench_mmap(const struct source *from)
 			munmap(mapping, PAGE);
 		}
 		if (i >= 0)
-			measured(from, what, CALLS, now() - start,
+			measured(from, what, CALLS, now_ns() - start,
 				 "instructions");
 	}
 out:
@@ -218,20 +211,6 @@ static bool tell(const char *path, const char *text)
 	if (fd >= 0)
 		close(fd);
 	return told;
-}
-
-/* The first number in a file; -1 without one */
-static long number(const char *path)
-{
-	FILE *file = fopen(path, "r");
-	long found = -1;
-
-	if (file) {
-		if (fscanf(file, "%ld", &found) != 1)
-			found = -1;
-		fclose(file);
-	}
-	return found;
 }
 
 /*
@@ -261,7 +240,6 @@ static long free_pages(void)
  */
 static struct memory memory(void)
 {
-	const struct timespec second = { .tv_sec = 1 };
 	struct memory got;
 	char text[32];
 	glob_t caches;
@@ -273,26 +251,26 @@ static struct memory memory(void)
 	 * frees it is itself in slabs: hence again.
 	 */
 	for (pass = 0; pass < 3; pass++) {
-		nanosleep(&second, NULL);
+		sleep_ms(1000);
 		if (glob("/sys/kernel/slab/*/shrink", 0, NULL, &caches))
 			continue;
 		for (i = 0; i < caches.gl_pathc; i++)
 			tell(caches.gl_pathv[i], "1");
 		globfree(&caches);
 	}
-	nanosleep(&second, NULL);
+	sleep_ms(1000);
 
 	/* charges in advance: a limit that is a page too low ends them */
 	snprintf(text, sizeof(text), "%ld",
-		 number(CGROUP "/memory.current") - (long)PAGE);
+		 number(CGROUP "/memory.current", "") - (long)PAGE);
 	tell(CGROUP "/memory.high", text);
 	tell(CGROUP "/memory.high", "max");
-	got.charged = number(CGROUP "/memory.current");
+	got.charged = number(CGROUP "/memory.current", "");
 
 	/* adds up what each processor has counted */
 	tell("/proc/sys/vm/stat_refresh", "1");
 	got.used = -free_pages() * (long)PAGE;
-	got.files = number("/proc/sys/fs/file-nr");
+	got.files = number("/proc/sys/fs/file-nr", "");
 	return got;
 }
 
@@ -312,18 +290,18 @@ static void bench_many(const struct source *from)
 
 	for (repetition = -1; repetition < REPETITIONS; repetition++) {
 		before = memory();
-		made = now();
+		made = now_ns();
 		for (i = 0; i < MAPPINGS; i++) {
 			mappings[i] = map(from, NULL, PAGE);
 			if (mappings[i] == MAP_FAILED)
 				goto out;
 		}
-		made = now() - made;
+		made = now_ns() - made;
 		during = memory();
-		gone = now();
+		gone = now_ns();
 		for (i = 0; i < MAPPINGS; i++)
 			munmap(mappings[i], PAGE);
-		gone = now() - gone;
+		gone = now_ns() - gone;
 		after = memory();
 		if (repetition < 0)
 			continue;
@@ -363,7 +341,7 @@ out:
  */
 static void bench_user(const struct source *from)
 {
-	long most = number("/proc/sys/vm/max_map_count");
+	long most = number("/proc/sys/vm/max_map_count", "");
 	struct {
 		long count;
 		int error;

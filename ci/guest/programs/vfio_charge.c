@@ -14,9 +14,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "clock.h"
 #include "ktap.h"
+#include "number.h"
 #include "vfio.h"
 
 #define BAR		0
@@ -27,25 +28,6 @@
 
 static const char *cgroup;
 static size_t page;
-
-/* A number from a file: the file's first, or that after a word; 0 where there is none */
-static long number(const char *path, const char *word)
-{
-	FILE *file = fopen(path, "re");
-	char line[256];
-	long value = 0;
-
-	if (!file)
-		return 0;
-	while (fgets(line, sizeof(line), file)) {
-		if (!strncmp(line, word, strlen(word))) {
-			value = atol(line + strlen(word));
-			break;
-		}
-	}
-	fclose(file);
-	return value;
-}
 
 /* In bytes */
 struct memory {
@@ -81,7 +63,6 @@ static void expect_charged(const char *name, struct memory before,
 /* What is freed by way of RCU takes a while */
 static void expect_returned(const char *name, struct memory before, int wanted)
 {
-	struct timespec pause = { .tv_nsec = 100000000 };
 	long left = 0;
 
 	for (int i = 0; i < 100; i++) {
@@ -89,7 +70,7 @@ static void expect_returned(const char *name, struct memory before, int wanted)
 		/* a page of each of several slabs, and what CPUs keep at hand */
 		if (left < 2 << 20)
 			break;
-		nanosleep(&pause, NULL);
+		sleep_ms(100);
 	}
 	result(left < 2 << 20, name, "%ld bytes still charged, for %d", left,
 	       wanted);

@@ -11,17 +11,20 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "clock.h"
 #include "ktap.h"
+#include "number.h"
 #include "vfio.h"
 
 /* How long the importer sleeps; all that others do is to fit in it */
 #define SLEEP_MS	2000
 /* When it certainly sleeps */
 #define AMID_MS		200
+
+/* How many it makes and undoes, to see what they leave */
+#define MAPPINGS	4000
 
 #define BAR		0
 #define IMPORTER	"/sys/kernel/debug/slow_importer"
@@ -43,21 +46,6 @@ static int touch(const volatile void *address)
 	if (!signal)
 		(void)*(const volatile unsigned int *)address;
 	return signal;
-}
-
-static long now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
-static void sleep_ms(long ms)
-{
-	struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&time, NULL);
 }
 
 /* Tell the importer; 0 or -errno. */
@@ -133,6 +121,47 @@ static void test_attach_while_revoked(int device)
 	close(buf);
 }
 
+/* The kernel's memory for small objects, in bytes */
+static long slab(void)
+{
+	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY | O_CLOEXEC);
+
+	/* adds up what each processor has counted */
+	if (fd >= 0) {
+		if (write(fd, "1", 1) < 0)
+			perror("stat_refresh");
+		close(fd);
+	}
+	return number("/proc/meminfo", "SUnreclaim:") * 1024;
+}
+
+static int map_many(int buf, int count)
+{
+	int ret = 0;
+
+	while (!ret && count--)
+		ret = importer("attach %d", buf) ?: importer("map 0 notified") ?:
+		      importer("detach");
+	return ret;
+}
+
+/* A mapping that is undone leaves nothing, not even the 32 bytes of an entry */
+static void test_unmap_frees(int device)
+{
+	int buf = vfio_export(device, BAR, 0, page);
+	long before, left;
+	int ret;
+
+	/* the first are for what is made once */
+	ret = map_many(buf, MAPPINGS / 10);
+	before = slab();
+	ret = ret ?: map_many(buf, MAPPINGS);
+	left = slab() - before;
+	result(!ret && left < MAPPINGS * 32 / 2, "unmap_frees",
+	       "import %d, %ld bytes left of %d mappings", ret, left, MAPPINGS);
+	close(buf);
+}
+
 /* --- what others do while the importer takes its time */
 
 struct stop {
@@ -145,13 +174,13 @@ struct stop {
 static void *stop_run(void *argument)
 {
 	struct stop *stop = argument;
-	long start = now_ms();
+	uint64_t start = now_ns();
 
 	if (stop->close)
 		close(stop->device);
 	else
 		vfio_memory(stop->device, false);
-	stop->took = now_ms() - start;
+	stop->took = (now_ns() - start) / 1000000;
 	return NULL;
 }
 
@@ -326,12 +355,13 @@ int main(int argc, char **argv)
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 
-	plan(2 + 2 * (DEEDS + 2));
+	plan(3 + 2 * (DEEDS + 2));
 	device = vfio_open(bdf);
 	if (device < 0)
 		return 1;
 	test_notified_once(device);
 	test_attach_while_revoked(device);
+	test_unmap_frees(device);
 	test_others(device, ways[0]);
 	test_others(device, ways[1]);
 	test_close(device, ways[0]);

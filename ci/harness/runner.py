@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 import pathlib
 import threading
@@ -10,12 +11,18 @@ from . import build, devicetree, diagnostics, evaluate, guest, lane as lanes, ma
 from . import proof, results, splat
 from .series import ends
 from .source import DoesNotApply
-from .store import Store, hash_tree, write_atomically
+from .store import Store, hash_file, hash_tree, write_atomically
 from .verdict import Judgement, Verdict
 
 # Raise when the meaning of a kept record changes.
 BUILD_VERSION = 1
 BOOT_VERSION = 1
+
+
+@functools.cache
+def _content(archive):
+    """The sha256 of an archive, whose name says what it is made from."""
+    return hash_file(archive)
 
 
 @dataclasses.dataclass
@@ -152,7 +159,7 @@ class LaneRun:
         """What a boot's verdict depends on, by name."""
         tree = {"devicetree": boot.devicetree.read_text()} if boot.devicetree else {}
         return {**tree, "image": record["image"], "modules": record["modules_key"],
-                "initramfs": [p.name for p in archives],
+                "initramfs": [_content(p) for p in archives],
                 "qemu": self.qemu,
                 "command": machine.command(self.lane, boot, "image", "initrd", "results"),
                 "bounds": [boot.seconds, boot.silence], "harness": BOOT_VERSION}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The parts ci/run is made of: one noun a module. What scripts/ has is used, not repeated."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Build one step of a lane: kernel, modules and the tests that live in them."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The kernel configuration of a lane: its fragments on a target of kbuild's own."""
 
 import pathlib

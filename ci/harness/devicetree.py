@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """A boot's device tree: the machine's own, with the nodes that the boot adds."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The diagnostics store: what every object of a lane's build warns about.
 
 The compiler wrapper (the file `compiler` beside this one) keeps one file an

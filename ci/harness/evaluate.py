@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Judge one boot's raw record: what in it is not as it should be at its step."""
 
 import fnmatch

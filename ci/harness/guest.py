@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """What goes into the guest: busybox, tests, programs, the kernel's own selftests."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """A lane: architecture + kernel configuration + machine, read from ci/lanes/NAME.toml."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """One boot in QEMU: the machine, its initramfs, the watchdog, the raw record."""
 
 import gzip

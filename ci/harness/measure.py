@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """What guest benchmarks measure, and what one step says against another.
 
 A benchmark prints one line a repetition, among its KTAP:

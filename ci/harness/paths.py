@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Where things are: the repository, and the cache that outlives a clone."""
 
 import pathlib

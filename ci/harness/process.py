@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Run a command with a bound, a log and its cost; leave nothing behind."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """What a run says while it goes: one line on a terminal, plain lines elsewhere."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Proof per patch: each test names the step from which it passes.
 
 ci/proofs.toml holds one table a patch, by the patch's slug (its path without

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Keep the cache from growing for ever: the newest of each kind stay.
 
 Verdicts are small and stay. What is pruned is made again when a boot needs it.

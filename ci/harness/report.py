@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """One result, three forms: a plain table, KTAP, and one static HTML page."""
 
 import fnmatch

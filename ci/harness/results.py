@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Read what the guest sent over the results port, with the kernel's own KTAP parser."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The walk over steps and lanes: builds in order, boots beside them, all recorded."""
 
 import concurrent.futures
@@ -11,7 +12,7 @@ from . import build, devicetree, diagnostics, evaluate, guest, lane as lanes, ma
 from . import proof, results, splat
 from .series import ends
 from .source import DoesNotApply
-from .store import Store, hash_file, hash_tree, write_atomically
+from .store import Store, digest, hash_file, hash_tree, write_atomically
 from .verdict import Judgement, Verdict
 
 # Raise when the meaning of a kept record changes.
@@ -70,7 +71,7 @@ class LaneRun:
                 "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
                          self.lane.image, self.lane.strip, *self.lane.sizes],
                 "toolchain": self.builder.toolchain,
-                "modules": [dataclasses.asdict(m) for m in self.modules],
+                "modules": {m.name: digest(m.sources) for m in self.modules},
                 "harness": BUILD_VERSION}
 
     def archives(self, step):

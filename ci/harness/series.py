@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The file `series`, as scripts/lib reads it, and the words ci/run has for its patches."""
 
 import re

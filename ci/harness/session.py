@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """What every command that builds needs around it: room, the base, the cache's lock, an exit code."""
 
 import fcntl

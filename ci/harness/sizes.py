@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Sizes of functions and data on two steps, by the kernel's own bloat-o-meter."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The source of each step: the base, the series applied by git am, worktrees."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Scan a console for splats: the kernel's own complaints, whatever the tests say."""
 
 import pathlib

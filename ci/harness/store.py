@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The verdict store: records that outlive a run, keyed by what went into them."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Verdicts: what a gate says of one step in one lane."""
 
 import dataclasses

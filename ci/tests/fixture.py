@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """A repository of ours around a fake kernel: builds in milliseconds, boots in a shell.
 
 The fake kernel is a git tree with a Makefile that knows what the harness asks of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """A tiny kernel tree and a clone of this repository, in a temporary directory.
 
 Nothing outside that directory is read or written: HOME, XDG_CACHE_HOME and the

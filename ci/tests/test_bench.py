@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """ci/bench: its parser and its rule on made-up counts, and the command on the fake kernel."""
 
 import pathlib

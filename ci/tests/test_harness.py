@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The parts of ci/harness on golden inputs."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """ci/run on the fake kernel: good series, seeded defects, wrong use, kills."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """scripts/apply: on the cache's worktree, on a tree of the user's, and what it refuses."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """scripts/base: where the base comes from, and imports that go wrong."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """scripts/check: each gate passes what is good, names what is bad, and skips with a reason."""
 
 import json

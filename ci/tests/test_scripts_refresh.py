@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """scripts/refresh: a branch becomes patches/ and series, byte by byte the same."""
 
 import shutil

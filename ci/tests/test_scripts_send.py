@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """scripts/send: the dry run, and real mails over SMTP on loopback back into git am."""
 
 import mailbox

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0
 """The parts scripts/* are made of: one noun a module."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Running commands, and the ways a script may end."""
 
 import argparse

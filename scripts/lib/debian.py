@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Packages of newer Debian suites, by apt directories of our own: nothing of the
 machine's apt changes, and no root is needed."""
 

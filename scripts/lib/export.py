@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Commits as patch files: the same bytes whatever the user's configuration says."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """What is wrong with a commit message: predicates over one patch's text."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Objects of the directories that a series touches, built with W=1 and sparse.
 
 One object directory for each lane and set of tools below CACHE/check, walked

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The repository of the series, the base in the cache, and git on both."""
 
 import contextlib

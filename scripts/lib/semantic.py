@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The kernel's semantic patches (scripts/coccinelle) on single files, in report mode.
 
 `make coccicheck` stops at the first script it cannot run; here each runs by

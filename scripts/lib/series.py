@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The file `series`: the patches in order, their topics, the base."""
 
 import dataclasses

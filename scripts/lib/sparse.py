@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """A sparse that the kernel accepts: kbuild runs silently without one that it does not."""
 
 import os

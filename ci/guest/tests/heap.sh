@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # Heaps of coherent pools and their importers; sourced by the tests, never run.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # Find and bind the PCI devices the tests use; sourced by the tests, never run.
 

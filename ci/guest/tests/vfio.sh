@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 # Run a selftest of vfio on a device; sourced by the tests, never run.
 

@@ -7,11 +7,14 @@ import pathlib
 import re
 import shutil
 
-from . import config, process
+from lib import process
+from lib.command import output
+from lib.series import slug
+from lib.store import hash_file, write_atomically
+
+from . import config
 from .diagnostics import Diagnostics
 from .errors import UsageError
-from .series import slug
-from .store import hash_file, write_atomically
 
 # Names nothing of the machine or the moment in the image, so that equal sources
 # give equal bytes.
@@ -41,7 +44,7 @@ def toolchain(lane):
     words = []
     for tool in (f"{lane.cross}gcc", f"{lane.cross}ld"):
         try:
-            words.append(process.output([tool, "--version"]).splitlines()[0])
+            words.append(output([tool, "--version"]).splitlines()[0])
         except FileNotFoundError:
             words.append(f"{tool}: missing")
     return "; ".join(words)
@@ -92,7 +95,7 @@ class Builder:
         store = self.directory / "diagnostics"
         if not store.exists():
             # objects whose warnings were not kept would look clean for ever
-            process.output(["rm", "-rf", self.objects], timeout=600)
+            output(["rm", "-rf", self.objects], timeout=600)
         self.diagnostics = Diagnostics(store, self.tree)
         self.objects.mkdir(parents=True, exist_ok=True)
         # the inode, since containers may have caches of the same path
@@ -172,7 +175,7 @@ class Builder:
         target = keep / "image"
         built = self.objects / self.lane.image
         if self.lane.strip:
-            process.output([f"{self.lane.cross}strip", "-s", "-o", keep / ".image", built])
+            output([f"{self.lane.cross}strip", "-s", "-o", keep / ".image", built])
         else:
             shutil.copyfile(built, keep / ".image")
         os.replace(keep / ".image", target)
@@ -186,7 +189,7 @@ class Builder:
         target = objects_of(keep, directory)
         target.unlink(missing_ok=True)
         if archive.exists():
-            process.output([f"{self.lane.cross}ld", "-r", "-o", target, "--whole-archive", archive],
+            output([f"{self.lane.cross}ld", "-r", "-o", target, "--whole-archive", archive],
                            cwd=self.objects)
 
     def _built(self, names):
@@ -210,7 +213,7 @@ class Builder:
         step: its tests are then missing there.
         """
         target = keep / "modules"
-        process.output(["rm", "-rf", target])
+        output(["rm", "-rf", target])
         target.mkdir(parents=True)
         for name in self._built(self.lane.kernel_modules):
             shutil.copy(self.objects / name, target)

@@ -3,11 +3,12 @@
 
 import pathlib
 import re
-import subprocess
 
-from . import process
+from lib import process
+from lib.command import Broken, output
+from lib.store import digest, write_atomically
+
 from .errors import CannotJudge
-from .store import digest, write_atomically
 
 _KCONFIG = r"(^|/)Kconfig[^/]*$|^scripts/kconfig/|^kernel/configs/|^arch/[^/]+/configs/tiny"
 
@@ -46,7 +47,7 @@ def make(source, lane, commit, tree, toolchain, paths):
     except FileNotFoundError:
         pass
     scratch = paths.lane(lane.name) / "config"
-    process.output(["rm", "-rf", scratch])
+    output(["rm", "-rf", scratch])
     scratch.mkdir(parents=True)
     log = scratch / "log"
     base = ["make", "-s", "-C", tree, f"O={scratch}", f"ARCH={lane.arch}",
@@ -79,7 +80,7 @@ def _known(source, commit, symbol):
     try:
         source.git("grep", "-q", "-E", rf"^\s*(menu)?config {name}\s*$", commit, "--", "*Kconfig*")
         return True
-    except subprocess.CalledProcessError:
+    except Broken:
         return False
 
 

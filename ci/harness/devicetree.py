@@ -2,9 +2,10 @@
 """A boot's device tree: the machine's own, with the nodes that the boot adds."""
 
 import pathlib
-import subprocess
 
-from . import process
+from lib import process
+from lib.command import Broken, output
+
 from .errors import CannotJudge, UsageError
 
 _SECONDS = 60
@@ -14,8 +15,8 @@ def check(boots):
     """CannotJudge where a boot adds nodes and there is no compiler for them."""
     if any(boot.devicetree for boot in boots):
         try:
-            process.output(["dtc", "--version"])
-        except (FileNotFoundError, subprocess.CalledProcessError):
+            output(["dtc", "--version"])
+        except (FileNotFoundError, Broken):
             raise CannotJudge("no dtc, which makes device trees; install the package "
                               "device-tree-compiler") from None
 

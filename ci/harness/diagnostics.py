@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 
-from .store import write_atomically
+from lib.store import write_atomically
 
 _POSITION = re.compile(r"(?<=[\w.]):\d+(:\d+)?(?=[:,]|$)")
 _TOOL = re.compile(r"\b(WARNING: modpost:|warning: objtool:|ld: warning:|warning: orphan section)")

@@ -4,12 +4,14 @@
 import os
 import pathlib
 import shutil
-import subprocess
 import threading
 
-from . import machine, process
+from lib import process
+from lib.command import output, run
+from lib.store import digest, hash_file, hash_tree, write_atomically
+
+from . import machine
 from .errors import CannotJudge
-from .store import digest, hash_file, hash_tree, write_atomically
 
 # What a selftest is made from, besides its own directory.
 _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/kselftest.h",
@@ -39,11 +41,11 @@ class Guest:
         with self.lock:
             if not path.exists():
                 tree = self.directory / f".{kind}"
-                process.output(["rm", "-rf", tree])
+                output(["rm", "-rf", tree])
                 tree.mkdir(parents=True)
                 make(tree)
                 write_atomically(path, machine.pack(tree))
-                process.output(["rm", "-rf", tree])
+                output(["rm", "-rf", tree])
         return path
 
     # --- busybox, init, tests, programs
@@ -55,8 +57,8 @@ class Guest:
         words = [self.lane.foreign["architecture"], *self.lane.foreign["packages"]]
         path = self.paths.cache / "tools" / f"{words[0]}-{digest(words)}"
         if not path.exists():
-            done = subprocess.run([self.paths.top / "ci/foreign-packages", words[0], path, *words[1:]],
-                                  capture_output=True, text=True, timeout=_SECONDS, check=False)
+            done = run([self.paths.top / "ci/foreign-packages", words[0], path, *words[1:]],
+                       timeout=_SECONDS, check=False)
             if done.returncode:
                 raise CannotJudge(f"lane {self.lane.name}: "
                                   f"{done.stderr.strip() or done.stdout.strip()}")
@@ -93,7 +95,7 @@ class Guest:
                 for applet in ("sh", "mount"):
                     (tree / "bin" / applet).symlink_to("busybox")
             for program in programs:
-                process.output([f"{self.lane.cross}gcc", "-static", "-O2", "-Wall", "-Werror", "-o",
+                output([f"{self.lane.cross}gcc", "-static", "-O2", "-Wall", "-Werror", "-o",
                                 tree / "bin" / program.stem, program])
 
         return self._kept("base", key, make)
@@ -114,7 +116,7 @@ class Guest:
             tree = self.source.worktree(self.paths.cache / "series")
             self.source.checkout(tree, commit)
             out = self.paths.lane(self.lane.name) / "selftests"
-            process.output(["rm", "-rf", out])
+            output(["rm", "-rf", out])
             out.mkdir(parents=True)
             log = out / "log"
             headers = ["make", "-s", "-C", tree, f"O={out / 'headers'}", f"ARCH={self.lane.arch}",
@@ -136,7 +138,7 @@ class Guest:
                 place_dir.mkdir(parents=True)
                 for path in sorted(target.iterdir()):
                     if path.is_file() and os.access(path, os.X_OK):
-                        process.output([f"{self.lane.cross}strip", "-o", place_dir / path.name, path])
+                        output([f"{self.lane.cross}strip", "-o", place_dir / path.name, path])
 
         return self._kept(place, key, make)
 

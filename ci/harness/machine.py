@@ -8,7 +8,10 @@ import re
 import subprocess
 import time
 
-from . import devicetree, process
+from lib import process
+from lib.command import Broken, output
+
+from . import devicetree
 from .errors import CannotJudge
 
 _MTIME = 0
@@ -17,8 +20,8 @@ _MTIME = 0
 def version(lane):
     """The emulator's own words for its version; CannotJudge where it is missing."""
     try:
-        return process.output([_fill(lane.qemu[:1], {}, lane)[0], "--version"]).splitlines()[0]
-    except (FileNotFoundError, subprocess.CalledProcessError):
+        return output([_fill(lane.qemu[:1], {}, lane)[0], "--version"]).splitlines()[0]
+    except (FileNotFoundError, Broken):
         raise CannotJudge(f"no {lane.qemu[0]}, which lane {lane.name} boots with; install the "
                           "packages in ci/packages, or leave the lane out with --lane") from None
 
@@ -56,7 +59,7 @@ def run(lane, boot, image, initrd, scratch):
     cpu; console, results: text. scratch: a directory of this boot's own.
     """
     scratch = pathlib.Path(scratch)
-    process.output(["rm", "-rf", scratch])
+    output(["rm", "-rf", scratch])
     scratch.mkdir(parents=True)
     results, console = scratch / "results", scratch / "console"
     results.touch()

@@ -18,8 +18,9 @@ import math
 import re
 import statistics
 
+from lib.verdict import Verdict
+
 from .errors import CannotJudge
-from .verdict import Verdict
 
 # Fewer repetitions tell no spread.
 LEAST_REPETITIONS = 3

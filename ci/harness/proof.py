@@ -17,9 +17,10 @@ import pathlib
 import re
 import tomllib
 
+from lib.series import slug
+from lib.verdict import Judgement, Verdict
+
 from .errors import UsageError
-from .series import slug
-from .verdict import Judgement, Verdict
 
 # The case of every boot that the guest came to the end of its tests.
 END = "end"

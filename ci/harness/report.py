@@ -6,9 +6,9 @@ import html
 import pathlib
 import shutil
 
-from .series import last, title
-from .store import write_atomically
-from .verdict import Verdict, worst
+from lib.series import last, title
+from lib.store import write_atomically
+from lib.verdict import Verdict, worst
 
 
 class Report:

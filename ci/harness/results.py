@@ -5,9 +5,10 @@ import dataclasses
 import importlib
 import sys
 
+from lib.store import write_atomically
+
 from . import measure
 from .errors import CannotJudge
-from .store import write_atomically
 
 _PARSER = ("kunit_parser.py", "kunit_printer.py")
 

@@ -8,12 +8,14 @@ import os
 import pathlib
 import threading
 
-from . import build, devicetree, diagnostics, evaluate, guest, lane as lanes, machine, process
-from . import proof, results, splat
-from .series import ends
+from lib import lane as lanes
+from lib.command import output
+from lib.series import ends
+from lib.store import Store, digest, hash_file, hash_tree, write_atomically
+from lib.verdict import Judgement, Verdict
+
+from . import build, devicetree, diagnostics, evaluate, guest, machine, proof, results, splat
 from .source import DoesNotApply
-from .store import Store, digest, hash_file, hash_tree, write_atomically
-from .verdict import Judgement, Verdict
 
 # Raise when the meaning of a kept record changes.
 BUILD_VERSION = 1
@@ -238,7 +240,7 @@ class LaneRun:
         tests, attempt["complete"] = results.read(run.parser, text)
         attempt["tests"] = {n: dataclasses.asdict(t) for n, t in tests.items()}
         attempt["splats"] = splat.scan(console, run.expectations.deny)
-        process.output(["rm", "-rf", scratch, initrd])
+        output(["rm", "-rf", scratch, initrd])
         return attempt
 
     def _judge(self, cell, boot, attempts, cached):

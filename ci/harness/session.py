@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What every command that builds needs around it: room, the base, the cache's lock, an exit code."""
+"""What every command that builds needs around it: room, the base, the cache's lock."""
 
 import fcntl
 import os
 import shutil
-import signal
-import subprocess
-import sys
 
-from . import process, prune
+from lib import environment
+from lib.command import output, run
+from lib.series import last
+
+from . import prune
 from .errors import CannotJudge, UsageError
-from .series import last
 
 # Objects, worktrees and images of two lanes; what a run adds to a full cache.
 NEEDED_COLD, NEEDED_WARM = 10 << 30, 1 << 30
@@ -39,8 +39,7 @@ def lock(paths):
 
 def prepare(paths, script):
     """Run a script that makes what the run needs; CannotJudge with its last words."""
-    done = subprocess.run([paths.top / script], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, check=False)
+    done = run([paths.top / script], check=False, timeout=7200)
     if done.returncode:
         words = (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}")
         raise CannotJudge(words if words.startswith(script) else f"{script}: {words}")
@@ -48,11 +47,13 @@ def prepare(paths, script):
 
 def begin(paths):
     """Everything installed, the base there, the cache held and pruned; returns the lock."""
+    if why := environment.buildable(paths.cache):
+        raise CannotJudge(why)
     for needed in ("ci/install", "scripts/base"):
         room(paths)
         prepare(paths, needed)
     held = lock(paths)
-    process.output(["rm", "-rf", paths.cache / "boots"])
+    output(["rm", "-rf", paths.cache / "boots"])
     prune.prune(paths.cache)
     return held
 
@@ -67,24 +68,3 @@ def step_range(word, series):
     if not 0 <= low <= high <= last(series):
         raise UsageError(f"--step {word}: the series has steps 0..{last(series)}")
     return low, high
-
-
-def main(name, judge, arguments):
-    """Call judge(arguments), which returns a Verdict; returns the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(125))
-    try:
-        return judge(arguments).exit_code
-    except UsageError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    except CannotJudge as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 125
-    except OSError as error:
-        print(f"{name}: {error}; verdicts so far are kept, run it again", file=sys.stderr)
-        return 125
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; verdicts so far are kept, run it again", file=sys.stderr)
-        return 125
-    finally:
-        process.kill_all()

@@ -3,10 +3,11 @@
 
 import sys
 
-from . import process
+from lib.command import output
+from lib.store import write_atomically
+
 from .build import objects_of
 from .errors import CannotJudge
-from .store import write_atomically
 
 
 def script(source, paths):
@@ -31,7 +32,7 @@ def report(meter, lane, before, after):
         files = [objects_of(keep, directory) for keep in (before, after)]
         if all(f.exists() for f in files):
             words = [sys.executable, meter, *(["-p", lane.cross] if lane.cross else []), *files]
-            text += process.output(words)
+            text += output(words)
         else:
             text += "not built on both steps\n"
     return text

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The source of each step: the base, the series applied by git am, worktrees."""
+"""The source of each step: objects of the base repository, worktrees, test-only patches."""
 
 import os
 import pathlib
 import re
-import subprocess
 
-from lib import repository
-
-from . import process
-from .errors import CannotJudge
-from .store import digest
+from lib import command, repository
+from lib.command import Broken
+from lib.store import digest
 
 # A fixed identity and date: the same patches on the same base give the same commits.
 IDENTITY = {
@@ -22,7 +19,7 @@ IDENTITY = {
 
 
 class DoesNotApply(Exception):
-    """git am refused a patch; the text is what git said."""
+    """A test-only patch does not apply; the text is what git said."""
 
 
 class Source:
@@ -34,15 +31,8 @@ class Source:
     def git(self, *arguments, cwd=None, env=None, data=None):
         """Standard output of a git command in the base repository."""
         where = ["-C", cwd] if cwd else [f"--git-dir={self.paths.git}"]
-        full = dict(os.environ, **IDENTITY, **(env or {}))
-        return process.output(["git", *where, *arguments], env=full, data=data).strip()
-
-    def base(self):
-        """The commit of the base; CannotJudge where scripts/base has not run."""
-        try:
-            return self.git("rev-parse", "--verify", "-q", "refs/heads/base^{commit}")
-        except (subprocess.CalledProcessError, FileNotFoundError):
-            raise CannotJudge(f"no base in {self.paths.git}; run: scripts/base") from None
+        return command.output(["git", *where, *arguments], env={**IDENTITY, **(env or {})},
+                              data=data).strip()
 
     def tree(self, commit):
         return self.git("rev-parse", f"{commit}^{{tree}}")
@@ -51,7 +41,7 @@ class Source:
         """The object name of a path in a commit, or "" where there is none."""
         try:
             return self.git("rev-parse", "-q", "--verify", f"{commit}:{path}")
-        except subprocess.CalledProcessError:
+        except Broken:
             return ""
 
     def worktree(self, directory):
@@ -62,39 +52,6 @@ class Source:
     def checkout(self, directory, commit):
         """Plain checkout: git rewrites only the files that differ."""
         repository.move(directory, commit)
-
-    def apply(self, series, last):
-        """The commits of steps 0..last, by git am.
-
-        Returns (commits, refusal): refusal is None, or what git said of the
-        patch of step len(commits), which did not apply.
-        """
-        base = self.base()
-        commits = [base]
-        tree = None
-        for patch in series.patches[:last]:
-            key = digest(commits[-1], patch.text)
-            ref = f"refs/steps/{key}"
-            try:
-                commits.append(self.git("rev-parse", "-q", "--verify", ref))
-                continue
-            except subprocess.CalledProcessError:
-                pass
-            if tree is None:
-                tree = self.worktree(self.paths.cache / "series")
-                self.checkout(tree, commits[-1])  # whatever a killed run left there
-            elif self.git("rev-parse", "HEAD", cwd=tree) != commits[-1]:
-                self.checkout(tree, commits[-1])  # the step before was kept
-            done = subprocess.run(
-                ["git", "-c", "gc.auto=0", "-C", tree, "am", "--quiet", "--committer-date-is-author-date",
-                 patch.path], capture_output=True, text=True, timeout=300,
-                env=dict(os.environ, **{k: v for k, v in IDENTITY.items() if "AUTHOR" not in k}))
-            if done.returncode:
-                self.worktree(tree)
-                return commits, (done.stderr + done.stdout).strip()
-            commits.append(self.git("rev-parse", "HEAD", cwd=tree))
-            repository.point(ref, commits[-1])
-        return commits, None
 
     def with_test_patches(self, commit, patches):
         """A commit of the step's tree plus test-only patches; DoesNotApply.
@@ -111,7 +68,7 @@ class Source:
             for patch in patches:
                 try:
                     self.git("apply", "--cached", patch, env=env)
-                except subprocess.CalledProcessError as error:
+                except Broken as error:
                     raise DoesNotApply(f"{patch}: {error.stderr.strip()}") from None
             tree = self.git("write-tree", env=env)
         finally:

@@ -9,9 +9,10 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import LANE, Fixture  # noqa: E402
-from harness import lane, measure  # noqa: E402
+from harness import measure  # noqa: E402
+from lib import lane  # noqa: E402
 from harness.errors import CannotJudge  # noqa: E402
-from harness.verdict import Verdict  # noqa: E402
+from lib.verdict import Verdict  # noqa: E402
 
 
 def counts(*values, calls=10, name="map", unit=""):

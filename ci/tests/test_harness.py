@@ -11,12 +11,13 @@ import unittest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import config, devicetree, diagnostics, prune, results, series, splat, store  # noqa: E402
+from harness import config, devicetree, diagnostics, prune, results, splat  # noqa: E402
+from lib import series, store  # noqa: E402
 from harness.errors import CannotJudge, UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
 from harness.paths import Paths  # noqa: E402
 from harness.source import Source  # noqa: E402
-from harness.verdict import Verdict, worst  # noqa: E402
+from lib.verdict import Verdict, worst  # noqa: E402
 
 CASES = pathlib.Path(__file__).with_name("cases")
 

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Running commands, and the ways a script may end."""
+"""A command of ours and the commands it calls: how they run, and how they end."""
 
 import argparse
-import ctypes
 import errno
 import os
 import pathlib
-import shlex
 import signal
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TextIO
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
+from . import environment, process
+from .process import shell
 
-# File descriptors every child keeps: locks stay held until the last child ends.
-held = []
+__all__ = ["Broken", "CannotJudge", "Failed", "Interrupted", "cache_directory", "main", "output",
+           "parse", "run", "say", "shell"]
 
 
 class Failed(Exception):
@@ -29,104 +30,162 @@ class CannotJudge(Exception):
 class Broken(CannotJudge):
     """A command ended with an error; keeps rc, stdout and stderr."""
 
-    def __init__(self, command, rc, stdout="", stderr=""):
+    def __init__(self, command: Sequence[object], rc: int | None, stdout: str = "",
+                 stderr: str = "") -> None:
         self.rc, self.stdout, self.stderr = rc, stdout, stderr
         said = (stderr.strip() or stdout.strip())[-2000:]
         why = f"ended with {rc}" if rc is not None else "took too long"
         super().__init__(f"{why}: {shell(command)}\n{said}".rstrip())
 
 
-def shell(command):
-    """The command as one line to paste into a shell."""
-    return shlex.join(str(word) for word in command)
+class Interrupted(KeyboardInterrupt):
+    """A signal asks us to end; its name is the text."""
 
 
-def _child():
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def run(command, cwd=None, env=None, data=None, timeout=600, check=True, stdout=None):
+def run(command: Sequence[object], cwd: pathlib.Path | str | None = None,
+        env: Mapping[str, str] | None = None, data: str | None = None, timeout: float = 600,
+        check: bool = True, stdout: Any = None, user: bool = False,
+        ) -> subprocess.CompletedProcess[str]:
     """Run a command in its own process group; CompletedProcess with text output.
 
-    env: entries added to the environment. data: its standard input, text.
-    timeout: seconds, after which the whole group is killed and rc is None.
-    stdout: a file instead of a pipe. Broken where check is set and rc is not 0.
+    env: entries added to the environment. user: that is the user's own environment, with
+    their git configuration. data: its standard input, text. timeout: seconds, after which
+    the whole group is ended and rc is None. stdout: a file instead of a pipe. Broken where
+    check is set and rc is not 0.
     """
-    command = [str(word) for word in command]
-    process = subprocess.Popen(
-        command, cwd=cwd, env=dict(os.environ, **(env or {})), start_new_session=True,
+    words = [str(word) for word in command]
+    child = process.spawn(
+        words, cwd=cwd, env={**(environment.users() if user else os.environ), **(env or {})},
         stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
         stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        errors="surrogateescape", pass_fds=held, preexec_fn=_child)
+        errors="surrogateescape")
     late = False
     try:
-        out, err = process.communicate(data, timeout)
-    except subprocess.TimeoutExpired:
-        late = True
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
+        try:
+            out, err = child.communicate(data, timeout)
+        except subprocess.TimeoutExpired:
+            late = True
+            process.kill(child, process.GRACE)
+            out, err = child.communicate()
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill(child, process.GRACE)
+        child.wait()
         raise
-    rc = None if late else process.returncode
+    finally:
+        process.forget(child)
+    rc = None if late else child.returncode
     if check and rc != 0:
-        raise Broken(command, rc, out or "", err or "")
-    return subprocess.CompletedProcess(command, rc, out or "", err or "")
+        raise Broken(words, rc, out or "", err or "")
+    return subprocess.CompletedProcess(words, rc, out or "", err or "")  # type: ignore[arg-type]
 
 
-def output(command, **kwargs):
+def output(command: Sequence[object], **kwargs: Any) -> str:
     """Standard output of a command, without the last newline."""
     return run(command, **kwargs).stdout.rstrip("\n")
 
 
-def say(text):
+def say(text: str) -> None:
     """Progress and remarks: standard error, so that stdout stays a result."""
-    print(text, file=sys.stderr, flush=True)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody listens; the exit code tells
 
 
-def parse(parser, arguments):
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parsed arguments; wrong use ends with exit code 1, not argparse's 2."""
     parser.exit_on_error = False
-    def error(message):
+
+    def error(message: str) -> NoReturn:
         raise Failed(f"{message}\n{parser.format_usage().strip()}")
-    parser.error = error
+    parser.error = error  # type: ignore[method-assign]
     try:
         return parser.parse_args(arguments)
     except argparse.ArgumentError as problem:
         raise Failed(f"{problem}\n{parser.format_usage().strip()}") from None
 
 
-def _full(text):
-    return "No space left on device" in text or "Disk quota exceeded" in text
+def _full(error: BaseException) -> bool:
+    """Whether an error says that a disk is full, in the kernel's words or in git's."""
+    text = str(error)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        words in text for words in ("No space left on device", "Disk quota exceeded",
+                                    "Out of diskspace"))
 
 
-def main(function, name):
-    """Call function(arguments), turn its end into an exit code and a message."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(125))
-    # Called from a git hook or in a repository below another, we still mean our own.
-    for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        os.environ.pop(variable, None)
-    os.environ["GIT_CEILING_DIRECTORIES"] = str(cache_directory())
+def _interrupt(number: int, _frame: Any) -> NoReturn:
+    # What is cleaned up from here on is bounded; a second signal would cut it short.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
+
+
+def _flush(stream: TextIO) -> str:
+    """Write out what a standard stream holds; why that fails, or ""."""
     try:
-        sys.exit(function(sys.argv[1:]) or 0)
+        stream.flush()
+        return ""
+    except OSError as error:
+        # else the interpreter tries again at its end, and makes the exit code 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return os.strerror(error.errno or 0)
+    except ValueError:
+        return "it is closed"
+
+
+def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
+    """Call the function; its exit code, with a message where that is not 0."""
+    try:
+        return function(sys.argv[1:]) or 0
     except Failed as error:
         say(f"{name}: {error}")
-        sys.exit(1)
+        return 1
+    except BrokenPipeError:
+        return 125  # who read our standard output has gone, and needs no message
     except (CannotJudge, OSError) as error:
-        if _full(str(error)) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        if _full(error):
             say(f"{name}: the disk is full: {str(error).strip().splitlines()[-1]}\n"
                 f"free some space below {cache_directory()} or point XDG_CACHE_HOME at "
-                f"another disk, then repeat: scripts/{pathlib.Path(name).name}")
+                f"another disk, then repeat: {shell([name, *sys.argv[1:]])}")
         else:
             say(f"{name}: {error}")
-        sys.exit(125)
-    except KeyboardInterrupt:
-        say(f"{name}: interrupted")
-        sys.exit(125)
+        return 125
+    except KeyboardInterrupt as signalled:
+        say(f"{name}: interrupted by {signalled or 'SIGINT'}; to go on, repeat: "
+            f"{shell([name, *sys.argv[1:]])}")
+        return 125
+    except Exception:  # pylint: disable=broad-except
+        say(f"{traceback.format_exc()}{name}: this is a fault of {name} and says nothing of the series")
+        return 125
+    finally:
+        process.kill_all()
 
 
-def cache_directory():
+def main(function: Callable[[Sequence[str]], int | None], name: str) -> NoReturn:
+    """Call function(arguments) in the constructed environment; end with its exit code.
+
+    0 it passes, 1 it fails or was used wrongly, 125 it could not be judged. SIGINT, SIGTERM
+    and SIGHUP end what was started and then us.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    environment.isolate()
+    code = _ended(function, name)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and (why := _flush(stream)) and code == 0:
+            if why != os.strerror(errno.EPIPE):
+                say(f"{name}: standard output: {why}")
+            code = 125
+    os._exit(code) if _threads_left() else sys.exit(code)
+
+
+def _threads_left() -> bool:
+    """Whether threads are left that would keep the interpreter from its end."""
+    import threading  # pylint: disable=import-outside-toplevel
+    return any(not t.daemon and t is not threading.main_thread() for t in threading.enumerate())
+
+
+def cache_directory() -> pathlib.Path:
     """${XDG_CACHE_HOME:-~/.cache}/linux-dmabuf-series."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(home) / "linux-dmabuf-series"
+    return pathlib.Path(environment.cache_home(dict(os.environ))) / "linux-dmabuf-series"

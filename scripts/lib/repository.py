@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 
-from . import command, series
+from . import command, process, series
 from .command import Broken, CannotJudge, Failed, output, run
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -47,11 +47,11 @@ def lock(name, seconds=1800):
                 if time.monotonic() > end:
                     raise CannotJudge(f"another run still holds {path}") from None
                 time.sleep(0.2)
-        command.held.append(stream.fileno())
+        process.held.append(stream.fileno())
         try:
             yield
         finally:
-            command.held.remove(stream.fileno())
+            process.held.remove(stream.fileno())
 
 
 def write_atomically(path, data):

@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import tomllib
 
-from .errors import UsageError
+from .command import Failed
 
 
 @dataclasses.dataclass
@@ -94,18 +94,18 @@ def names(top):
 
 
 def read(top, name):
-    """The lane of that name; UsageError where the file is missing or wrong."""
+    """The lane of that name; Failed where the file is missing or wrong."""
     top = pathlib.Path(top)
     path = top / "ci/lanes" / f"{name}.toml"
     if not path.is_file():
-        raise UsageError(f"no lane {name!r}; there are: {', '.join(names(top)) or 'none'}")
+        raise Failed(f"no lane {name!r}; there are: {', '.join(names(top)) or 'none'}")
     try:
         data = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"ci/lanes/{path.name}: {error}") from None
+        raise Failed(f"ci/lanes/{path.name}: {error}") from None
     unknown = set(data) - _FIELDS | {k for b in data.get("boot", []) for k in set(b) - _BOOT}
     if unknown:
-        raise UsageError(f"ci/lanes/{path.name}: unknown: {', '.join(sorted(unknown))}")
+        raise Failed(f"ci/lanes/{path.name}: unknown: {', '.join(sorted(unknown))}")
     try:
         boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
                       devicetree=path.with_name(b["devicetree"]) if "devicetree" in b else None,
@@ -130,17 +130,17 @@ def read(top, name):
                     qemu=data["qemu"], append=data.get("append", ""), boots=boots,
                     source=path)
     except KeyError as error:
-        raise UsageError(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
+        raise Failed(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
     trees = [b.devicetree for b in boots if b.devicetree]
     if lane.at not in ("every", "ends"):
-        raise UsageError(f"ci/lanes/{path.name}: at = {lane.at!r}; it is \"every\" or \"ends\"")
+        raise Failed(f"ci/lanes/{path.name}: at = {lane.at!r}; it is \"every\" or \"ends\"")
     for boot in boots:
         if boot.at not in ("every", "ends", "last"):
-            raise UsageError(f"ci/lanes/{path.name}: boot {boot.name}: at = {boot.at!r}; "
+            raise Failed(f"ci/lanes/{path.name}: boot {boot.name}: at = {boot.at!r}; "
                              "it is \"every\", \"ends\" or \"last\"")
     for needed in [*lane.fragments, *lane.test_patches, *trees]:
         if not needed.is_file():
-            raise UsageError(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
+            raise Failed(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
     return lane
 
 

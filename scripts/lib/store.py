@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 
-from lib.repository import write_atomically
+from .repository import write_atomically
 
 __all__ = ["Store", "digest", "hash_file", "hash_tree", "write_atomically"]
 

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Start commands and end them: each with a bound, in a process group of its own, and none
+outlives us."""
+
+import dataclasses
+import errno
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Seconds from SIGTERM to SIGKILL: git removes its lock files in between.
+GRACE = 3.0
+
+# File descriptors every child keeps: locks stay held until the last child ends.
+held: list[int] = []
+
+_live: dict[int, subprocess.Popen] = {}
+_live_lock = threading.Lock()
+_stopping = threading.Event()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """rc: exit status, or None when the time limit ended it; seconds: wall; cpu: user+sys."""
+
+    rc: int | None
+    seconds: float
+    cpu: float
+
+
+def shell(command: Sequence[object]) -> str:
+    """The command as a line to paste into a shell."""
+    return shlex.join(str(word) for word in command)
+
+
+def spawn(command: Sequence[object], env: Mapping[str, str] | None = None,
+          **kwargs: Any) -> subprocess.Popen:
+    """Start a command in a process group of its own; the kernel kills it when we die.
+
+    FileNotFoundError where there is no such program.
+    """
+    words = [str(word) for word in command]
+    program = shutil.which(words[0], path=(os.environ if env is None else env).get("PATH"))
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
+    # setpriv, as code of ours between fork() and exec() is not safe in a process with threads
+    with _live_lock:
+        if _stopping.is_set():
+            raise KeyboardInterrupt
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", program, *words[1:]],
+                                   env=env, process_group=0, pass_fds=held, **kwargs)
+        _live[process.pid] = process
+    return process
+
+
+def reap(process: subprocess.Popen) -> float:
+    """Wait for a spawned process to end; its cpu seconds, with returncode set."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    forget(process)
+    return usage.ru_utime + usage.ru_stime
+
+
+def forget(process: subprocess.Popen) -> None:
+    """The process has been waited for: its number may be somebody else's from now on."""
+    with _live_lock:
+        _live.pop(process.pid, None)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _ended(pid: int) -> bool:
+    """Whether a child has ended; it still waits to be reaped."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _end(pids: Sequence[int], grace: float) -> None:
+    """SIGTERM to process groups, SIGKILL to what is left of them after `grace` seconds."""
+    for pid in pids:
+        _signal(pid, signal.SIGTERM)
+    limit = time.monotonic() + grace
+    while time.monotonic() < limit and not all(map(_ended, pids)):
+        time.sleep(0.02)
+    for pid in pids:
+        _signal(pid, signal.SIGKILL)
+
+
+def kill(process: subprocess.Popen, grace: float = 0.0) -> None:
+    """End the process group of a spawned process that nobody has waited for yet."""
+    _end([process.pid], grace)
+
+
+def kill_all(grace: float = GRACE) -> None:
+    """End every process group still running and let no other begin: for an interrupted run."""
+    with _live_lock:
+        _stopping.set()
+        pids = list(_live)
+    _end(pids, grace)
+
+
+def run(command: Sequence[object], log: pathlib.Path, timeout: float,
+        cwd: pathlib.Path | None = None, env: Mapping[str, str] | None = None) -> Outcome:
+    """Run a command to its end or its time limit (seconds).
+
+    Standard output and error go to the file `log`, after the line `$ command`.
+    """
+    start = time.monotonic()
+    with open(log, "ab") as stream:
+        stream.write(f"$ {shell(command)}\n".encode())
+        stream.flush()
+        process = spawn(command, stdin=subprocess.DEVNULL, stdout=stream,
+                        stderr=subprocess.STDOUT, cwd=cwd, env=env)
+        late: list[bool] = []
+        timer = threading.Timer(timeout, lambda: (late.append(True), kill(process)))
+        timer.daemon = True
+        timer.start()
+        try:
+            cpu = reap(process)
+        finally:
+            timer.cancel()
+    rc = None if late else process.returncode
+    return Outcome(rc, time.monotonic() - start, cpu)
+
+
+def end_orphans(marker: str) -> int:
+    """Kill processes that a killed run left behind; returns how many.
+
+    marker: an environment entry "NAME=value" that only such a run's processes
+    carry. The caller holds the run's lock, so whoever carries it is an orphan.
+    """
+    found = 0
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{entry}/environ", "rb") as stream:
+                environ = stream.read().split(b"\0")
+        except OSError:
+            continue
+        if marker.encode() in environ:
+            try:
+                os.kill(int(entry), signal.SIGKILL)
+                found += 1
+            except ProcessLookupError:
+                pass
+    return found

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What goes into the guest: busybox, tests, programs, the kernel's own selftests."""
+"""What goes into the guest: busybox, tests, programs, modules, the kernel's own selftests.
 
+Each is an archive of its own, kept in the cache by what it is made from. The initramfs of
+a boot is those that its tests need, one behind the other, so that an edit of one test
+concerns only the boots that run it.
+"""
+
+import fnmatch
 import os
 import pathlib
 import shutil
 import threading
+from collections.abc import Callable, Mapping, Sequence
 
 from lib import process
 from lib.command import output, run
 from lib.store import digest, hash_file, hash_tree, write_atomically
 
-from . import machine
+from . import machine, needs
 from .errors import CannotJudge
 
 # What a selftest is made from, besides its own directory.
@@ -21,23 +28,26 @@ _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/k
                     "tools/testing/selftests/Makefile")
 _SECONDS = 600
 # Raise when an archive's making changes.
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 class Guest:
-    """Builds the initramfs of a lane; every part is kept in the cache by its inputs."""
+    """Makes the archives of a lane."""
 
     def __init__(self, lane, source, paths, toolchain):
         self.lane = lane
         self.source = source
         self.paths = paths
         self.toolchain = toolchain
+        self.needs = needs.read(paths.top)
         self.directory = paths.cache / "initramfs" / lane.name
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self.content: dict[pathlib.Path, str] = {}
+        self.keys: dict[tuple[str, str], str] = {}
 
-    def _kept(self, kind, key, make):
+    def _kept(self, kind: str, key: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
         """The archive of a kind and key; make(directory) fills a tree when it is missing."""
-        path = self.directory / f"{kind}-{key}.cpio.gz"
+        path = self.directory / f"{kind}-{key}.cpio"
         with self.lock:
             if not path.exists():
                 tree = self.directory / f".{kind}"
@@ -46,11 +56,18 @@ class Guest:
                 make(tree)
                 write_atomically(path, machine.pack(tree))
                 output(["rm", "-rf", tree])
+            os.utime(path)  # what is used is not what is pruned first
         return path
 
-    # --- busybox, init, tests, programs
+    def hash(self, archive: pathlib.Path) -> str:
+        """The sha256 of an archive, or a digest of a directory; the name says what it is made from."""
+        if archive not in self.content:
+            self.content[archive] = hash_tree(archive) if archive.is_dir() else hash_file(archive)
+        return self.content[archive]
 
-    def foreign(self):
+    # --- busybox and init
+
+    def foreign(self) -> pathlib.Path | None:
         """The unpacked packages of the guest's architecture, or None for the machine's own."""
         if not self.lane.foreign:
             return None
@@ -64,7 +81,7 @@ class Guest:
                                   f"{done.stderr.strip() or done.stdout.strip()}")
         return path
 
-    def busybox(self):
+    def busybox(self) -> pathlib.Path | None:
         """A static busybox for the lane's architecture; None for a lane that needs none."""
         if not self.lane.busybox:
             return None
@@ -73,92 +90,173 @@ class Guest:
             raise CannotJudge(f"no {path}: install the package busybox-static")
         return path
 
-    def base(self):
-        """busybox, /init, /tests and the programs of ci/guest."""
-        guest = self.paths.top / "ci/guest"
+    def base(self) -> pathlib.Path:
+        """busybox, /init and empty directories."""
+        init = self.paths.top / "ci/guest/init"
         busybox = self.busybox()
-        parts = [guest / "init", guest / "tests", guest / "programs"]
-        programs = sorted((guest / "programs").glob("*.c"))
-        key = digest(_LAYOUT, hash_tree(*[p for p in parts if p.exists()]), self.toolchain,
-                     hash_file(busybox) if busybox else "")
+        key = digest(_LAYOUT, hash_file(init), hash_file(busybox) if busybox else "")
 
-        def make(tree):
+        def make(tree: pathlib.Path) -> None:
             for name in ("bin", "dev", "proc", "sys", "tmp", "tests", "modules", "selftests"):
                 (tree / name).mkdir()
-            shutil.copy(guest / "init", tree / "init")
-            os.chmod(tree / "init", 0o755)
-            for test in sorted((guest / "tests").iterdir()):
-                shutil.copy(test, tree / "tests" / test.name)
+            _install(init, tree / "init")
             if busybox:
-                shutil.copy(busybox, tree / "bin/busybox")
-                os.chmod(tree / "bin/busybox", 0o755)
+                _install(busybox, tree / "bin/busybox")
                 for applet in ("sh", "mount"):
                     (tree / "bin" / applet).symlink_to("busybox")
-            for program in programs:
-                output([f"{self.lane.cross}gcc", "-static", "-O2", "-Wall", "-Werror", "-o",
-                                tree / "bin" / program.stem, program])
 
         return self._kept("base", key, make)
 
+    # --- tests and programs
+
+    def scripts(self, names: Sequence[str]) -> pathlib.Path:
+        """Files of ci/guest/tests as /tests."""
+        files = [self.paths.top / "ci/guest/tests" / name for name in names]
+
+        def make(tree: pathlib.Path) -> None:
+            (tree / "tests").mkdir()
+            for path in files:
+                shutil.copyfile(path, tree / "tests" / path.name)
+
+        return self._kept("tests", digest(_LAYOUT, hash_tree(*files)), make)
+
+    def program(self, name: str) -> pathlib.Path:
+        """A program of ci/guest/programs, built static, as /bin/NAME."""
+        source = self.paths.top / "ci/guest/programs" / f"{name}.c"
+        key = digest(_LAYOUT, hash_tree(*needs.sources(source)), self.toolchain)
+
+        def make(tree: pathlib.Path) -> None:
+            (tree / "bin").mkdir()
+            output([f"{self.lane.cross}gcc", "-static", "-O2", "-Wall", "-Werror", "-o",
+                    tree / "bin" / name, source])
+
+        return self._kept(f"program-{name}", key, make)
+
     # --- the kernel's own selftests
 
-    def selftests_key(self, commit):
-        """What the selftests of a step are made from, as a key."""
-        names = [f"tools/testing/selftests/{t}" for t in self.lane.selftests] + list(_SELFTEST_INPUTS)
-        return digest(_LAYOUT, self.toolchain, self.lane.arch, self.lane.selftests,
-                      [self.source.object(commit, n) for n in names])
+    def selftests_key(self, commit: str, directory: str) -> str:
+        """What the selftests of a directory are made from, as a key."""
+        where = commit, directory
+        if where not in self.keys:
+            names = [f"tools/testing/selftests/{directory}", *_SELFTEST_INPUTS]
+            self.keys[where] = digest(_LAYOUT, self.toolchain, self.lane.arch, self.lane.foreign,
+                                      directory, [self.source.object(commit, n) for n in names])
+        return self.keys[where]
 
-    def selftests(self, commit, place):
-        """The selftests of a step, built static; place: their directory in the guest."""
-        key = self.selftests_key(commit)
+    def selftests(self, commit: str, directory: str, place: str) -> pathlib.Path:
+        """A directory of selftests of a step as /PLACE/DIRECTORY."""
+        built = self._programs(commit, directory)
 
-        def make(root):
-            tree = self.source.worktree(self.paths.cache / "series")
-            self.source.checkout(tree, commit)
-            out = self.paths.lane(self.lane.name) / "selftests"
-            output(["rm", "-rf", out])
-            out.mkdir(parents=True)
-            log = out / "log"
-            headers = ["make", "-s", "-C", tree, f"O={out / 'headers'}", f"ARCH={self.lane.arch}",
-                       f"CROSS_COMPILE={self.lane.cross}", "headers"]
-            self._run(headers, log)
-            include, library = "", ""
-            if root_of := self.foreign():
-                include = f" -idirafter {root_of / 'usr/include'}"
-                library = f" -L{root_of / 'usr/lib' / self.lane.foreign['library']}"
-            for test in self.lane.selftests:
-                target = out / test
-                target.mkdir()
-                self._run(["make", "-s", "-C", tree / "tools/testing/selftests" / test,
-                           f"OUTPUT={target}", f"ARCH={self.lane.arch}",
-                           f"CROSS_COMPILE={self.lane.cross}",
-                           f"KHDR_INCLUDES=-isystem {out / 'headers/usr/include'}{include}",
-                           f"LDFLAGS=-static{library}"], log)
-                place_dir = root / place / test
-                place_dir.mkdir(parents=True)
-                for path in sorted(target.iterdir()):
-                    if path.is_file() and os.access(path, os.X_OK):
-                        output([f"{self.lane.cross}strip", "-o", place_dir / path.name, path])
+        def make(root: pathlib.Path) -> None:
+            (root / place).mkdir()
+            shutil.copytree(built, root / place / directory)
 
-        return self._kept(place, key, make)
+        return self._kept(f"{place}-{directory}", digest(_LAYOUT, self.hash(built)), make)
 
-    def _run(self, words, log):
+    def _programs(self, commit: str, directory: str) -> pathlib.Path:
+        """Where the programs of a step's selftests are kept, built static and stripped."""
+        kept = self.directory / f"programs-{directory}-{self.selftests_key(commit, directory)}" / directory
+        with self.lock:
+            if not kept.exists():
+                scratch = self.directory / ".programs" / directory
+                output(["rm", "-rf", scratch.parent])
+                scratch.mkdir(parents=True)
+                for path in self._build_selftests(commit, directory):
+                    output([f"{self.lane.cross}strip", "-o", scratch / path.name, path])
+                os.rename(scratch.parent, kept.parent)
+            os.utime(kept.parent)
+        return kept
+
+    def _build_selftests(self, commit: str, directory: str) -> list[pathlib.Path]:
+        """The programs that kselftest's makefiles build in a directory, sorted."""
+        tree = self.source.worktree(self.paths.cache / "series")
+        self.source.checkout(tree, commit)
+        out = self.paths.lane(self.lane.name) / "selftests"
+        output(["rm", "-rf", out])
+        built = out / directory
+        built.mkdir(parents=True)
+        log = out / "log"
+        kbuild = [f"ARCH={self.lane.arch}", f"CROSS_COMPILE={self.lane.cross}"]
+        headers = self.paths.lane(self.lane.name) / "headers"
+        uapi = digest([self.source.object(commit, n) for n in _SELFTEST_INPUTS if "uapi" in n])
+        if not (headers / uapi).exists():
+            output(["rm", "-rf", headers])
+            headers.mkdir(parents=True)
+            self._run(["make", "-s", "-C", tree, f"O={headers}", *kbuild, "headers"], log)
+            (headers / uapi).touch()
+        include, library = "", ""
+        if root_of := self.foreign():
+            include = f" -idirafter {root_of / 'usr/include'}"
+            library = f" -L{root_of / 'usr/lib' / self.lane.foreign['library']}"
+        self._run(["make", "-s", "-C", tree / "tools/testing/selftests" / directory,
+                   f"OUTPUT={built}", *kbuild,
+                   f"KHDR_INCLUDES=-isystem {headers / 'usr/include'}{include}",
+                   f"LDFLAGS=-static{library}"], log)
+        return [p for p in sorted(built.iterdir()) if p.is_file() and os.access(p, os.X_OK)]
+
+    def _run(self, words: Sequence[object], log: pathlib.Path) -> None:
         if process.run(words, log, _SECONDS).rc != 0:
             raise CannotJudge(f"lane {self.lane.name}: the selftests do not build; see {log}; "
                               f"again: {process.shell(words)}")
 
     # --- a step's own part
 
-    def modules(self, keep):
-        """The test modules built with a step, as an archive."""
-        key = digest(_LAYOUT, hash_tree(keep / "modules"))
+    def modules(self, keep: pathlib.Path, hashes: Mapping[str, str],
+                patterns: Sequence[str]) -> pathlib.Path:
+        """The modules built with a step that some pattern names, as /modules.
 
-        def make(tree):
-            shutil.copytree(keep / "modules", tree / "modules")
+        keep: where they are; hashes: {file name: sha256} of all that the step has.
+        """
+        names = chosen(hashes, patterns)
+        key = digest(_LAYOUT, {name: hashes[name] for name in names})
+
+        def make(tree: pathlib.Path) -> None:
+            (tree / "modules").mkdir()
+            for name in names:
+                shutil.copyfile(keep / "modules" / name, tree / "modules" / name)
 
         return self._kept("modules", key, make)
 
-    def initramfs(self, archives, target):
-        """Archives one behind the other are one initramfs; returns its sha256."""
+    def modules_needed(self, tests: Sequence[str]) -> tuple[str, ...]:
+        """Patterns of the modules that the tests of a boot load."""
+        return needs.together(self.needs, list(tests)).modules
+
+    # --- a boot
+
+    def archives(self, commit: str, last: str, tests: Sequence[str],
+                 ) -> tuple[list[pathlib.Path], list[str]]:
+        """The archives of a boot but for its modules, and the tests as init runs them.
+
+        commit: of the step; last: of the last step, whose selftests run on every kernel.
+        Where the step's own tree has others they come, too, for the tests NAME@step.
+        """
+        with self.lock:
+            wanted = needs.together(self.needs, list(tests))
+            parts = [self.base(), self.scripts(wanted.scripts),
+                     *(self.program(name) for name in wanted.programs)]
+            changed = set()
+            for directory in wanted.selftests:
+                parts.append(self.selftests(last, directory, "selftests"))
+                if wanted.step and self._differs(commit, last, directory):
+                    parts.append(self.selftests(commit, directory, "selftests.step"))
+                    changed.add(directory)
+        return parts, needs.order(self.needs, list(tests), changed)
+
+    def _differs(self, commit: str, last: str, directory: str) -> bool:
+        """Whether a step's own selftests of a directory are other programs than the last step's."""
+        return self.hash(self._programs(commit, directory)) != self.hash(self._programs(last, directory))
+
+    def initramfs(self, archives: Sequence[pathlib.Path], target: pathlib.Path) -> None:
+        """Archives one behind the other are one initramfs."""
         write_atomically(target, b"".join(pathlib.Path(a).read_bytes() for a in archives))
-        return hash_file(target)
+
+
+def chosen(names: Sequence[str] | Mapping[str, str], patterns: Sequence[str]) -> list[str]:
+    """Those of the modules' file names that some pattern names, sorted."""
+    return sorted(n for n in names if any(fnmatch.fnmatchcase(n.removesuffix(".ko"), p)
+                                          for p in patterns))
+
+
+def _install(source: pathlib.Path, target: pathlib.Path) -> None:
+    shutil.copyfile(source, target)
+    target.chmod(0o755)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """One boot in QEMU: the machine, its initramfs, the watchdog, the raw record."""
 
-import gzip
 import os
 import pathlib
 import re
@@ -33,26 +32,28 @@ def _fill(words, values, lane):
 
 
 def pack(directory):
-    """A directory as a newc cpio archive, gzipped; equal trees give equal bytes."""
+    """A directory as a newc cpio archive; equal trees give equal bytes.
+
+    Not compressed: under emulation a guest takes longer to unpack than to read.
+    """
     names = ["."] + sorted(str(p.relative_to(directory)) for p in pathlib.Path(directory).rglob("*"))
     for name in names:
         os.utime(pathlib.Path(directory) / name, (_MTIME, _MTIME), follow_symlinks=False)
-    archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0", "--reproducible"],
-                             input="\n".join(names).encode(), cwd=directory, check=True,
-                             capture_output=True, timeout=120).stdout
-    return gzip.compress(archive, compresslevel=1, mtime=0)
+    return subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0", "--reproducible"],
+                          input="\n".join(names).encode(), cwd=directory, check=True,
+                          capture_output=True, timeout=120).stdout
 
 
-def command(lane, boot, image, initrd, results):
-    """The QEMU command of one boot, and nothing the run does not use."""
-    words = f"{lane.append} {boot.append} ci.tests={','.join(boot.tests)}"
+def command(lane, boot, tests, image, initrd, results):
+    """The QEMU command of one boot; tests: names in the order that init runs them."""
+    words = f"{lane.append} {boot.append} ci.tests={','.join(tests)}"
     words += f" ci.timeout={boot.test_seconds}"
     values = {"image": str(image), "initrd": str(initrd), "results": str(results),
               "append": " ".join(words.split())}
     return _fill([*lane.qemu, *boot.qemu], values, lane)
 
 
-def run(lane, boot, image, initrd, scratch):
+def run(lane, boot, tests, image, initrd, scratch):
     """Boot once. Returns the raw record: how it ended, what came over each channel.
 
     ended: "done" when QEMU ended by itself, else why it was ended; rc; seconds,
@@ -63,7 +64,7 @@ def run(lane, boot, image, initrd, scratch):
     scratch.mkdir(parents=True)
     results, console = scratch / "results", scratch / "console"
     results.touch()
-    words = command(lane, boot, image, initrd, results)
+    words = command(lane, boot, tests, image, initrd, results)
     if boot.devicetree:
         words += ["-dtb", str(devicetree.merge(words, boot.devicetree, scratch))]
     start = last = time.monotonic()

@@ -3,7 +3,6 @@
 
 import concurrent.futures
 import dataclasses
-import functools
 import os
 import pathlib
 import threading
@@ -11,7 +10,7 @@ import threading
 from lib import lane as lanes
 from lib.command import output
 from lib.series import ends
-from lib.store import Store, digest, hash_file, hash_tree, write_atomically
+from lib.store import Store, digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
 
 from . import build, devicetree, diagnostics, evaluate, guest, machine, proof, results, splat
@@ -20,12 +19,6 @@ from .source import DoesNotApply
 # Raise when the meaning of a kept record changes.
 BUILD_VERSION = 1
 BOOT_VERSION = 1
-
-
-@functools.cache
-def _content(archive):
-    """The sha256 of an archive, whose name says what it is made from."""
-    return hash_file(archive)
 
 
 @dataclasses.dataclass
@@ -41,7 +34,6 @@ class Cell:
     measured: list = dataclasses.field(default_factory=list)
     image: pathlib.Path = None
     record: dict = None
-    archives: list = None
     left_out: list = dataclasses.field(default_factory=list)
 
 
@@ -76,19 +68,9 @@ class LaneRun:
                 "modules": {m.name: digest(m.sources) for m in self.modules},
                 "harness": BUILD_VERSION}
 
-    def archives(self, step):
-        """The parts of the initramfs besides the step's modules.
-
-        The selftests are those of the last step, the same on every kernel; a step
-        whose own tree has others brings them as well.
-        """
-        run, last = self.run, self.run.commits[-1]
-        parts = [self.guest.base()]
-        if self.lane.selftests:
-            parts.append(self.guest.selftests(last, "selftests"))
-            if self.guest.selftests_key(run.commits[step]) != self.guest.selftests_key(last):
-                parts.append(self.guest.selftests(run.commits[step], "selftests.step"))
-        return parts
+    def parts(self, step, boot):
+        """(archives, tests) of a boot of a step; the step's modules are not among them."""
+        return self.guest.archives(self.run.commits[step], self.run.commits[-1], boot.tests)
 
     def leave_out_step(self, step):
         """The cell of a step that the lane is not due at: one skip, and no boot of it."""
@@ -126,7 +108,7 @@ class LaneRun:
             record["log"] = str(log)
             if record["ok"]:
                 record["modules_failed"] = self.builder.build_modules(self.modules, kept)
-                record["modules_key"] = hash_tree(kept / "modules")
+                record["modules"] = {p.name: hash_file(p) for p in sorted((kept / "modules").iterdir())}
             if not record["lost"]:
                 run.store.put("build", inputs, record, name)
             run.progress.end(("build", name))
@@ -136,7 +118,7 @@ class LaneRun:
             record["seconds"], record["cpu"], cached))
         if record["ok"]:
             cell.judgements.append(self._diagnostics(step, before, record, repeat))
-            cell.image, cell.record, cell.archives = kept, record, self.archives(step)
+            cell.image, cell.record = kept, record
         run.progress.note(f"step {step} {self.lane.name}: build {verdict.value}"
                           + (" (kept)" if cached else f" {record['seconds']:.0f} s")
                           + (f": {record['reason']}" if record["reason"] else ""))
@@ -158,19 +140,21 @@ class LaneRun:
 
     # --- boots
 
-    def boot_inputs(self, archives, boot, record):
-        """What a boot's verdict depends on, by name."""
+    def boot_inputs(self, step, boot, record):
+        """What a boot's verdict depends on, by name. record: of the step's build."""
+        archives, tests = self.parts(step, boot)
+        modules = guest.chosen(record["modules"], self.guest.modules_needed(boot.tests))
         tree = {"devicetree": boot.devicetree.read_text()} if boot.devicetree else {}
-        return {**tree, "image": record["image"], "modules": record["modules_key"],
-                "initramfs": [_content(p) for p in archives],
+        return {**tree, "image": record["image"],
+                "modules": {name: record["modules"][name] for name in modules},
+                "initramfs": [self.guest.hash(p) for p in archives],
                 "qemu": self.qemu,
-                "command": machine.command(self.lane, boot, "image", "initrd", "results"),
+                "command": machine.command(self.lane, boot, tests, "image", "initrd", "results"),
                 "bounds": [boot.seconds, boot.silence], "harness": BOOT_VERSION}
 
     def boots_kept(self, step, record):
         """Whether all boots of a step have their verdict in the store."""
-        archives = self.archives(step)
-        return all(self.run.store.get("boot", self.boot_inputs(archives, b, record))
+        return all(self.run.store.get("boot", self.boot_inputs(step, b, record))
                    for b in self.run.due(self.lane, step))
 
     def leave_out(self, cell, boot):
@@ -185,7 +169,7 @@ class LaneRun:
 
     def boot(self, cell, boot):
         """Boot once, once more if something was wrong; adds the judgement to the cell."""
-        inputs = self.boot_inputs(cell.archives, boot, cell.record)
+        inputs = self.boot_inputs(cell.step, boot, cell.record)
         # two steps with the same image share one boot: the second waits for it
         with self.run.key_lock(self.run.store.key(inputs)):
             self._boot(cell, boot, inputs)
@@ -228,10 +212,13 @@ class LaneRun:
         run = self.run
         key = f"{run.store.key(inputs)}-{number}"
         scratch = run.paths.cache / "boots" / key
-        parts = [*cell.archives, self.guest.modules(cell.image)]
-        initrd = run.paths.cache / "boots" / f"{key}.cpio.gz"
-        self.guest.initramfs(parts, initrd)
-        attempt = machine.run(self.lane, boot, cell.image / "image", initrd, scratch)
+        archives, tests = self.parts(cell.step, boot)
+        archives.append(self.guest.modules(cell.image, cell.record["modules"],
+                                           self.guest.modules_needed(boot.tests)))
+        initrd = run.paths.cache / "boots" / f"{key}.cpio"
+        self.guest.initramfs(archives, initrd)
+        attempt = machine.run(self.lane, boot, tests, cell.image / "image", initrd, scratch)
+        attempt["due"] = tests
         console, text = attempt.pop("console"), attempt.pop("results")
         attempt["console"] = str(run.paths.logs / f"boot-{key}.console")
         attempt["results"] = str(run.paths.logs / f"boot-{key}.results")
@@ -325,7 +312,8 @@ class Run:
         for lane in self.lanes:
             due = [s for s in self.steps or [0] if self.lane_due(lane.lane, s)]
             if due:
-                lane.archives(due[-1])  # fail early, if at all
+                for boot in self.boots(lane.lane):
+                    lane.parts(due[-1], boot)  # fail early, if at all
         with concurrent.futures.ThreadPoolExecutor(max_workers=self.jobs + 1) as pool:
             known = {}
             for step in self.steps:

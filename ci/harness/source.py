@@ -27,6 +27,7 @@ class Source:
 
     def __init__(self, paths):
         self.paths = paths
+        self._objects: dict[tuple[str, str], str] = {}
 
     def git(self, *arguments, cwd=None, env=None, data=None):
         """Standard output of a git command in the base repository."""
@@ -39,10 +40,13 @@ class Source:
 
     def object(self, commit, path):
         """The object name of a path in a commit, or "" where there is none."""
-        try:
-            return self.git("rev-parse", "-q", "--verify", f"{commit}:{path}")
-        except Broken:
-            return ""
+        where = commit, path
+        if where not in self._objects:
+            try:
+                self._objects[where] = self.git("rev-parse", "-q", "--verify", f"{commit}:{path}")
+            except Broken:
+                self._objects[where] = ""
+        return self._objects[where]
 
     def worktree(self, directory):
         """A detached worktree in the cache, made when missing, freed of what a kill left."""

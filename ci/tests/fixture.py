@@ -129,6 +129,9 @@ class Fixture:
             shutil.copytree(TOP / name, self.top / name,
                             ignore=shutil.ignore_patterns("__pycache__", "*.toml", "*.patch"))
         (self.top / "ci/packages").write_text("")
+        (self.top / "ci/guest/tests/unit").write_text("# what the fake kernel's boot.sh plays\n")
+        (self.top / "ci/guest/needs.toml").write_text(
+            (TOP / "ci/guest/needs.toml").read_text() + "[unit]\n")
         (self.top / "patches").mkdir()
         (self.top / "kconfig-fragments").mkdir()
         (self.top / "kconfig-fragments/fake.config").write_text("CONFIG_FAKE=y\n")

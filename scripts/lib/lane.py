@@ -67,7 +67,6 @@ class Lane:
     test_patches: list
     modules: list
     kernel_modules: list
-    selftests: list
     busybox: str
     foreign: dict
     qemu: list
@@ -82,7 +81,7 @@ class Lane:
 
 
 _FIELDS = {"arch", "cross", "config", "fragment", "at", "targets", "image", "strip", "sizes",
-           "test_patches", "modules", "kernel_modules", "selftests", "busybox", "foreign", "qemu",
+           "test_patches", "modules", "kernel_modules", "busybox", "foreign", "qemu",
            "append", "boot", "default"}
 _BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds", "at",
          "topics"}
@@ -124,7 +123,6 @@ def read(top, name):
                     test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
                     modules=data.get("modules", []),
                     kernel_modules=data.get("kernel_modules", []),
-                    selftests=data.get("selftests", []),
                     busybox=data.get("busybox", ""),
                     foreign=data.get("foreign", {}),
                     qemu=data["qemu"], append=data.get("append", ""), boots=boots,

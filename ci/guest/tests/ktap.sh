@@ -33,6 +33,17 @@ ktap_result() {
 	esac
 }
 
+# ktap_test NAME REASON CONDITION...: one result, of test(1) with that condition.
+ktap_test() {
+	ktap_name=$1 ktap_reason=$2
+	shift 2
+	if test "$@"; then
+		ktap_result 0 "$ktap_name"
+	else
+		ktap_result 1 "$ktap_name" "$ktap_reason"
+	fi
+}
+
 # ktap_subtest NAME: turn the (K)TAP document on standard input into a subtest's,
 # without its result line, which ktap_result gives. NAME must be that of the result.
 ktap_subtest() {

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the guest's tests need besides themselves, from ci/guest/needs.toml."""
+
+import dataclasses
+import pathlib
+import re
+import tomllib
+
+from .errors import UsageError
+
+_LISTS = ("scripts", "programs", "modules", "selftests")
+_FLAGS = ("step", "last")
+# In every boot: what all tests source, and the test that init runs at the end.
+ALWAYS = ("ktap.sh", "dma-debug")
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """The needs of one test, those of the scripts that it calls included.
+
+    scripts: files of ci/guest/tests, itself among them; programs, modules, selftests:
+    names, sorted; step: it runs again with the step's own selftests; last: it runs after
+    all others.
+    """
+
+    scripts: tuple[str, ...]
+    programs: tuple[str, ...]
+    modules: tuple[str, ...]
+    selftests: tuple[str, ...]
+    step: bool
+    last: bool
+
+
+def read(top: pathlib.Path) -> dict[str, Needs]:
+    """{file of ci/guest/tests: Needs}; UsageError where the table and the files disagree."""
+    guest = pathlib.Path(top) / "ci/guest"
+    name = "ci/guest/needs.toml"
+    try:
+        tables = tomllib.loads((guest / "needs.toml").read_text())
+    except (FileNotFoundError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{name}: {error}") from None
+    files = {p.name for p in (guest / "tests").iterdir() if p.is_file()}
+    for test in sorted(files ^ tables.keys()):
+        raise UsageError(f"{name}: {test}: " + ("no such file in ci/guest/tests" if test in tables
+                                                else "a file of ci/guest/tests without a table"))
+    for test, table in tables.items():
+        _check(f"{name}: {test}", table, guest, tables)
+    return {test: _closed(test, tables) for test in tables}
+
+
+def _check(where: str, table: dict, guest: pathlib.Path, tables: dict) -> None:
+    for key, value in table.items():
+        if key in _FLAGS:
+            right = isinstance(value, bool)
+        elif key in _LISTS:
+            right = isinstance(value, list) and all(isinstance(v, str) for v in value)
+        else:
+            raise UsageError(f"{where}: unknown: {key}")
+        if not right:
+            raise UsageError(f"{where}: {key} = {value!r}")
+    for script in table.get("scripts", []):
+        if script not in tables:
+            raise UsageError(f"{where}: no script {script!r}")
+    for program in table.get("programs", []):
+        if not (guest / "programs" / f"{program}.c").is_file():
+            raise UsageError(f"{where}: no program {program!r}")
+
+
+def _closed(test: str, tables: dict) -> Needs:
+    """The needs of a test and of all scripts below it."""
+    scripts: list[str] = []
+    queue = [test]
+    while queue:
+        script = queue.pop()
+        if script not in scripts:
+            scripts.append(script)
+            queue += tables[script].get("scripts", [])
+
+    def union(key: str) -> tuple[str, ...]:
+        return tuple(sorted({v for s in scripts for v in tables[s].get(key, [])}))
+    return Needs(tuple(sorted(scripts)), union("programs"), union("modules"), union("selftests"),
+                 tables[test].get("step", False), tables[test].get("last", False))
+
+
+def together(needs: dict[str, Needs], tests: list[str]) -> Needs:
+    """The needs of a boot that runs these tests; UsageError for one that is not there."""
+    for test in tests:
+        if test not in needs:
+            raise UsageError(f"no test {test!r} in ci/guest/tests")
+    chosen = [needs[test] for test in (*ALWAYS, *tests) if test in needs]
+
+    def union(key: str) -> tuple[str, ...]:
+        return tuple(sorted({v for n in chosen for v in getattr(n, key)}))
+    return Needs(union("scripts"), union("programs"), union("modules"), union("selftests"),
+                 any(n.step for n in chosen), False)
+
+
+def order(needs: dict[str, Needs], tests: list[str], changed: set[str]) -> list[str]:
+    """The tests of a boot as init runs them.
+
+    changed: directories of selftests that the step's own tree has otherwise than the last
+    step; tests of these run again as NAME@step.
+    """
+    first = [t for t in tests if not needs[t].last]
+    again = [f"{t}@step" for t in first if needs[t].step and changed & set(needs[t].selftests)]
+    return first + again + [t for t in tests if needs[t].last]
+
+
+def sources(program: pathlib.Path) -> list[pathlib.Path]:
+    """The source of a program and the headers beside it that it includes, sorted."""
+    found: list[pathlib.Path] = []
+    queue = [program]
+    while queue:
+        path = queue.pop()
+        if path not in found:
+            found.append(path)
+            queue += [path.with_name(name)
+                      for name in re.findall(r'(?m)^#include "([^"]+)"', path.read_text())]
+    return sorted(found)

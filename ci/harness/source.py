@@ -7,7 +7,7 @@ import re
 
 from lib import command, repository
 from lib.command import Broken
-from lib.store import digest
+from lib.store import digest, write_atomically
 
 # A fixed identity and date: the same patches on the same base give the same commits.
 IDENTITY = {
@@ -65,6 +65,17 @@ class Source:
         """
         if not patches:
             return commit
+        kept = self.paths.store / "test-patches" / digest(commit, [p.read_text() for p in patches])
+        try:
+            if self.object(made := kept.read_text(), ""):
+                return made
+        except FileNotFoundError:
+            pass
+        made = self._with(commit, patches)
+        write_atomically(kept, made)
+        return made
+
+    def _with(self, commit, patches):
         index = self.paths.cache / f".index-{os.getpid()}"
         env = {"GIT_INDEX_FILE": str(index)}
         try:

@@ -54,6 +54,16 @@ class Refresh(Fixture):
         self.assertEqual(self.patches(), before)
         self.script("refresh", "--check")
 
+    def test_git_for_which_format_noprefix_has_no_false(self):
+        """git >= 2.41: the setting drops a/ and b/ whatever its value; options win over it."""
+        self.tool("git", "for word; do\n\tshift\n\tcase $word in\n"
+                  "\tformat.noprefix=*) new=yes ;;\n"
+                  "\tformat-patch) [ -z \"$new\" ] || set -- \"$@\" --no-prefix ;;\n\tesac\n"
+                  "\tset -- \"$@\" \"$word\"\ndone\nexec $real \"$@\"\n")
+        before = self.patches()
+        self.refresh("--all")
+        self.assertEqual(self.patches(), before)
+
     def test_signoff_on_the_branch_is_not_written(self):
         before = self.patches()
         self.git(self.work, "rebase", "-q", "--signoff", "base")

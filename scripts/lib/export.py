@@ -11,18 +11,19 @@ from .repository import git
 _CONFIG = {
     "core.abbrev": "12", "core.quotePath": "true", "core.attributesFile": "/dev/null",
     "diff.algorithm": "histogram", "diff.context": "3", "diff.interHunkContext": "0",
-    "diff.noprefix": "false", "diff.mnemonicPrefix": "false", "diff.srcPrefix": "a/",
-    "diff.dstPrefix": "b/", "diff.renames": "true", "diff.renameLimit": "1000",
+    "diff.mnemonicPrefix": "false", "diff.renames": "true", "diff.renameLimit": "1000",
     "diff.indentHeuristic": "true", "diff.suppressBlankEmpty": "false",
     "diff.submodule": "short", "diff.relative": "false", "diff.statGraphWidth": "0",
-    "diff.statNameWidth": "0", "format.headers": "", "format.noprefix": "false",
+    "diff.statNameWidth": "0", "format.headers": "",
     "format.mboxrd": "false", "format.pretty": "medium", "log.mailmap": "false",
     "i18n.logOutputEncoding": "UTF-8", "color.ui": "false",
 }
-_OPTIONS = ["--zero-commit", "--no-signature", "--no-numbered", "--no-encode-email-headers",
-            "--no-base", "--no-from", "--no-to", "--no-cc", "--no-add-header", "--no-attach",
-            "--no-thread", "--no-cover-letter", "--no-notes", "--no-ext-diff", "--no-textconv",
-            "--no-signoff", "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
+# The prefixes are options, since to git >= 2.41 format.noprefix is true whatever its value.
+_OPTIONS = ["--src-prefix=a/", "--dst-prefix=b/", "--zero-commit", "--no-signature",
+            "--no-numbered", "--no-encode-email-headers", "--no-base", "--no-from", "--no-to",
+            "--no-cc", "--no-add-header", "--no-attach", "--no-thread", "--no-cover-letter",
+            "--no-notes", "--no-ext-diff", "--no-textconv", "--no-signoff",
+            "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
             "--filename-max-length=64", "-O/dev/null"]
 
 

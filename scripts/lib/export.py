@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """Commits as patch files: the same bytes whatever the user's configuration says."""
 
-import re
-import tempfile
+import dataclasses
+import os
 import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
 
-from . import series as series_file
+from . import repository, series as series_file
+from .command import Failed, run
 from .repository import git
 
 _CONFIG = {
@@ -27,14 +32,21 @@ _OPTIONS = ["--src-prefix=a/", "--dst-prefix=b/", "--zero-commit", "--no-signatu
             "--filename-max-length=64", "-O/dev/null"]
 
 
+def _without_signoff(message: str) -> str:
+    """A message without Signed-off-by lines and the gaps that they leave."""
+    lines = message.split("\n")
+    kept = [x for x in lines if not x.startswith("Signed-off-by: ")]
+    text = "\n".join(kept).rstrip("\n")
+    return re.sub(r"\n{3,}", "\n\n", text) if len(kept) < len(lines) else text
+
+
 def unsigned(text):
     """A patch without Signed-off-by: who submits it signs it, these files do not."""
     head, found, body = text.partition("\n\n")
     message, cut, rest = body.partition("\n---\n")
     if not found or not cut or body.startswith("---\n"):
         return text
-    lines = [x for x in message.split("\n") if not re.match(r"Signed-off-by: ", x)]
-    message = "\n".join(lines).rstrip("\n")
+    message = _without_signoff(message)
     return f"{head}\n\n{message}\n---\n{rest}" if message else f"{head}\n\n---\n{rest}"
 
 
@@ -47,9 +59,110 @@ def patches(directory, start, tip="HEAD"):
     with tempfile.TemporaryDirectory() as scratch:
         git(directory, *config, "format-patch", "-q", *_OPTIONS, "-o", scratch,
             f"{start}..{tip}", env={"LC_ALL": "C", "GIT_DIFF_OPTS": ""})
-        return [(path.name.split("-", 1)[1],
-                 unsigned(path.read_text(encoding="utf-8", errors="surrogateescape")))
+        return [(path.name.split("-", 1)[1], unsigned(series_file.read_text(path)))
                 for path in sorted(pathlib.Path(scratch).iterdir())]
+
+
+@dataclasses.dataclass(frozen=True)
+class Commit:
+    """name: 40 digits; tree, author, date: of git; message: without Signed-off-by;
+    empty: whether it changes nothing."""
+
+    name: str
+    tree: str
+    author: str
+    date: str
+    message: str
+    empty: bool
+
+    def __str__(self) -> str:
+        return f"{self.name[:12]} ({self.message.partition(chr(10))[0]})"
+
+
+def commits(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> list[Commit]:
+    """The commits start..tip of a repository, oldest first."""
+    text = git(directory, "log", "--reverse", "--topo-order", "--no-mailmap", "--date=raw", "-z",
+               "--format=%H%n%T%n%an <%ae>%n%ad%n%B", f"{start}..{tip}")
+    found, before = [], git(directory, "rev-parse", f"{start}^{{tree}}")
+    for entry in text.split("\0"):
+        if not entry:
+            continue
+        name, tree, who, date, message = entry.split("\n", 4)
+        message = _without_signoff(message).lstrip("\n")
+        found.append(Commit(name, tree, who, date, message, tree == before))
+        before = tree
+    return found
+
+
+def unfit(commit: Commit) -> str:
+    """Why a commit cannot become a patch that git am takes back unchanged, or ""."""
+    subject, _, body = commit.message.partition("\n")
+    if match := re.match(r"(fixup|squash|amend)! ", subject):
+        return f"it is a {match.group(1)}! commit: git rebase -i --autosquash BASE melts it in"
+    if commit.empty:
+        return "it changes nothing"
+    if not subject.strip():
+        return "it has no message"
+    if re.match(r"\[|re:|:", subject, re.I):
+        return f"git am cuts off how its subject begins: {subject!r}"
+    for line in body.split("\n"):
+        if re.match(r"---(?:\s*$|\s\S)|diff -|Index: ", line):
+            return f"git am ends a message where a line begins like a patch: {line!r}"
+        if re.match(r"From .*\d:\d\d.*\d{4}", line):
+            return f"git am takes this line for the beginning of another mail: {line!r}"
+    return ""
+
+
+def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib.Path],
+              scratch: pathlib.Path) -> tuple[list[Commit], str]:
+    """The commits that git am makes of patch files on a commit of another repository, and
+    why it stopped before the end, or "". Nothing is written to that repository."""
+    objects = pathlib.Path(directory, git(directory, "rev-parse", "--git-path", "objects")).resolve()
+    kind = git(directory, "rev-parse", "--show-object-format")
+    tree = scratch / "tree"
+    run(["git", "init", "-q", "--template=", f"--object-format={kind}", tree])
+    (tree / ".git/objects/info").mkdir(exist_ok=True)
+    (tree / ".git/objects/info/alternates").write_bytes(os.fsencode(objects) + b"\n")
+    if (shallow := pathlib.Path(directory, git(directory, "rev-parse", "--git-path", "shallow"))).exists():
+        shutil.copy2(shallow, tree / ".git/shallow")
+    git(tree, "update-ref", "--no-deref", "HEAD", start)
+    git(tree, "read-tree", start)
+    done = repository.attempt(tree, *repository.AM, *files, env=repository.IDENTITY, timeout=1800)
+    why = ""
+    if done.returncode != 0:
+        why = repository.refusal(tree, [series_file.Patch(0, "", p.name, p) for p in files], done)[1]
+    return commits(tree, start), why
+
+
+def verify(directory: pathlib.Path | str, start: str, texts: Sequence[str],
+           wanted: Sequence[Commit]) -> None:
+    """The round trip: Failed names the first commit that git am does not get back from its text."""
+    with tempfile.TemporaryDirectory(dir=repository.cache(), prefix="round-trip-") as holder:
+        scratch = pathlib.Path(holder)
+        files = [scratch / f"{number:04d}.patch" for number in range(1, len(texts) + 1)]
+        for path, text in zip(files, texts, strict=True):
+            path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        found, why = _replayed(directory, start, files, scratch)
+    for commit, other in zip(wanted, [*found, *[None] * len(wanted)]):
+        if other is None:
+            raise Failed(f"{commit} does not survive git am:\n{why or '  it makes no commit of it'}")
+        if difference := _difference(commit, other):
+            raise Failed(f"{commit} does not survive git am: {difference}")
+    if len(found) != len(wanted):
+        raise Failed(f"git am makes {len(found)} commits of {len(wanted)} patches")
+
+
+def _difference(commit: Commit, other: Commit) -> str:
+    """What git am changed in a commit: a phrase, or ""."""
+    if commit.message != other.message:
+        for old, new in zip([*commit.message.split("\n"), ""], [*other.message.split("\n"), ""]):
+            if old != new:
+                return f"its message has {old!r}, and comes back with {new!r}"
+        return "its message comes back longer or shorter"
+    for what in ("author", "date", "tree"):
+        if getattr(commit, what) != getattr(other, what):
+            return f"its {what} is {getattr(commit, what)}, and comes back as {getattr(other, what)}"
+    return ""
 
 
 def _sections(text):

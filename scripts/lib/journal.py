@@ -11,7 +11,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
 
-from . import process
+from . import aside, process
 from .command import CannotJudge
 
 NAME = ".refresh"  # the directory in the top directory, gone when all is done
@@ -86,20 +86,19 @@ def replace(top: pathlib.Path, files: Mapping[str, bytes | None]) -> None:
                 if data is not None:
                     _save(fresh / "new" / name, data)
                 if (top / name).exists():
-                    (fresh / "old" / name).parent.mkdir(parents=True, exist_ok=True)
-                    _twin(top / name, fresh / "old" / name)
+                    # a copy: what an editor writes into the file must not change it
+                    _save(fresh / "old" / name, (top / name).read_bytes())
             _save(fresh / "names.json", json.dumps(list(files)).encode())
-        except BaseException:
+            with process.whole():
+                os.rename(fresh, top / NAME)
+                try:
+                    _move(top, "new", list(files))
+                    _clear(top)
+                except OSError as error:
+                    _undo(top, list(files), error)
+                    raise
+        finally:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise
-        with process.whole():
-            os.rename(fresh, top / NAME)
-            try:
-                _move(top, "new", list(files))
-            except OSError as error:
-                _undo(top, list(files), error)
-                raise
-            _clear(top)
 
 
 def _undo(top: pathlib.Path, names: list[str], error: OSError) -> None:
@@ -112,6 +111,13 @@ def _undo(top: pathlib.Path, names: list[str], error: OSError) -> None:
                           "is mended, any command of scripts/ finishes it") from None
 
 
+def _edited(top: pathlib.Path, name: str) -> bool:
+    """Whether a file is neither the old one nor the new one: somebody has worked on it since."""
+    files = [path for path in (top / NAME / "old" / name, top / NAME / "new" / name) if path.exists()]
+    target = top / name
+    return target.exists() and target.read_bytes() not in [path.read_bytes() for path in files]
+
+
 def finish(top: pathlib.Path) -> None:
     """Finish what a killed replace() began; CannotJudge where that cannot be."""
     if not any((top / f"{NAME}{kind}").exists() for kind in ("", ".new", ".old")):
@@ -119,7 +125,9 @@ def finish(top: pathlib.Path) -> None:
     try:
         with _held(top), process.whole():
             if (top / NAME).exists():
-                _move(top, "new", json.loads((top / NAME / "names.json").read_text()))
+                names = json.loads((top / NAME / "names.json").read_text())
+                aside.keep(top, [name for name in names if _edited(top, name)])
+                _move(top, "new", names)
                 _clear(top)
             for kind in (".new", ".old"):
                 shutil.rmtree(top / f"{NAME}{kind}", ignore_errors=True)

@@ -3,12 +3,13 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
 import time
 
-from scripts_fixture import Fixture
+from scripts_fixture import TOP, Fixture
 
 
 class Apply(Fixture):
@@ -64,15 +65,22 @@ class Apply(Fixture):
         self.git(self.user, "am", "-q", *[self.repo / "patches" / x for x in lines])
         self.assertEqual(self.tree(self.user), self.tree(self.work))
 
-    def test_git_am_of_what_sed_lists(self):
-        line = r"git am -q $(sed '/^#/d;s|^|%s/patches/|' %s/series)" % (self.repo, self.repo)
-        self.command("sh", "-c", line, cwd=self.user)
-        self.assertEqual(self.tree(self.user), self.tree(self.work))
-
-    def test_git_quiltimport(self):
-        self.git(self.user, "quiltimport", "--patches", self.repo / "patches",
-                 "--series", self.repo / "series")
-        self.assertEqual(self.tree(self.user), self.tree(self.work))
+    def test_what_readme_says_without_us(self):
+        """Each of README's lines for git alone; with a blank in $R, and CRLF in a file."""
+        (self.work / "crlf.txt").write_bytes(b"one\r\ntwo\r\n")
+        self.commit(self.work, "toy: a file of another world")
+        (self.work / "crlf.txt").write_bytes(b"one\r\n2\r\n")
+        self.commit(self.work, "toy: a change of it")
+        self.script("refresh", "--tree", self.work)
+        clone = self.top / "a clone"
+        self.repo.rename(clone)
+        readme = (TOP / "README.md").read_text().partition("## To apply")[2].partition("\n## ")[0]
+        lines = re.findall(r"(?m)^    (.*\$R.*)$", readme)
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            self.git(self.user, "reset", "-q", "--hard", "v7.3")
+            self.command("sh", "-e", "-c", line, cwd=self.user, R=clone)
+            self.assertEqual(self.tree(self.user), self.tree(self.work), line)
 
     def test_patch_that_does_not_apply(self):
         self.spoil()

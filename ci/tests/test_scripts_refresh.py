@@ -137,16 +137,23 @@ class Refresh(Fixture):
 
     def test_readmes_block_loses_nothing(self):
         """Pasted as a whole, with a first line that fails."""
-        readme = (TOP / "README.md").read_text()
-        block = readme.partition("## To change them")[2].partition("\n    ")[2].partition("\n\n")[0]
-        lines = [x.strip() for x in block.split("\n") if re.match(r" *scripts/(apply|refresh)", x)]
-        self.assertEqual(len(lines), 2)
+        text = (TOP / "README.md").read_text().partition("## To change them")[2].partition("\n## ")[0]
+        lines = [x for x in re.findall("(?m)^    (.*)$", text) if "check " not in x and "ci/" not in x]
+        self.assertGreater(len(lines), 5)
         self.commit_clone()
-        path = self.repo / "patches" / self.names()[1]
-        path.write_text(path.read_text().replace("-\treturn 2;", "-\treturn 7777;"))
-        self.command("sh", "-c", "\n".join(lines), cwd=self.repo, expect=None)
-        self.assertEqual(len(self.names()), 3)
-        self.assertIn("7777", path.read_text())
+        (self.top / ".cache").symlink_to(self.top / "cache")
+        del self.env["XDG_CACHE_HOME"]
+        before = self.patches()
+        for applied in (False, True):
+            path = self.repo / "patches" / self.names()[1]
+            path.write_text(path.read_text().replace("-\treturn 2;", "-\treturn 7777;"))
+            edited = path.read_text()
+            done = self.command("sh", "-c", "\n".join(lines), cwd=self.repo, expect=None, GIT_EDITOR="true")
+            kept = re.findall("(?m)^kept aside: (.*)$", done.stderr)
+            self.assertEqual([pathlib.Path(p).read_text() for p in kept], [edited] if applied else [])
+            self.assertEqual(self.patches() if applied else path.read_text(), before if applied else edited)
+            self.git(self.repo, "checkout", "-q", ".")
+            self.script("apply")
 
     def commit_clone(self):
         """Make the fixture's clone a git repository in which patches/ is committed."""

@@ -2,29 +2,23 @@
 """What every command that builds needs around it: room, the base, the cache's lock."""
 
 import fcntl
-import os
-import shutil
+import pathlib
+import sys
 
-from lib import environment
-from lib.command import output, run
+from lib import disk, environment
+from lib.command import output, run, shell
 from lib.series import last
 
 from . import prune
 from .errors import CannotJudge, UsageError
 
-# Objects, worktrees and images of two lanes; what a run adds to a full cache.
-NEEDED_COLD, NEEDED_WARM = 10 << 30, 1 << 30
-
 
 def room(paths):
     """CannotJudge when the disk has too little left for the work."""
     paths.cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(paths.cache).free
-    least = int(os.environ.get("SERIES_NEEDED_BYTES", 0)) or (
-        NEEDED_WARM if (paths.cache / "lanes").is_dir() else NEEDED_COLD)
-    if free < least:
-        raise CannotJudge(f"{paths.cache}: {free >> 20} MiB free, {least >> 20} MiB needed; free some, "
-                          "or set XDG_CACHE_HOME to a larger disk")
+    least = disk.WARM if (paths.cache / "lanes").is_dir() else disk.COLD
+    disk.room(paths.cache, least, "a run",
+              shell([f"ci/{pathlib.Path(sys.argv[0]).name}", *sys.argv[1:]]))
 
 
 def lock(paths):

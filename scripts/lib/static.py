@@ -5,9 +5,9 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from . import repository, series
-from .command import CannotJudge, Missing, full
-from .gates import GATES
+from . import environment, objects, repository, series
+from .command import CannotJudge, Failed, Missing, full
+from .gates import BUILDING, GATES
 from .gates.gate import Answer, Gate, skip
 from .gates.step import Step
 from .gates.tools import Tools
@@ -56,6 +56,8 @@ def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement,
         answer, log, seconds, kept = _ask(gate, step, tools, again)
     except Missing as error:
         answer, log, seconds, kept = skip(str(error)), "", time.monotonic() - start, False
+    except Failed:
+        raise
     except Exception as error:  # pylint: disable=broad-except
         if full(error):
             raise
@@ -79,6 +81,15 @@ def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
         elif patch.step > broken.step:
             yield Judgement(patch.step, LANE, "apply", Verdict.SKIP,
                             f"step {broken.step} does not apply", command="scripts/apply"), ""
+
+
+def prepare(names: Sequence[str]) -> None:
+    """What the gates of these names need, before any begins: CannotJudge or Failed without it."""
+    if set(names) & set(BUILDING):
+        if why := environment.buildable(repository.cache()):
+            raise CannotJudge(why)
+        objects.lanes()
+    repository.base()
 
 
 def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again: bool,

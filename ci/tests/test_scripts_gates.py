@@ -4,8 +4,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import unittest
 
 from fixture import REAL_CACHE
@@ -138,6 +140,26 @@ class Lost(GatesFixture):
         self.assertEqual((done.returncode, done.stderr), (125, ""))
 
 
+class Interrupted(GatesFixture):
+
+    def kernel(self):
+        more = {f"scripts/coccinelle/misc/toy{n}.cocci": "virtual report\n" for n in range(40)}
+        return {**super().kernel(), **more}
+
+    def test_scripts_that_have_not_begun_do_not(self):
+        self.tool("spatch", f"[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
+                  f"touch {self.top}/begun\nsleep 1\n")
+        run = subprocess.Popen([self.repo / "scripts/check", "--gate", "coccinelle"], env=self.env,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while not (self.top / "begun").exists():
+            time.sleep(0.02)
+        run.send_signal(signal.SIGTERM)
+        start = time.monotonic()
+        self.assertIn("interrupted by SIGTERM", run.communicate(timeout=60)[1])
+        self.assertEqual(run.returncode, 125)
+        self.assertLess(time.monotonic() - start, 8)
+
+
 class Kept(GatesFixture):
 
     def edit(self, name):
@@ -172,9 +194,25 @@ class Kept(GatesFixture):
         self.check("--gate", "w1")
         self.assertEqual([p.read_text() for p in self.cache.glob("check/toy-*/fragment")],
                          ["CONFIG_A=y\n\nCONFIG_A=n\n"])
-        lane.write_text(lane.read_text().replace("tinyconfig", "tinyconfig\"\nfragments = \"x"))
-        done = self.script("check", "--gate", "w1", expect=1)
-        self.assertEqual(done.stderr, "scripts/check: ci/lanes/toy.toml: unknown: fragments\n")
+
+    def test_lane_whose_file_is_wrong(self):
+        lane = self.repo / "ci/lanes/toy.toml"
+        good = lane.read_text().replace("boot = []", '[[boot]]\nname = "b"\ntests = ["t"]\nseconds = 60')
+        for old, new, words in (
+                ('fragment = "toy.config"', "fragment = 3", "fragment = 3; it is a string or a list of strings"),
+                ('["qemu"]', '["qemu", 3]', "qemu = ['qemu', 3]; it is a list of strings"),
+                ("seconds = 60", 'seconds = "60"', "boot b: seconds = '60'; it is a whole number"),
+                ("seconds = 60", "seconds = true", "boot b: seconds = True; it is a whole number"),
+                ('["t"]', '"unit"', "boot b: tests = 'unit'; it is a list of strings"),
+                ("seconds", "second", "boot b: unknown: second"),
+                ("arch =", "at = true\narch =", "at = True; it is a string"),
+                ("arch =", "arch", "Expected '=' after a key in a key/value pair (at line 1, column 6)"),
+                ("config =", "default = 0\nconfig =", "default = 0; it is true or false")):
+            with self.subTest(new):
+                lane.write_text(good.replace(old, new))
+                done = self.script("check", "--gate", "w1", expect=1)
+                self.assertEqual(done.stderr, f"scripts/check: ci/lanes/toy.toml: {words}\n")
+                self.assertEqual(done.stdout, "")
 
     def test_history_that_comes_is_asked(self):
         self.add("int toy_a;\n", body='Why.\n\nFixes: 0123456789ab ("toy: break it")')

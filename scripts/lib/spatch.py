@@ -92,7 +92,7 @@ class Spatch:
                 elif problem:
                     found.failed[name] = str(problem)
         finally:
-            # no script that has not begun yet begins in an interrupted run
+            # who interrupts does not wait for the spatch that runs: main() ends it
             pool.shutdown(wait=False, cancel_futures=True)
         return found
 

@@ -178,6 +178,20 @@ class Kept(GatesFixture):
         self.assertEqual(list(results), [(step, gate) for gates in (cheap, built, ("coccinelle",))
                                          for step in (1, 2) for gate in gates])
 
+    def test_long_run_lets_a_short_one_pass(self):
+        for number in range(3):
+            self.add(f"int toy_{'abc'[number]};\n", f"toy: add thing {number}")
+        self.tool("make", f"case $* in *W=1*) touch {self.top}/begun; sleep 1;; esac\n"
+                  f"exec {shutil.which('make')} \"$@\"\n")
+        with subprocess.Popen([self.repo / "scripts/check", "--gate", "w1"], env=self.env,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            while not (self.top / "begun").exists():
+                time.sleep(0.02)
+            results, _ = self.check("--gate", "kernel-doc", "1")
+            self.assertEqual(results[1, "kernel-doc"]["verdict"], "pass")
+            self.assertIsNone(run.poll())
+            self.assertIn("4 pass", run.communicate(timeout=60)[0])
+
     def test_fragments_of_a_lane(self):
         lane = self.repo / "ci/lanes/toy.toml"
         lane.write_text(lane.read_text().replace('"toy.config"', '["toy.config", "more.config"]'))
@@ -272,6 +286,7 @@ class Surroundings(GatesFixture):
         for name, text in self.HOME.items():
             self.write(home / name, text)
         hostile = {name: value.format(home=home) for name, value in self.ENVIRONMENT.items()}
+        self.write(self.cache / "check-tree/.checkpatch.conf", self.HOME[".checkpatch.conf"])
         self.assertEqual(self.verdicts(HOME=home, **hostile)[0], calm)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The walk of the static gates over patches: cheap gates of all patches first."""
 
+import contextlib
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -83,6 +84,18 @@ def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
                             f"step {broken.step} does not apply", command="scripts/apply"), ""
 
 
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """Hold the worktree of the checks for one judgement.
+
+    Who holds check-next.lock gets it next: a run of minutes lets one of seconds pass.
+    """
+    with contextlib.ExitStack() as stack:
+        with repository.lock("check-next"):
+            stack.enter_context(repository.lock("check"))
+        yield
+
+
 def prepare(names: Sequence[str]) -> None:
     """What the gates of these names need, before any begins: CannotJudge or Failed without it."""
     if set(names) & set(BUILDING):
@@ -109,4 +122,6 @@ def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again:
         for step in steps:
             for name in names:
                 if GATES[name].round == number:
-                    yield judge(GATES[name], step, tools, again)
+                    with _turn():
+                        judged = judge(GATES[name], step, tools, again)
+                    yield judged

@@ -27,7 +27,9 @@ class Tools:
 
     @functools.cached_property
     def _tree(self) -> pathlib.Path:
-        return repository.worktree("check-tree", checkout=False)
+        path = repository.worktree("check-tree", checkout=False)
+        git(path, "clean", "-ffdxq")  # tools look for their configuration here, too
+        return path
 
     def tree(self, commit: str | None = None) -> pathlib.Path:
         """The worktree of the checks; at that commit when one is given."""
@@ -95,4 +97,5 @@ class Tools:
         contents = {(name, text) for step in self.steps for name in step.present((".c",))
                     for commit in (step.before, step.after)
                     if (text := step.content(commit, name)) is not None}
+        self.tree(repository.base())  # other runs move it between two judgements
         return self.spatch.reports(contents)

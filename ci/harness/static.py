@@ -34,7 +34,7 @@ class Static:
         return found
 
     def begin(self) -> None:
-        """Let the other gates begin, at the lowest priority."""
+        """Let the other gates begin, at a priority below that of boots, which have bounds."""
         threading.Thread(target=self._costly, daemon=True).start()
 
     def end(self) -> list[Judgement]:
@@ -43,7 +43,7 @@ class Static:
 
     def _costly(self) -> None:
         try:
-            self._beside.set_result(self._check("costly", gates.COSTLY, BESIDE, ["nice", "-n", "19"]))
+            self._beside.set_result(self._check("costly", gates.COSTLY, BESIDE, ["nice", "-n", "10"]))
         except BaseException as error:  # pylint: disable=broad-except
             self._beside.set_exception(error)
 

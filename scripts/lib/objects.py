@@ -26,8 +26,8 @@ from .repository import git
 # Not objects of the kernel: their own makefiles build them.
 _ELSEWHERE = ("tools/", "samples/", "scripts/", "Documentation/", "usr/", "certs/")
 
-# Seconds for one run of make.
-CONFIGURE, BUILD = 300, 1800
+# Seconds for one run of make; beside boots it gets a fraction of a core.
+CONFIGURE, BUILD = 600, 7200
 
 
 # What os.uname() calls a machine where ARCH= of kbuild says otherwise.
@@ -161,6 +161,7 @@ class Objects:
         CannotJudge where the machine, not the source, ended the build.
         """
         if commit not in self.known:
+            self.directory.mkdir(parents=True, exist_ok=True)  # a run with other tools removes it
             repository.move(self.tree, commit)
             why = self._configure()
             self.known[commit] = State(False, set(), why, {"cc": {}, "sparse": {}}) if why else \

@@ -62,7 +62,7 @@ class Lost(GatesFixture):
     def test_a_tool_that_is_late_or_killed_is_lost(self):
         tools = {"checkpatch.pl": "checkpatch", "get_maintainer.pl": "maintainers",
                  "kernel-doc": "kernel-doc", "tinyconfig": "w1", "merge_config.sh": "w1",
-                 "olddefconfig": "w1", "W=1": "w1", "checker-valid": "sparse", "--cocci-file": "coccinelle"}
+                 "olddefconfig": "w1", "W=1": "w1", "accepts-sparse": "sparse", "--cocci-file": "coccinelle"}
         self.add("int new;\n", name="drivers/toy/new.c")
         cases = [f"{word} {gate} {rc}" for word, gate in tools.items() for rc in ("late", "-9")]
         done = self.command(sys.executable, "-c", ENDED, self.repo, self.top / "out.json",

@@ -205,7 +205,8 @@ class Kept(GatesFixture):
         lane = self.repo / "ci/lanes/toy.toml"
         good = lane.read_text().replace("boot = []", '[[boot]]\nname = "b"\ntests = ["t"]\nseconds = 60')
         for old, new, words in (
-                ('fragment = "toy.config"', "fragment = 3", "fragment = 3; it is a string or a list of strings"),
+                ('fragment = "toy.config"', "fragment = 3",
+                 "fragment = 3; it is a string or a list of strings"),
                 ('["qemu"]', '["qemu", 3]', "qemu = ['qemu', 3]; it is a list of strings"),
                 ("seconds = 60", 'seconds = "60"', "boot b: seconds = '60'; it is a whole number"),
                 ("seconds = 60", "seconds = true", "boot b: seconds = True; it is a whole number"),
@@ -249,11 +250,14 @@ class Surroundings(GatesFixture):
             ".gitconfig": "[core]\n\tautocrlf = true\n[diff]\n\tnoprefix = true\n"}
     ENVIRONMENT = {
         "ARCH": "vax", "BASH_ENV": "/nonexistent", "C": "0", "CDPATH": "/", "CC": "false", "CHECK": "false",
-        "CHECKPATCH_CONFIG_DIR": "{home}", "CPATH": "/nonexistent", "CROSS_COMPILE": "vax-", "GCC_EXEC_PREFIX": "/x/",
-        "GIT_EXTERNAL_DIFF": "false", "GNUMAKEFLAGS": "-n", "GREP_OPTIONS": "-v", "KBUILD_OUTPUT": "/nonexistent",
+        "CHECKPATCH_CONFIG_DIR": "{home}", "CPATH": "/nonexistent", "CROSS_COMPILE": "vax-",
+        "GCC_EXEC_PREFIX": "/x/",
+        "GIT_EXTERNAL_DIFF": "false", "GNUMAKEFLAGS": "-n", "GREP_OPTIONS": "-v",
+        "KBUILD_OUTPUT": "/nonexistent",
         "KCFLAGS": "-w -O9 --no-such-option", "KCONFIG_CONFIG": "/nonexistent", "KDOC_WERROR": "1",
         "LANGUAGE": "de", "LC_ALL": "de_DE.UTF-8", "LLVM": "1", "MAKEFILES": "/nonexistent", "MAKEFLAGS": "n",
-        "PERL5OPT": "-MNoSuchModule", "PERL5LIB": "/nonexistent", "PYTHONSTARTUP": "/nonexistent", "POSIXLY_CORRECT": "1",
+        "PERL5OPT": "-MNoSuchModule", "PERL5LIB": "/nonexistent", "PYTHONSTARTUP": "/nonexistent",
+        "POSIXLY_CORRECT": "1",
         "COCCINELLE_HOME": "/nonexistent", "W": "0", "srctree": "/nonexistent"}
 
     def kernel(self):

@@ -4,6 +4,7 @@
 import dataclasses
 import pathlib
 import tomllib
+from typing import Any
 
 from .command import Failed
 
@@ -80,11 +81,42 @@ class Lane:
         return "\n".join(path.read_text() for path in self.fragments)
 
 
-_FIELDS = {"arch", "cross", "config", "fragment", "at", "targets", "image", "strip", "sizes",
-           "test_patches", "modules", "kernel_modules", "busybox", "foreign", "qemu",
-           "append", "boot", "default"}
-_BOOT = {"name", "append", "qemu", "devicetree", "tests", "seconds", "silence", "test_seconds", "at",
-         "topics"}
+# Of what kind each field is; list: of strings; a fragment is one name or a list of them.
+_FIELDS = {"arch": str, "cross": str, "config": str, "fragment": (str, list), "at": str,
+           "targets": list, "image": str, "strip": bool, "sizes": list, "test_patches": list,
+           "modules": list, "kernel_modules": list, "busybox": str, "foreign": dict, "qemu": list,
+           "append": str, "boot": list, "default": bool}
+_BOOT = {"name": str, "append": str, "qemu": list, "devicetree": str, "tests": list,
+         "seconds": int, "silence": int, "test_seconds": int, "at": str, "topics": list}
+_KINDS = {str: "a string", bool: "true or false", int: "a whole number", dict: "a table",
+          list: "a list of strings", (str, list): "a string or a list of strings"}
+
+
+def _check(table: dict[str, Any], kinds: dict[str, Any], where: str) -> None:
+    """Failed where a table has a field that is not known, or one of another kind."""
+    if unknown := set(table) - set(kinds):
+        raise Failed(f"{where}: unknown: {', '.join(sorted(unknown))}")
+    for name, value in table.items():
+        good = isinstance(value, kinds[name]) and isinstance(value, bool) == (kinds[name] is bool)
+        if isinstance(value, list) and name != "boot":
+            good = good and all(isinstance(word, str) for word in value)
+        if not good:
+            raise Failed(f"{where}: {name} = {value!r}; it is {_KINDS[kinds[name]]}")
+
+
+def _data(path: pathlib.Path) -> dict[str, Any]:
+    """What the file of a lane says, every field of its kind; Failed where it is wrong."""
+    where = f"ci/lanes/{path.name}"
+    try:
+        data = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Failed(f"{where}: {error}") from None
+    _check(data, _FIELDS, where)
+    for boot in data.get("boot", []):
+        if not isinstance(boot, dict):
+            raise Failed(f"{where}: boot = {boot!r}; it is a table, [[boot]]")
+        _check(boot, _BOOT, f"{where}: boot {boot.get('name', 'without a name')}")
+    return data
 
 
 def names(top):
@@ -98,13 +130,7 @@ def read(top, name):
     path = top / "ci/lanes" / f"{name}.toml"
     if not path.is_file():
         raise Failed(f"no lane {name!r}; there are: {', '.join(names(top)) or 'none'}")
-    try:
-        data = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise Failed(f"ci/lanes/{path.name}: {error}") from None
-    unknown = set(data) - _FIELDS | {k for b in data.get("boot", []) for k in set(b) - _BOOT}
-    if unknown:
-        raise Failed(f"ci/lanes/{path.name}: unknown: {', '.join(sorted(unknown))}")
+    data = _data(path)
     try:
         boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
                       devicetree=path.with_name(b["devicetree"]) if "devicetree" in b else None,
@@ -149,9 +175,5 @@ def benches(top):
 
 def default(top):
     """Lanes run when none is named: those whose file does not say default = false."""
-    chosen = []
-    for name in names(top):
-        data = tomllib.loads((pathlib.Path(top) / "ci/lanes" / f"{name}.toml").read_text())
-        if data.get("default", True):
-            chosen.append(name)
-    return chosen
+    return [name for name in names(top)
+            if _data(pathlib.Path(top) / "ci/lanes" / f"{name}.toml").get("default", True)]

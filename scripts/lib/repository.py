@@ -261,7 +261,7 @@ def refusal(directory, files, done, user=False):
     except (FileNotFoundError, ValueError):
         index = 0
     index = min(index, len(files) - 1)
-    if command.says_full(text):
+    if command.full(text):
         raise Full(f"the disk is full: {directory}\n  " + "\n  ".join(lines[-3:]))
     if done.returncode == 1 and "fatal: " not in text and (hook := _hook(directory, user)):
         return index, "\n".join([f"  the hook {hook} refuses it:", *(f"    {x}" for x in lines[-5:])])

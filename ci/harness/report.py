@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """One result, three forms: a plain table, KTAP, and one static HTML page."""
 
+import dataclasses
 import fnmatch
 import html
+import json
 import pathlib
 import shutil
 
@@ -115,10 +117,18 @@ class Report:
             lines.append(f"{'not ok' if bad else 'ok'} {number} step-{step}")
         return "\n".join(lines) + "\n"
 
+    # --- JSON
+
+    def results(self) -> str:
+        """What ci/test and other programs read: {"judgements": [...]}, the fields of Judgement
+        each, its verdict as a word."""
+        return json.dumps({"judgements": [dataclasses.asdict(j) | {"verdict": j.verdict.value}
+                                          for j in self.judgements]}, indent=1) + "\n"
+
     # --- HTML
 
     def write(self, directory):
-        """Write table.txt, results.ktap, index.html and the logs they name."""
+        """Write table.txt, results.ktap, results.json, index.html and the logs they name."""
         directory = pathlib.Path(directory)
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -128,6 +138,7 @@ class Report:
                 shutil.copyfile(j.log, logs / name)
         write_atomically(directory / "table.txt", self.table().encode())
         write_atomically(directory / "results.ktap", self.ktap().encode())
+        write_atomically(directory / "results.json", self.results().encode())
         write_atomically(directory / "index.html", self.page().encode())
 
     def page(self):
@@ -167,7 +178,8 @@ class Report:
             out.append(f'<tr><td class="{j.verdict.value}">{j.verdict.value}</td>'
                        f"<td>{html.escape(j.gate)}</td><td>{html.escape(j.reason)}</td><td>{log}</td>"
                        f"<td><code>{html.escape(j.command)}</code></td>"
-                       f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu{' (kept)' if j.cached else ''}</td></tr>")
+                       f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu"
+                       f"{' (kept)' if j.cached else ''}</td></tr>")
         return "".join(out) + "</table>"
 
     def _cost(self):

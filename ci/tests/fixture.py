@@ -112,7 +112,7 @@ class Fixture:
         self.linux = self.directory / "linux"
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         self.environment |= {"XDG_CACHE_HOME": str(self.directory / "cache"),
-                             "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1",
+                             "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1", "SERIES_TEST_FSYNC": "no",
                              "HOME": str(self.directory)}
         self._kernel()
         self._repository(lanes)

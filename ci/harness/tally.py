@@ -67,7 +67,7 @@ class Tally:
             show("gates that are skips, and that the packages of ci/packages make possible:",
                  "\n".join(f"step {j['step']} {j['lane']} {j['gate']}: {j['reason']}\n"
                            f"again: {j['command']}" for j in avoidable))
-        if rc != told:
+        if rc != told or not judgements:
             why = "wrote no results" if not judgements else f"its results say {told}"
             self.gate("ci/run", Verdict.FAIL if rc == 1 or rc == 0 and judgements else Verdict.LOST,
                       f"ended with {'no status' if rc is None else rc}, and {why}")

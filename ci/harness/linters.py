@@ -84,11 +84,11 @@ def run_tool(top: pathlib.Path, label: str, words: list[str], read: list[str]) -
     """Run a linter. One that has no file to read fails: with none it passes, or waits for input."""
     if not read:
         return Finding(label, Verdict.FAIL, "found no file to read")
-    again = command.shell([*words, *read])
     if not shutil.which(words[0]):
-        return Finding(label, Verdict.LOST, f"there is no {words[0]}; ci/install installs it", again)
+        return Finding(label, Verdict.LOST, f"there is no {words[0]}; ci/install installs it")
     done = command.run([*words, *read], cwd=top, timeout=_SECONDS, check=False)
     text = done.stdout + done.stderr
+    again = command.shell([*words, *([n for n in read if n in text] or read)])
     if done.returncode is None:
         return Finding(label, Verdict.LOST, f"took longer than {_SECONDS} s\n{text}", again)
     return Finding(label, Verdict.FAIL if done.returncode else Verdict.PASS, text, again)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One result, three forms: a plain table, KTAP, and one static HTML page."""
+"""One result, four forms: a plain table, KTAP, JSON, and one static HTML page."""
 
 import dataclasses
 import fnmatch
@@ -7,10 +7,25 @@ import html
 import json
 import pathlib
 import shutil
+import tempfile
 
 from lib.series import last, title
 from lib.store import write_atomically
 from lib.verdict import Verdict, worst
+
+from .errors import CannotJudge
+
+
+def prepare(directory: pathlib.Path) -> None:
+    """Make the directory of the report; CannotJudge, before hours of work, where nobody may
+    write there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise CannotJudge(f"the report cannot be written to {directory}: {error.strerror}; "
+                          "name another directory with --output DIR") from None
 
 
 class Report:

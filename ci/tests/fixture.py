@@ -82,21 +82,6 @@ exec sh "$1" 3>"$2"
 """
 
 
-PROGRAM = """\
-int main(void)
-{
-\treturn 0;
-}
-"""
-
-
-def _left_out(directory, names):
-    """What is not copied into the repository around the fake kernel, for copytree()."""
-    mine = {"guest": {"programs", "modules"}, "ci": {"tests"}}
-    return {n for n in names if n == "__pycache__" or n.endswith((".toml", ".patch"))
-            or n in mine.get(pathlib.Path(directory).name, ())}
-
-
 def git(tree, *words, data=None):
     """Standard output of git in a tree."""
     return subprocess.run(["git", "-C", str(tree), *words], check=True, capture_output=True,
@@ -112,8 +97,8 @@ class Fixture:
         self.linux = self.directory / "linux"
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         self.environment |= {"XDG_CACHE_HOME": str(self.directory / "cache"),
-                             "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1", "SERIES_TEST_FSYNC": "no",
-                             "HOME": str(self.directory)}
+                             "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1",
+                             "SERIES_TEST_FSYNC": "no", "HOME": str(self.directory)}
         self._kernel()
         self._repository(lanes)
         self.patches = []
@@ -141,10 +126,8 @@ class Fixture:
 
     def _repository(self, lanes):
         for name in ("scripts", "ci"):
-            shutil.copytree(TOP / name, self.top / name, ignore=_left_out)
-        # one program in place of those of the real guest, which take a second to compile
-        (self.top / "ci/guest/programs").mkdir()
-        (self.top / "ci/guest/programs/nothing.c").write_text(PROGRAM)
+            shutil.copytree(TOP / name, self.top / name,
+                            ignore=shutil.ignore_patterns("__pycache__", "*.toml", "*.patch", "test_*"))
         (self.top / "ci/packages").write_text("")
         (self.top / "ci/guest/tests/unit").write_text("# what the fake kernel's boot.sh plays\n")
         (self.top / "ci/guest/needs.toml").write_text(

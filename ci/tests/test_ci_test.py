@@ -235,6 +235,12 @@ class Whole(Repository):
                 self.assertIn("nonsense", text)
                 self.assertNotIn("called", text)
 
+    def test_output_that_cannot_be_written(self):
+        self.command("ci/install", "echo called; exit 1\n")
+        text, _ = self.call("--", "--output", str(self.top / "COPYING"), expect=125)
+        self.assertIn("the report cannot be written to", text)
+        self.assertNotIn("called", text)
+
     def test_no_clone(self):
         shutil.rmtree(self.top / ".git")
         text, counts = self.call("--quick", expect=125)
@@ -400,14 +406,14 @@ class LintersTest(unittest.TestCase):
         self.assertEqual({f.verdict for f in self.findings().values()}, {Verdict.PASS}, self.findings())
         self.write("ci/bad", f"#!/bin/sh\n{LICENCE}echo $1\n")
         self.write("scripts/bad", f"#!/usr/bin/env python3\n{LICENCE}prnt()\n")
-        self.write("README.md", "recieve" + "d by /ho" + "me/somebody/x\nwhite \n\twhite\t\nno end")
+        self.write("README.md", "reciev" + "ed by /ho" + "me/somebody/x\nwhite \n\twhite\t\nno end")
         self.write("patches/a/x.patch", "white \nno end, /ho" + "me/somebody")
         self.write("ci/lanes/x.toml", b"# SPDX-License-Identifier: GPL-2.0\r\n# \xff\n")
         found = self.findings()
         self.assertEqual({f.verdict for f in found.values()}, {Verdict.FAIL}, found)
         self.assertIn("ci/bad", found["shellcheck"].text)
         self.assertIn("prnt", found["pyflakes"].text)
-        self.assertIn("recieve" + "d", found["codespell"].text)
+        self.assertIn("reciev" + "ed", found["codespell"].text)
         self.assertEqual(found["licence"].text, "README.md: no SPDX-License-Identifier in its first 5 lines, "
                          "and REUSE.toml does not name it")
         self.assertEqual(found["editorconfig"].text.split("\n"), [
@@ -448,8 +454,8 @@ class LintersTest(unittest.TestCase):
                              ["COPYING: the text of the licence is not there"])
 
     def test_interpreters(self):
-        for line, name in (("#!/bin/sh\n", "sh"), ("#!/bin/sh -e\n", "sh"), ("#!/usr/bin/env python3\n", "python3"),
-                           ("#!/bin/busybox sh\n", "sh"), ("plain\n", ""), ("", "")):
+        for line, name in (("#!/bin/sh\n", "sh"), ("#!/bin/sh -e\n", "sh"), ("#!/bin/busybox sh\n", "sh"),
+                           ("#!/usr/bin/env python3\n", "python3"), ("plain\n", ""), ("", "")):
             self.write("x", line)
             self.assertEqual(files.interpreter(self.top / "x"), name)
 
@@ -505,15 +511,15 @@ class CommandsTest(unittest.TestCase):
     COMMANDS = [f"scripts/{n}" for n in ("apply", "base", "check", "refresh", "send")] + [
         f"ci/{n}" for n in ("run", "test", "bench", "install", "foreign-packages")]
 
-    def call(self, name, *words):
+    def call(self, name, *words, stdout=subprocess.PIPE):
         """The command with stubs for all that could install or fetch, in an empty cache."""
         with tempfile.TemporaryDirectory() as holder:
             for tool in ("apt-get", "dpkg-query", "git", "make"):
                 stub = pathlib.Path(holder) / tool
                 stub.write_text(f"#!/bin/sh\ntouch {holder}/called\nexit 1\n")
                 stub.chmod(0o755)
-            done = subprocess.run([TOP / name, *words], capture_output=True, text=True, check=False,
-                                  stdin=subprocess.DEVNULL, timeout=60, env={
+            done = subprocess.run([TOP / name, *words], stdout=stdout, stderr=subprocess.PIPE, text=True,
+                                  check=False, stdin=subprocess.DEVNULL, timeout=60, env={
                                       "PATH": f"{holder}:{os.environ['PATH']}", "HOME": holder,
                                       "XDG_CACHE_HOME": f"{holder}/cache", "COLUMNS": "100"})
             self.assertFalse(os.path.exists(f"{holder}/called"), f"{name} {words} starts to work")
@@ -532,8 +538,8 @@ class CommandsTest(unittest.TestCase):
                 source = (TOP / name).read_text()
                 for option in re.findall(r'parser\.add_argument\(\s*"(--[\w-]+)"', source):
                     # a line of its own, in the list or in the usage, with what it means
-                    self.assertRegex(done.stdout, rf"(?m)^(usage:)? *({name} |--\w+, )?{option}\b.*\s+\w.{{8}}",
-                                     f"{option} is not explained")
+                    line = rf"(?m)^(usage:)? *({name} |--\w+, )?{option}\b.*\s+\w.{{8}}"
+                    self.assertRegex(done.stdout, line, f"{option} is not explained")
 
     def test_unknown_words(self):
         for name in self.COMMANDS:
@@ -551,6 +557,11 @@ class CommandsTest(unittest.TestCase):
                 done = self.call(name, *words)
                 self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
                 self.assertIn("nonsense", done.stderr)
+
+    def test_help_that_nobody_takes_installs_nothing(self):
+        for name in ("ci/install", "ci/foreign-packages"):
+            with open("/dev/full", "w") as full:
+                self.assertEqual(self.call(name, "--help", stdout=full).returncode, 125)
 
     def test_too_few_words_for_foreign_packages(self):
         done = self.call("ci/foreign-packages", "arm64", "target")

@@ -143,5 +143,5 @@ def run(directory: pathlib.Path, scratch: pathlib.Path) -> Iterator[tuple[str, p
             if not left[shard.file]:
                 yield shard.label, shard.file, counts[shard.file]
     finally:
-        # interrupted, nothing begins that has not yet; command.main() ends what runs
+        # interrupted, nothing begins that has not yet; the caller ends what runs
         pool.shutdown(wait=False, cancel_futures=True)

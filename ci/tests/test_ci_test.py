@@ -62,8 +62,10 @@ class Repository(unittest.TestCase):
         shutil.copytree(TOP / "ci/harness", self.top / "ci/harness", ignore=ignore)
         shutil.copytree(TOP / "scripts/lib", self.top / "scripts/lib", ignore=ignore)
         shutil.copy(TOP / "ci/test", self.top / "ci/test")
-        for name in ("COPYING", "REUSE.toml", ".editorconfig", ".gitignore"):
+        for name in ("COPYING", "REUSE.toml", ".editorconfig"):
             shutil.copy(TOP / name, self.top / name)
+        # the copies are no files of this repository: what is wrong in them shows elsewhere
+        self.write(".gitignore", f"{LICENCE}out/\n__pycache__/\nci/harness/\nscripts/lib/\n")
         (self.top / "patches").mkdir()
         self.command("ci/install", "")
         self.command("scripts/base", "echo 0123; echo importing >&2\n")
@@ -508,8 +510,8 @@ class FsyncTest(unittest.TestCase):
 class CommandsTest(unittest.TestCase):
     """Every command: --help, and words that it does not know."""
 
-    COMMANDS = [f"scripts/{n}" for n in ("apply", "base", "check", "refresh", "send")] + [
-        f"ci/{n}" for n in ("run", "test", "bench", "install", "foreign-packages")]
+    COMMANDS = sorted(str(p.relative_to(TOP)) for d in ("ci", "scripts") for p in (TOP / d).iterdir()
+                      if p.is_file() and os.access(p, os.X_OK))
 
     def call(self, name, *words, stdout=subprocess.PIPE):
         """The command with stubs for all that could install or fetch, in an empty cache."""
@@ -526,9 +528,7 @@ class CommandsTest(unittest.TestCase):
         return done
 
     def test_help(self):
-        self.assertEqual(sorted(self.COMMANDS), sorted(
-            str(p.relative_to(TOP)) for d in ("ci", "scripts") for p in (TOP / d).iterdir()
-            if p.is_file() and os.access(p, os.X_OK)))
+        self.assertLess({"ci/run", "ci/test", "ci/install", "scripts/apply"}, set(self.COMMANDS))
         for name in self.COMMANDS:
             with self.subTest(name):
                 done = self.call(name, "--help")

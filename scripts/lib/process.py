@@ -143,7 +143,7 @@ def follow(command: Sequence[object], timeout: float, stdout: Any = None,
 def _bounded(process: subprocess.Popen, timeout: float) -> tuple[int | None, float]:
     """Wait for a spawned process: its exit status, None when it took too long; cpu seconds."""
     late: list[bool] = []
-    timer = threading.Timer(timeout, lambda: (late.append(True), kill(process)))
+    timer = threading.Timer(timeout, lambda: (late.append(True), kill(process, GRACE)))
     timer.daemon = True
     timer.start()
     try:

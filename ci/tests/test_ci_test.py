@@ -138,7 +138,7 @@ class Whole(Repository):
         self.unit("cases", """
             class Cases(unittest.TestCase):
                 def test_fail(self): self.assertEqual("seeded " + "failure", "")
-                def test_error(self): raise ValueError("seeded " + "error")
+                def test_error(self): raise ValueError("seeded " + "error \\u00e9 \\udcff")
                 @unittest.skip("seeded skip")
                 def test_skip(self): pass
                 def test_pass(self): print("not shown")
@@ -177,6 +177,16 @@ class Whole(Repository):
                       "failed: shellcheck unit:"):
             self.assertIn(words, text)
         self.assertNotIn("not shown", text)
+
+    def test_locale_that_has_no_such_letter(self):
+        self.unit("cases", """
+            class Cases(unittest.TestCase):
+                def test_error(self): raise ValueError("seeded \\u20ac \\udcff")
+            """)
+        self.environment |= {"PYTHONIOENCODING": "latin-1"}
+        text, counts = self.call("--quick", expect=1)
+        self.assertEqual(counts, (8, 1, 0), text)
+        self.assertIn("seeded \\u20ac \\udcff", text)
 
     def test_the_command_that_repeats_a_test_does(self):
         self.unit("cases", """

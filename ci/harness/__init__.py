@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The parts ci/run is made of: one noun a module. What scripts/ has is used, not repeated."""
+"""The parts of ci/run and ci/test: one noun a module. What scripts/ has is used, not repeated."""
 
 import pathlib
 import sys

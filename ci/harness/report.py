@@ -1,14 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One result, three forms: a plain table, KTAP, and one static HTML page."""
+"""One result, four forms: a plain table, KTAP, JSON, and one static HTML page."""
 
+import dataclasses
 import fnmatch
 import html
+import json
 import pathlib
 import shutil
+import tempfile
 
 from lib.series import last, title
 from lib.store import write_atomically
 from lib.verdict import Verdict, worst
+
+from .errors import CannotJudge
+
+
+def prepare(directory: pathlib.Path) -> None:
+    """Make the directory of the report; CannotJudge, before hours of work, where nobody may
+    write there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise CannotJudge(f"the report cannot be written to {directory}: {error.strerror}; "
+                          "name another directory with --output DIR") from None
 
 
 class Report:
@@ -115,10 +132,18 @@ class Report:
             lines.append(f"{'not ok' if bad else 'ok'} {number} step-{step}")
         return "\n".join(lines) + "\n"
 
+    # --- JSON
+
+    def results(self) -> str:
+        """What ci/test and other programs read: {"judgements": [...]}, the fields of Judgement
+        each, its verdict as a word."""
+        return json.dumps({"judgements": [dataclasses.asdict(j) | {"verdict": j.verdict.value}
+                                          for j in self.judgements]}, indent=1) + "\n"
+
     # --- HTML
 
     def write(self, directory):
-        """Write table.txt, results.ktap, index.html and the logs they name."""
+        """Write table.txt, results.ktap, results.json, index.html and the logs they name."""
         directory = pathlib.Path(directory)
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -128,6 +153,7 @@ class Report:
                 shutil.copyfile(j.log, logs / name)
         write_atomically(directory / "table.txt", self.table().encode())
         write_atomically(directory / "results.ktap", self.ktap().encode())
+        write_atomically(directory / "results.json", self.results().encode())
         write_atomically(directory / "index.html", self.page().encode())
 
     def page(self):
@@ -167,7 +193,8 @@ class Report:
             out.append(f'<tr><td class="{j.verdict.value}">{j.verdict.value}</td>'
                        f"<td>{html.escape(j.gate)}</td><td>{html.escape(j.reason)}</td><td>{log}</td>"
                        f"<td><code>{html.escape(j.command)}</code></td>"
-                       f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu{' (kept)' if j.cached else ''}</td></tr>")
+                       f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu"
+                       f"{' (kept)' if j.cached else ''}</td></tr>")
         return "".join(out) + "</table>"
 
     def _cost(self):

@@ -5,8 +5,8 @@ import fcntl
 import pathlib
 import sys
 
-from lib import disk, environment
-from lib.command import output, run, shell
+from lib import disk, environment, process
+from lib.command import output, shell
 from lib.series import last
 
 from . import prune
@@ -32,11 +32,11 @@ def lock(paths):
 
 
 def prepare(paths, script):
-    """Run a script that makes what the run needs; CannotJudge with its last words."""
-    done = run([paths.top / script], check=False, timeout=7200)
-    if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}")
-        raise CannotJudge(words if words.startswith(script) else f"{script}: {words}")
+    """Run a script that makes what the run needs, its progress shown; CannotJudge if it fails."""
+    rc = process.follow([paths.top / script], 7200, stdout=sys.stderr).rc
+    if rc != 0:
+        raise CannotJudge(f"{script} {'took too long' if rc is None else f'ended with {rc}'}; "
+                          "see above")
 
 
 def begin(paths):

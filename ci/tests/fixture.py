@@ -98,7 +98,7 @@ class Fixture:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         self.environment |= {"XDG_CACHE_HOME": str(self.directory / "cache"),
                              "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1",
-                             "HOME": str(self.directory)}
+                             "SERIES_TEST_FSYNC": "no", "HOME": str(self.directory)}
         self._kernel()
         self._repository(lanes)
         self.patches = []
@@ -127,7 +127,7 @@ class Fixture:
     def _repository(self, lanes):
         for name in ("scripts", "ci"):
             shutil.copytree(TOP / name, self.top / name,
-                            ignore=shutil.ignore_patterns("__pycache__", "*.toml", "*.patch"))
+                            ignore=shutil.ignore_patterns("__pycache__", "*.toml", "*.patch", "test_*"))
         (self.top / "ci/packages").write_text("")
         (self.top / "ci/guest/tests/unit").write_text("# what the fake kernel's boot.sh plays\n")
         (self.top / "ci/guest/needs.toml").write_text(

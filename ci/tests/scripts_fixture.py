@@ -81,7 +81,7 @@ class Fixture(unittest.TestCase):
             "PATH": os.environ["PATH"], "HOME": str(self.top), "LC_ALL": "C.UTF-8",
             "XDG_CACHE_HOME": str(self.top / "cache"), "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsync",
-            "GIT_CONFIG_VALUE_0": "none",
+            "GIT_CONFIG_VALUE_0": "none", "SERIES_TEST_FSYNC": "no",
             "LINUX_URL": "", "LINUX_DEBIAN": "no", "PYTHONDONTWRITEBYTECODE": "1", **IDENTITY}
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(TOP / "scripts", self.repo / "scripts", ignore=ignore)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """ci/run on the fake kernel: good series, seeded defects, wrong use, kills."""
 
+import json
 import random
 import signal
 import subprocess
@@ -34,12 +35,16 @@ class RunTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
         self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1-2", text)
+        self.assertIn("fetching v7.3 from", text)  # what scripts/base says while it works
         code, again = self.fixture.run()
         self.assertEqual(code, 0, again)
         self.assertEqual(again.count("(kept)"), 6, again)  # 3 builds, 3 boots
         page = (self.fixture.top / "out/index.html").read_text()
         self.assertIn('<td class="pass">', page)
         self.assertIn("ok 2 step-1", (self.fixture.top / "out/results.ktap").read_text())
+        told = json.loads((self.fixture.top / "out/results.json").read_text())["judgements"]
+        self.assertEqual([(j["step"], j["lane"], j["verdict"]) for j in told if j["gate"] == "boot:main"],
+                         [(n, "fake", "pass") for n in range(3)])
 
     def test_message_only_change_judges_nothing_again(self):
         path = self.fixture.mend()
@@ -360,6 +365,13 @@ class RunTest(unittest.TestCase):
         self.assertRefused(1, "no topic 'nope'", "--topic", "nope")
         self.assertRefused(1, "no boot 'nope'; there are: main", "--boot", "nope")
         self.assertRefused(1, "--nope", "--nope")
+
+    def test_output_that_cannot_be_written(self):
+        where = self.fixture.directory / "file"
+        where.write_text("")
+        for words in (["--output", str(where)], ["--output", f"{where}/x"]):
+            self.assertRefused(125, "the report cannot be written to", *words)
+        self.assertFalse((self.fixture.directory / "cache").exists(), "work was done before")
 
     def test_no_emulator(self):
         self.fixture.mend()

@@ -124,9 +124,23 @@ def say(text: str) -> None:
         pass  # nobody listens; the exit code tells
 
 
+def _document(parser: argparse.ArgumentParser) -> None:
+    """Let --help be the parser's description, a docstring with a block `usage: ...`, and then
+    list the options that have a help= of their own: nothing is told twice."""
+    head, block, rest = (parser.description or "").partition("\n\nusage: ")
+    if block:
+        usage, _, text = rest.partition("\n\n")
+        parser.usage = usage.replace("%", "%%")
+        parser.description = f"{head.strip()}\n\n{text.rstrip()}"
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        for action in parser._actions:  # pylint: disable=protected-access
+            action.help = action.help or argparse.SUPPRESS
+
+
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parsed arguments; wrong use ends with exit code 1, not argparse's 2."""
     parser.exit_on_error = False
+    _document(parser)
 
     def error(message: str) -> NoReturn:
         raise Failed(f"{message}\n{parser.format_usage().strip()}")

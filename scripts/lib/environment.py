@@ -12,7 +12,8 @@ import re
 # What a command may inherit: where tools and scratch space are, how the network is
 # reached, and the variables that our own commands document.
 _KEPT = ("PATH", "TMPDIR", "TERM", "COLUMNS", "CI", "LINUX", "LINUX_URL", "LINUX_DEBIAN",
-         "SERIES_NEEDED_BYTES", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE",
+         "SERIES_NEEDED_BYTES", "SERIES_TEST_FSYNC", "SSL_CERT_FILE", "SSL_CERT_DIR",
+         "PYTHONDONTWRITEBYTECODE",
          *(f(name) for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
            for f in (str.lower, str.upper)))
 
@@ -66,7 +67,9 @@ def constructed(theirs: dict[str, str]) -> dict[str, str]:
              "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_TERMINAL_PROMPT": "0",
              # called in a directory of somebody's repository, we still mean our own
              "GIT_CEILING_DIRECTORIES": f"{cache}/linux-dmabuf-series"}
-    return made | git_config(_GIT_CONFIG)
+    # for tests: what git writes in a temporary directory need not outlive a power cut
+    fsync = {"core.fsync": "none"} if theirs.get("SERIES_TEST_FSYNC") == "no" else {}
+    return made | git_config(_GIT_CONFIG | fsync)
 
 
 def isolate() -> None:

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,16 +164,31 @@ def run(command: Sequence[object], log: pathlib.Path, timeout: float,
         stream.flush()
         process = spawn(command, stdin=subprocess.DEVNULL, stdout=stream,
                         stderr=subprocess.STDOUT, cwd=cwd, env=env)
-        late: list[bool] = []
-        timer = threading.Timer(timeout, lambda: (late.append(True), kill(process)))
-        timer.daemon = True
-        timer.start()
-        try:
-            cpu = reap(process)
-        finally:
-            timer.cancel()
-    rc = None if late else process.returncode
+        rc, cpu = _bounded(process, timeout)
     return Outcome(rc, time.monotonic() - start, cpu)
+
+
+def follow(command: Sequence[object], timeout: float, stdout: Any = None,
+           cwd: pathlib.Path | None = None) -> Outcome:
+    """Run a command to its end or its time limit (seconds), with what it says on our own
+    standard error, and on our standard output unless `stdout` is another file."""
+    start = time.monotonic()
+    sys.stdout.flush()
+    rc, cpu = _bounded(spawn(command, stdin=subprocess.DEVNULL, stdout=stdout, cwd=cwd), timeout)
+    return Outcome(rc, time.monotonic() - start, cpu)
+
+
+def _bounded(process: subprocess.Popen, timeout: float) -> tuple[int | None, float]:
+    """Wait for a spawned process: its exit status, None when it took too long; cpu seconds."""
+    late: list[bool] = []
+    timer = threading.Timer(timeout, lambda: (late.append(True), kill(process, GRACE)))
+    timer.daemon = True
+    timer.start()
+    try:
+        cpu = reap(process)
+    finally:
+        timer.cancel()
+    return None if late else process.returncode, cpu
 
 
 def end_orphans(marker: str) -> int:

@@ -52,11 +52,12 @@ def _ask(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Answer, str
 
 def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement, str]:
     """One gate's judgement of one patch, and its details; LOST where it could not be had."""
-    start = time.monotonic()
+    start, avoidable = time.monotonic(), False
     try:
         answer, log, seconds, kept = _ask(gate, step, tools, again)
     except Missing as error:
         answer, log, seconds, kept = skip(str(error)), "", time.monotonic() - start, False
+        avoidable = True
     except Failed:
         raise
     except Exception as error:  # pylint: disable=broad-except
@@ -69,7 +70,7 @@ def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement,
         seconds = time.monotonic() - start
     return Judgement(step.patch.step, LANE, gate.name, answer.verdict, answer.reason, log,
                      f"scripts/check --gate {gate.name} --again {step.patch.step}",
-                     round(seconds, 2), cached=kept), answer.details
+                     round(seconds, 2), cached=kept, avoidable=avoidable), answer.details
 
 
 def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,

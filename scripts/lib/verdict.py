@@ -36,7 +36,8 @@ class Judgement:
     step: 0 is the base; lane: a lane's name, or "static" or "series";
     gate: apply, build, diagnostics, boot:NAME, proof, or a static gate's name;
     reason: empty only for a pass; log: path of the evidence or "";
-    command: what repeats it; seconds: wall time, cpu: user+sys time.
+    command: what repeats it; seconds: wall time, cpu: user+sys time;
+    avoidable: a skip that a tool of ci/packages would have made a verdict.
     """
 
     step: int
@@ -49,6 +50,7 @@ class Judgement:
     seconds: float = 0.0
     cpu: float = 0.0
     cached: bool = False
+    avoidable: bool = False
 
     def data(self) -> dict[str, Any]:
         """The fields as JSON values."""

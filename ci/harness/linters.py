@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is checked of the files of this repository as files: linters, and rules of our own."""
+
+import dataclasses
+import os
+import pathlib
+import pwd
+import re
+import shutil
+from collections.abc import Callable, Sequence
+
+from lib import command
+from lib.verdict import Verdict
+
+from . import editorconfig, files, licence
+
+# EXTRAVERSION is the kernel's, SME the processors' memory encryption, the others are
+# beginnings of words in patterns.
+_WORDS = "extraversion,sme,nin,updat,disabl"
+_SECONDS = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One linter's word on its files; text: what it says, again: what repeats it."""
+
+    label: str
+    verdict: Verdict
+    text: str = ""
+    again: str = ""
+
+
+def _prose(name: str) -> bool:
+    """Whether codespell reads a file: patches are checkpatch's, the others nobody's words."""
+    return not name.startswith(("patches/", "ci/tests/cases/")) and name not in ("series", "COPYING")
+
+
+def tools(top: pathlib.Path, names: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """The linters that are programs: {label: (command, the files it reads)}."""
+    spoken = {name: files.interpreter(top / name) for name in names
+              if name.startswith(("scripts/", "ci/", ".ci/"))}
+    sh = [n for n in spoken if spoken[n] == "sh" or n.startswith("ci/guest/tests/") and n.endswith(".sh")]
+    return {
+        # SC1091: the guest's tests source /tests/*.sh, which exist only there
+        "shellcheck": (["shellcheck", "-e", "SC1091", "-s", "sh"], sh),
+        "pyflakes": (["pyflakes3"], [n for n in spoken if spoken[n] == "python3" or n.endswith(".py")]),
+        "codespell": (["codespell", "-q", "3", "-L", _WORDS], [n for n in names if _prose(n)]),
+    }
+
+
+def _home() -> str:
+    """The caller's home directory; $HOME is not it in the constructed environment."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def machines(top: pathlib.Path, names: Sequence[str]) -> list[str]:
+    """Paths of somebody's machine: home directories, and where this clone lies."""
+    own = {p for p in (str(top), _home()) if p.count("/") > 1}
+    places = re.compile(r"(?<![\w.)}*\"'$/-])(?:/(?:home|Users|work|root)/[\w.-]+"
+                        + "".join(f"|{re.escape(p)}(?![\\w.-])" for p in sorted(own)) + ")")
+    found = []
+    for name in names:
+        if name.startswith("patches/"):
+            continue
+        lines = (top / name).read_text(encoding="utf-8", errors="replace").splitlines()
+        found += [f"{name}:{number}: a path of one machine: {match.group()}"
+                  for number, line in enumerate(lines, 1) for match in places.finditer(line)]
+    return found
+
+
+# The rules that are ours: {label: what breaks it, a line each, in files by name}.
+RULES: dict[str, Callable[[pathlib.Path, Sequence[str]], list[str]]] = {
+    "licence": licence.check,
+    "editorconfig": lambda top, names: editorconfig.check(
+        top, [n for n in names if not n.startswith("patches/")]),
+    "machines": machines,
+}
+
+
+def run_tool(top: pathlib.Path, label: str, words: list[str], read: list[str]) -> Finding:
+    """Run a linter. One that has no file to read fails: with none it passes, or waits for input."""
+    if not read:
+        return Finding(label, Verdict.FAIL, "found no file to read")
+    if not shutil.which(words[0]):
+        return Finding(label, Verdict.LOST, f"there is no {words[0]}; ci/install installs it")
+    done = command.run([*words, *read], cwd=top, timeout=_SECONDS, check=False)
+    text = done.stdout + done.stderr
+    again = command.shell([*words, *([n for n in read if n in text] or read)])
+    if done.returncode is None:
+        return Finding(label, Verdict.LOST, f"took longer than {_SECONDS} s\n{text}", again)
+    return Finding(label, Verdict.FAIL if done.returncode else Verdict.PASS, text, again)
+
+
+def run(top: pathlib.Path, names: Sequence[str]) -> list[Finding]:
+    """What all linters and rules say of the files."""
+    found = [run_tool(top, label, words, read) for label, (words, read) in tools(top, names).items()]
+    for label, rule in RULES.items():
+        lines = rule(top, names)
+        found.append(Finding(label, Verdict.FAIL if lines else Verdict.PASS, "\n".join(lines)))
+    return found

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A share of one file's unit tests, run in a process of its own, told line by line in JSON.
+
+usage: python3 ci/harness/shard.py DIRECTORY FILE INDEX COUNT RESULTS
+
+Of the tests of DIRECTORY/FILE, in their order, those with number INDEX modulo COUNT are run.
+RESULTS gets a line an event, so that it tells of a process that dies how far it came:
+  {"total": N, "share": [ID, ...]}         the tests of the file, and those to run here
+  {"begin": ID}
+  {"end": ID, "outcome": "pass" | "fail" | "skip", "text": TEXT}
+"fail" is also an error, in a test or in a fixture, whose ID is then none of the share's, and
+an unexpected success. TEXT: the traceback, or why it is skipped.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import unittest
+from typing import Any
+
+GRACE = 2.5  # seconds for the commands under test to end after a signal: less than process.GRACE
+
+
+class Told(unittest.TestResult):
+    """The results of a run, each written to a stream as it is known."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self.stream = stream
+        self.buffer = True
+        self.texts: dict[str, str] = {}  # of tests under way that are not good already
+
+    def tell(self, **event: Any) -> None:
+        self.stream.write(json.dumps(event) + "\n")
+        self.stream.flush()
+
+    def startTest(self, test: Any) -> None:
+        super().startTest(test)
+        self.tell(begin=test.id())
+
+    def stopTest(self, test: Any) -> None:
+        self._mirrorOutput = False  # the texts have it
+        super().stopTest(test)
+        if test.id() in self.texts:
+            self.tell(end=test.id(), outcome="fail", text=self.texts.pop(test.id()))
+
+    def _bad(self, test: Any, text: str) -> None:
+        if not isinstance(test, unittest.TestCase):  # a fixture of a class or a module
+            self.tell(end=test.id(), outcome="fail", text=text)
+            return
+        self.texts[test.id()] = self.texts.get(test.id(), "") + text
+
+    def addSuccess(self, test: Any) -> None:
+        super().addSuccess(test)
+        self.tell(end=test.id(), outcome="pass", text="")
+
+    def addFailure(self, test: Any, err: Any) -> None:
+        super().addFailure(test, err)
+        self._bad(test, self.failures[-1][1])
+
+    def addError(self, test: Any, err: Any) -> None:
+        super().addError(test, err)
+        self._bad(test, self.errors[-1][1])
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            kind = self.failures if issubclass(err[0], test.failureException) else self.errors
+            self._bad(test, f"{subtest.id()}\n{kind[-1][1]}")
+
+    def addExpectedFailure(self, test: Any, err: Any) -> None:
+        super().addExpectedFailure(test, err)
+        self.tell(end=test.id(), outcome="pass", text="")
+
+    def addUnexpectedSuccess(self, test: Any) -> None:
+        super().addUnexpectedSuccess(test)
+        self._bad(test, "passes, and is said to fail\n")
+
+    def addSkip(self, test: Any, reason: str) -> None:
+        super().addSkip(test, reason)
+        self.tell(end=getattr(test, "test_case", test).id(), outcome="skip", text=reason)
+
+
+def cases(suite: Any) -> list[Any]:
+    """The tests of a suite of suites, in order."""
+    if isinstance(suite, unittest.TestSuite):
+        return [case for part in suite for case in cases(part)]
+    return [suite]
+
+
+def end(number: int, _frame: Any) -> None:
+    """Exit on a signal, after the commands under test: the signal went to them, too."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    limit = time.monotonic() + GRACE
+    while time.monotonic() < limit:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.02)
+        except ChildProcessError:
+            break
+    os._exit(128 + number)
+
+
+def main(directory: str, file: str, index: str, count: str, results: str) -> None:
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, end)
+    found = cases(unittest.TestLoader().discover(directory, file))
+    share = found[int(index)::int(count)]
+    with open(results, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        told = Told(stream)
+        told.tell(total=len(found), share=[case.id() for case in share])
+        unittest.TestSuite(share).run(told)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

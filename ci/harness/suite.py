@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The unit tests: files in shards, run side by side in processes, every test counted."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+
+from lib import process
+
+SHARD = 8  # tests: few enough to balance, many enough for the fixtures that a file makes once
+SECONDS = 900  # for a shard
+_PROGRAM = pathlib.Path(__file__).with_name("shard.py")
+
+
+@dataclasses.dataclass
+class Count:
+    """Tests by outcome; texts: of those that are not passed, each with the command that
+    repeats it. A skipped one is not passed either: ci/install made all of them possible."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    texts: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def bad(self) -> int:
+        return self.failed + self.skipped
+
+    def __iadd__(self, other: "Count") -> "Count":
+        self.passed, self.failed = self.passed + other.passed, self.failed + other.failed
+        self.skipped, self.texts = self.skipped + other.skipped, self.texts + other.texts
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """The tests number `index` modulo `count` of a file."""
+
+    file: pathlib.Path
+    index: int
+    count: int
+
+    @property
+    def label(self) -> str:
+        return self.file.stem.removeprefix("test_")
+
+
+def shards(directory: pathlib.Path) -> list[Shard]:
+    """The shards of all files, those of the longest first."""
+    sizes = {path: len(re.findall(r"(?m)^\s+def test", path.read_text(encoding="utf-8")))
+             for path in sorted(directory.glob("test_*.py"))}
+    return [Shard(path, index, count) for path in sorted(sizes, key=lambda p: -sizes[p])
+            for count in [max(1, -(-sizes[path] // SHARD))] for index in range(count)]
+
+
+def again(file: pathlib.Path, test: str = "") -> str:
+    """The command that runs a file's tests, or one of them, again."""
+    name = ".".join(test.split(".")[1:])
+    return process.shell(["python3", "-m", "unittest", "discover", "-s", "ci/tests", "-p", file.name,
+                          *(["-k", name] if re.fullmatch(r"\w+\.test\w*", name) else [])])
+
+
+def events(path: pathlib.Path) -> list[dict]:
+    """What a shard told; its last line may have been cut off."""
+    found = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+    return found
+
+
+def counted(shard: Shard, told: list[dict], ended: str, log: str) -> Count:
+    """The count of a shard from what it told, how its process ended ("" for well) and its log.
+
+    A test that was to run and has no outcome is a failure, and so is a process that ends badly
+    without one, a fixture that fails, and a file without tests.
+    """
+    count = Count()
+
+    def bad(test: str, text: str) -> None:
+        count.texts.append(f"{test}: {text.strip()}\nagain: {again(shard.file, test)}")
+
+    plan = next((e for e in told if "share" in e), {"total": 0, "share": []})
+    begun = {e["begin"] for e in told if "begin" in e}
+    outcomes = {test: {} for test in plan["share"]}
+    for event in told:
+        if "end" in event:
+            outcomes.setdefault(event["end"], {})[event["outcome"]] = event["text"]
+    for test, words in outcomes.items():
+        if "fail" in words:
+            count.failed += 1
+            bad(test, words["fail"])
+        elif "skip" in words:
+            count.skipped += 1
+            bad(test, f"skipped: {words['skip']}")
+        elif "pass" in words:
+            count.passed += 1
+        else:
+            count.failed += 1
+            bad(test, f"{ended or 'no result'} while it ran" if test in begun else
+                f"not run: {ended or 'its fixture failed'}")
+    if not count.bad and (ended or plan["total"] == 0):
+        count.failed += 1
+        bad(shard.file.name, ended or "holds no test")
+    if count.bad and log.strip():
+        count.texts.append("its output:\n" + "\n".join(log.splitlines()[-100:]))
+    return count
+
+
+def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
+    """Run a shard; its files are made in the directory `scratch`."""
+    name = scratch / f"{shard.file.stem}-{shard.index}"
+    log, results = name.with_suffix(".log"), name.with_suffix(".json")
+    outcome = process.run([sys.executable, _PROGRAM, shard.file.parent, shard.file.name, shard.index,
+                           shard.count, results], log, SECONDS,
+                          env={**os.environ, "TMPDIR": str(scratch)})
+    ended = "" if outcome.rc == 0 else f"took longer than {SECONDS} s" if outcome.rc is None else \
+        f"the process ended with {outcome.rc}"
+    said = log.read_text(encoding="utf-8", errors="replace").split("\n", 1)[1]
+    return counted(shard, events(results), ended, said)
+
+
+def run(directory: pathlib.Path, scratch: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, Count]]:
+    """Run the tests of a directory: (label, file, Count) of each file as it ends."""
+    todo = shards(directory)
+    left = {shard.file: shard.count for shard in todo}
+    counts = {shard.file: Count() for shard in todo}
+    pool = concurrent.futures.ThreadPoolExecutor((os.cpu_count() or 1) + 1)
+    try:
+        futures = {pool.submit(run_shard, shard, scratch): shard for shard in todo}
+        for future in concurrent.futures.as_completed(futures):
+            shard = futures[future]
+            counts[shard.file] += future.result()
+            left[shard.file] -= 1
+            if not left[shard.file]:
+                yield shard.label, shard.file, counts[shard.file]
+    finally:
+        # interrupted, nothing begins that has not yet; the caller ends what runs
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -57,8 +57,8 @@ def run(command: Sequence[object], cwd: pathlib.Path | str | None = None,
     child = process.spawn(
         words, cwd=cwd, env={**(environment.users() if user else os.environ), **(env or {})},
         stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-        stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE,
-        encoding="utf-8", errors="surrogateescape")
+        stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        errors="surrogateescape")
     late = False
     try:
         try:

@@ -14,6 +14,8 @@ from . import devicetree
 from .errors import CannotJudge
 
 _MTIME = 0
+# How a record begins to say that the emulator failed, and not the guest.
+BROKEN = "the emulator ended with"
 
 
 def version(lane):
@@ -56,8 +58,7 @@ def command(lane, boot, tests, image, initrd, results):
 def run(lane, boot, tests, image, initrd, scratch):
     """Boot once. Returns the raw record: how it ended, what came over each channel.
 
-    ended: "done" when QEMU ended by itself, else why it was ended; rc; seconds,
-    cpu; console, results: text. scratch: a directory of this boot's own.
+    ended: "done" when QEMU ended by itself and with 0, else why; rc; seconds, cpu; console, results: text. scratch: a directory of this boot's own.
     """
     scratch = pathlib.Path(scratch)
     output(["rm", "-rf", scratch])
@@ -88,6 +89,10 @@ def run(lane, boot, tests, image, initrd, scratch):
         if ended != "done":
             process.kill(child)
         cpu = process.reap(child)
+    if ended == "done" and child.returncode != 0:
+        # a guest cannot do that: it powers off, or resets, and -no-reboot ends with 0
+        said = console.read_text(errors="replace").strip().splitlines()[-1:]
+        ended = f"{BROKEN} {child.returncode}: {''.join(said)[:200]}"
     return {"ended": ended, "rc": child.returncode, "seconds": time.monotonic() - start, "cpu": cpu,
             "console": console.read_text(errors="replace"),
             "results": results.read_text(errors="replace")}

@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0
 """What every command that builds needs around it: room, the base, the cache's lock."""
 
-import fcntl
+import contextlib
 import os
 import shutil
+import time
+from collections.abc import Iterator
 
-from lib import environment
-from lib.command import output, run
-from lib.series import last
+from lib import environment, process, repository
+from lib.command import output, run, say
+from lib.series import Series, last
 
 from . import prune
 from .errors import CannotJudge, UsageError
+from .paths import Paths
 
 # Objects, worktrees and images of two lanes; what a run adds to a full cache.
 NEEDED_COLD, NEEDED_WARM = 10 << 30, 1 << 30
 
 
-def room(paths):
+def room(paths: Paths) -> None:
     """CannotJudge when the disk has too little left for the work."""
     paths.cache.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(paths.cache).free
@@ -27,17 +30,7 @@ def room(paths):
                           "or set XDG_CACHE_HOME to a larger disk")
 
 
-def lock(paths):
-    """Hold the cache for this run; CannotJudge when another has it."""
-    stream = open(paths.cache / "lock", "w")  # noqa: SIM115 held until exit
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CannotJudge(f"another run holds {paths.cache}/lock; wait for it") from None
-    return stream
-
-
-def prepare(paths, script):
+def prepare(paths: Paths, script: str) -> None:
     """Run a script that makes what the run needs; CannotJudge with its last words."""
     done = run([paths.top / script], check=False, timeout=7200)
     if done.returncode:
@@ -45,20 +38,35 @@ def prepare(paths, script):
         raise CannotJudge(words if words.startswith(script) else f"{script}: {words}")
 
 
-def begin(paths):
-    """Everything installed, the base there, the cache held and pruned; returns the lock."""
+def install(paths: Paths) -> None:
+    """Install what is missing, if we may; else say so: what lacks its tools is LOST later."""
+    try:
+        prepare(paths, "ci/install")
+    except CannotJudge as error:
+        say(f"{error}\nci/install: going on with what is there")
+
+
+@contextlib.contextmanager
+def held(paths: Paths) -> Iterator[None]:
+    """Everything installed, the base there, the cache held; pruned when the run is over."""
     if why := environment.buildable(paths.cache):
         raise CannotJudge(why)
-    for needed in ("ci/install", "scripts/base"):
-        room(paths)
-        prepare(paths, needed)
-    held = lock(paths)
-    output(["rm", "-rf", paths.cache / "boots"])
-    prune.prune(paths.cache)
-    return held
+    room(paths)
+    install(paths)
+    room(paths)
+    prepare(paths, "scripts/base")
+    # not inherited: make would work on after our death, and who has the lock ends it
+    with repository.lock("run", inherited=False):
+        start = time.time()
+        mark = f"{paths.cache}:{paths.cache.stat().st_ino}"
+        process.end_orphans(f"SERIES_RUN={mark}")
+        os.environ["SERIES_RUN"] = mark
+        output(["rm", "-rf", paths.cache / "boots"])
+        yield
+        prune.prune(paths.cache, start)
 
 
-def step_range(word, series):
+def step_range(word: str, series: Series) -> tuple[int, int]:
     """K or K..M as (first, last); UsageError for steps the series does not have."""
     first, _, final = word.partition("..")
     try:

@@ -16,7 +16,7 @@ from . import environment, process
 from .process import shell
 
 __all__ = ["Broken", "CannotJudge", "Failed", "Interrupted", "cache_directory", "main", "output",
-           "parse", "run", "say", "shell"]
+           "full", "parse", "run", "say", "shell"]
 
 
 class Failed(Exception):
@@ -105,7 +105,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
         raise Failed(f"{problem}\n{parser.format_usage().strip()}") from None
 
 
-def _full(error: BaseException) -> bool:
+def full(error: BaseException) -> bool:
     """Whether an error says that a disk is full, in the kernel's words or in git's."""
     text = str(error)
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
@@ -143,7 +143,7 @@ def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
     except BrokenPipeError:
         return 125  # who read our standard output has gone, and needs no message
     except (CannotJudge, OSError) as error:
-        if _full(error):
+        if full(error):
             say(f"{name}: the disk is full: {str(error).strip().splitlines()[-1]}\n"
                 f"free some space below {cache_directory()} or point XDG_CACHE_HOME at "
                 f"another disk, then repeat: {shell([name, *sys.argv[1:]])}")

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 
 from . import command, process, series
 from .command import Broken, CannotJudge, Failed, output, run
@@ -31,8 +32,12 @@ def cache():
 
 
 @contextlib.contextmanager
-def lock(name, seconds=1800):
-    """Hold CACHE/NAME.lock; children inherit it, so that no orphan works unlocked."""
+def lock(name: str, seconds: float = 1800, inherited: bool = True) -> Iterator[None]:
+    """Hold CACHE/NAME.lock; CannotJudge when another has it for longer than `seconds`.
+
+    inherited: children hold it, too, so that no orphan works unlocked; without, whoever gets
+    the lock has to end what orphans there are.
+    """
     path = cache() / f"{name}.lock"
     with open(path, "a", encoding="ascii") as stream:
         end, told = time.monotonic() + seconds, False
@@ -45,13 +50,16 @@ def lock(name, seconds=1800):
                     command.say(f"waiting for another run that holds {path}")
                     told = True
                 if time.monotonic() > end:
-                    raise CannotJudge(f"another run still holds {path}") from None
+                    raise CannotJudge(f"another run still holds {path}, after {seconds:.0f} s; "
+                                      "wait for its end") from None
                 time.sleep(0.2)
-        process.held.append(stream.fileno())
+        if inherited:
+            process.held.append(stream.fileno())
         try:
             yield
         finally:
-            process.held.remove(stream.fileno())
+            if inherited:
+                process.held.remove(stream.fileno())
 
 
 def write_atomically(path, data):

@@ -51,13 +51,14 @@ class Store:
         """The key of a mapping of named inputs."""
         return digest(inputs)
 
-    def get(self, kind, inputs):
-        """The record made from these inputs, or None."""
+    def get(self, kind: str, inputs: dict) -> dict | None:
+        """The record made from these inputs; None where there is none, or a broken file."""
         try:
             with open(self.directory / kind / f"{self.key(inputs)}.json") as stream:
-                return json.load(stream)
-        except (FileNotFoundError, json.JSONDecodeError):
+                record = json.load(stream)
+        except (FileNotFoundError, ValueError):
             return None
+        return record if isinstance(record, dict) and "inputs" in record else None
 
     def put(self, kind, inputs, record, name):
         """Keep a record; name tells its place in the run, e.g. "3/arm64"."""

@@ -139,6 +139,13 @@ class DeviceTreeTest(unittest.TestCase):
         self.assertIn("memory-region = <0x01>;", text)
         self.assertRegex(text, r'bootargs = "a";\s+more;')
 
+    def test_without_its_compiler(self):
+        boot = mock.Mock(devicetree="more.dtsi")
+        with mock.patch.object(devicetree, "output", side_effect=FileNotFoundError):
+            devicetree.check([mock.Mock(devicetree=None)])
+            with self.assertRaisesRegex(CannotJudge, "no dtc"):
+                devicetree.check([boot])
+
     def test_what_is_wrong_is_named(self):
         for added, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
                              ("/ { a = <&{/smmu@8}>; };", "non-existent node")):

@@ -151,7 +151,7 @@ class TableTest(unittest.TestCase):
                          ["WARNING: x"])
 
 
-class FileTest(unittest.TestCase):
+class PatternFileTest(unittest.TestCase):
     def test_golden_consoles(self):
         deny = splat.patterns(TOP / "ci/splats")
         for path in sorted(CASES.glob("*.console")):

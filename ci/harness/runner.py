@@ -58,6 +58,8 @@ class LaneRun:
     def __init__(self, name, run):
         self.run = run
         self.lane = lanes.read(run.paths.top, name)
+        if not self.lane.boots:
+            raise UsageError(f"ci/lanes/{name}.toml: it has no boot, and nothing would be tested")
         self.builder = build.Builder(self.lane, run.source, run.paths, run.jobs)
         self.guest = guest.Guest(self.lane, run.source, run.paths, self.builder.toolchain)
         self.qemu = machine.version(self.lane)

@@ -110,8 +110,6 @@ def _check(data: dict, where: str) -> None:
     for number, boot in enumerate(data["boot"], 1):
         table.check(boot, f"{where}: boot {boot.get('name', number)}", _BOOT, _BOOT_MORE)
     every = [b["name"] for b in data["boot"]]
-    if not every:
-        raise Failed(f"{where}: it has no boot")
     for name in [*every, *(t for b in data["boot"] for t in b["tests"])]:
         if not _NAME.match(name):
             raise Failed(f"{where}: {name!r} is no name of a boot or test: "

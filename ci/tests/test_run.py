@@ -273,6 +273,54 @@ class RunTest(unittest.TestCase):
                            'adds = ["fake/main/unit/always"]')
         self.assertCaught(2, "proof", "passes before the patch and proves nothing")
 
+    # --- static gates
+
+    def stub(self, text):
+        """A scripts/check: $out is the file for its results, $part "cheap" or "costly"."""
+        check = self.fixture.top / "scripts/check"
+        check.write_text("#!/bin/sh\nout=$2 part=costly\ncase $* in *message*) part=cheap; esac\n"
+                         "say() { printf '[{\"step\": 1, \"lane\": \"static\", \"gate\": \"%s\", "
+                         '"verdict": "%s", "reason": "%s", "log": "", "command": "again", '
+                         '"seconds": 1, "cpu": 0, "cached": false}]\' "$@" >"$out"; }\n'
+                         + text)
+
+    def test_cheap_gates_are_judged_before_the_first_build(self):
+        self.fixture.patch("adds a case.", "boot.sh", "not ok 2 mended", "ok 2 mended",
+                           'cases = ["*/main/unit/mended"]')
+        code, text = self.fixture.run(static=True)
+        self.assertEqual(code, 1, text)
+        self.assertLess(text.index("step 1 static: message fail: the message: the subject"),
+                        text.index("step 0 fake: build"))
+        table = (self.fixture.top / "out/results.ktap").read_text()
+        for gate in ("message", "checkpatch", "maintainers", "kernel-doc", "w1", "sparse", "coccinelle"):
+            self.assertIn(f" static.{gate}", table)
+
+    def test_costly_gates_are_judged_beside_the_walk(self):
+        begun = self.fixture.directory / "begun"
+        self.fixture.patch("mend", "boot.sh", "not ok 2 mended\nEND",
+                           f"END\nfor n in $(seq 100); do [ -e {begun} ] || sleep 0.1; done\n"
+                           f"[ -e {begun} ] || printf 'not ' >&3\necho 'ok 2 mended' >&3",
+                           'cases = ["*/main/unit/mended"]')
+        self.stub(f"[ $part = cheap ] || touch {begun}\nsay $part pass ''")
+        code, text = self.fixture.run(static=True)
+        self.assertEqual(code, 0, text)
+
+    def test_what_a_gate_says_decides_and_not_the_words_of_its_reason(self):
+        self.fixture.mend()
+        for verdict, words, expected in (("lost", "the tool was killed", 125),
+                                         ("skip", "could not be judged", 0), ("fail", "", 1)):
+            self.stub(f'say $part {verdict} "{words}"')
+            code, text = self.fixture.run(static=True)
+            self.assertEqual(code, expected, text)
+            self.assertIn(f"{verdict}: step 1 static costly: {words}", text)
+
+    def test_gates_that_give_no_results_are_lost(self):
+        self.fixture.mend()
+        self.stub("[ $part = cheap ] && say cheap pass ''; echo 'its last words' >&2; exit 125")
+        code, text = self.fixture.run(static=True)
+        self.assertEqual(code, 125, text)
+        self.assertIn("lost: step 1 static check: scripts/check ended with 125: its last words", text)
+
     # --- what cannot be judged
 
     def test_hang_is_lost_not_failed(self):

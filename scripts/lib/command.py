@@ -15,8 +15,8 @@ from typing import Any, NoReturn, TextIO
 from . import environment, process
 from .process import shell
 
-__all__ = ["Broken", "CannotJudge", "Failed", "Interrupted", "cache_directory", "main", "output",
-           "full", "parse", "run", "say", "shell"]
+__all__ = ["Broken", "CannotJudge", "Failed", "Interrupted", "Missing", "cache_directory", "complete",
+           "full", "main", "output", "parse", "run", "say", "shell"]
 
 
 class Failed(Exception):
@@ -25,6 +25,10 @@ class Failed(Exception):
 
 class CannotJudge(Exception):
     """Could not be judged: exit code 125, so that `git bisect run` skips it."""
+
+
+class Missing(CannotJudge):
+    """A tool is not on this machine; the text names it and, where it has one, its package."""
 
 
 class Broken(CannotJudge):
@@ -79,6 +83,21 @@ def run(command: Sequence[object], cwd: pathlib.Path | str | None = None,
     return subprocess.CompletedProcess(words, rc, out or "", err or "")  # type: ignore[arg-type]
 
 
+def complete(command: Sequence[object], timeout: float, **kwargs: Any,
+             ) -> subprocess.CompletedProcess[str]:
+    """Run a command to its own end, good or bad: its exit code is one that it chose.
+
+    CannotJudge where the time limit (seconds) or a signal ended it.
+    """
+    done = run(command, check=False, timeout=timeout, **kwargs)
+    if done.returncode is None:
+        raise CannotJudge(f"took more than {timeout:g} s: {shell(command)}")
+    if done.returncode < 0:
+        raise CannotJudge(f"was ended by {signal.Signals(-done.returncode).name}: {shell(command)}\n"
+                          f"{done.stderr.strip()[-2000:]}".rstrip())
+    return done
+
+
 def output(command: Sequence[object], **kwargs: Any) -> str:
     """Standard output of a command, without the last newline."""
     return run(command, **kwargs).stdout.rstrip("\n")
@@ -105,8 +124,8 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
         raise Failed(f"{problem}\n{parser.format_usage().strip()}") from None
 
 
-def full(error: BaseException) -> bool:
-    """Whether an error says that a disk is full, in the kernel's words or in git's."""
+def full(error: BaseException | str) -> bool:
+    """Whether an error, or what a command said, is that a disk is full, in the kernel's words or in git's."""
     text = str(error)
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
         words in text for words in ("No space left on device", "Disk quota exceeded",
@@ -143,7 +162,9 @@ def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
     except BrokenPipeError:
         return 125  # who read our standard output has gone, and needs no message
     except (CannotJudge, OSError) as error:
-        if full(error):
+        if isinstance(error, OSError) and sys.stdout is not None and (why := _flush(sys.stdout)):
+            say(f"{name}: standard output: {why}")  # what it did not take is still in its buffer
+        elif full(error):
             say(f"{name}: the disk is full: {str(error).strip().splitlines()[-1]}\n"
                 f"free some space below {cache_directory()} or point XDG_CACHE_HOME at "
                 f"another disk, then repeat: {shell([name, *sys.argv[1:]])}")

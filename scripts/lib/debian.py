@@ -6,7 +6,7 @@ import pathlib
 import re
 import shutil
 
-from .command import Broken, CannotJudge, output, run
+from .command import Broken, CannotJudge, Missing, full, output, run
 
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # By role, so that the list does not age, then by the name that the role has today (a
@@ -95,16 +95,17 @@ class Archive:
 def search(directory, package, fetch, source=False, say=lambda text: None):
     """fetch(archive, suite) for the suites that have the package, until one gives a value.
 
-    Returns that value; CannotJudge tells what each suite answered.
+    Returns that value. Missing: packages cannot be had on this machine; CannotJudge tells what
+    each suite answered.
     """
     for tool in ("apt-get", "dpkg-deb"):
         if not shutil.which(tool):
-            raise CannotJudge(f"no {tool} on this machine")
+            raise Missing(f"no {tool} on this machine")
     if not KEYRING.exists():
-        raise CannotJudge(f"no {KEYRING} (package debian-archive-keyring)")
+        raise Missing(f"no {KEYRING} (package debian-archive-keyring)")
     uris = mirrors()
     if not uris:
-        raise CannotJudge("no Debian mirror in this machine's apt configuration")
+        raise Missing("no Debian mirror in this machine's apt configuration")
     answers = []
     for uri in uris:
         suites = list(SUITES)
@@ -113,7 +114,7 @@ def search(directory, package, fetch, source=False, say=lambda text: None):
             try:
                 archive.update()
             except Broken as error:
-                if "No space left" in str(error):
+                if full(error):
                     raise
                 lines = [x for x in error.stderr.splitlines() if x.startswith(("E:", "W:"))]
                 answers.append(f"{suite}: {(lines or [str(error)])[0]}")

@@ -14,59 +14,53 @@ import os
 import pathlib
 import re
 import shutil
-import tomllib
+import subprocess
+from collections.abc import Iterable, Sequence
 
+from . import lane as lane_file
 from . import repository
-from .command import CannotJudge, output, run
+from .command import CannotJudge, Missing, complete, full, output
+from .lane import Lane
 from .repository import git
 
 # Not objects of the kernel: their own makefiles build them.
 _ELSEWHERE = ("tools/", "samples/", "scripts/", "Documentation/", "usr/", "certs/")
 
-
-@dataclasses.dataclass
-class Lane:
-    """What ci/lanes/NAME.toml says of a kernel: architecture, compiler prefix, target of
-    kbuild, fragment on it."""
-
-    name: str
-    arch: str
-    cross: str
-    config: str
-    fragment: pathlib.Path
-
-    @property
-    def compiler(self):
-        return shutil.which(f"{self.cross}gcc")
+# Seconds for one run of make; beside boots it gets a fraction of a core.
+CONFIGURE, BUILD = 600, 7200
 
 
-def lanes(top=repository.TOP):
+# What os.uname() calls a machine where ARCH= of kbuild says otherwise.
+_ARCH = {"aarch64": "arm64"}
+
+
+def compiler(lane: Lane) -> str | None:
+    """The path of a lane's compiler, None where it is not on this machine."""
+    return shutil.which(f"{lane.cross}gcc")
+
+
+def lanes(top: pathlib.Path = repository.TOP) -> list[Lane]:
     """The lanes that a plain ci/run builds at every step: the machine's own architecture
     first, so that one lane often does."""
-    found = []
-    for path in sorted((top / "ci/lanes").glob("*.toml")):
-        data = tomllib.loads(path.read_text())
-        if not data.get("default", True) or data.get("at", "every") != "every":
-            continue
-        found.append(Lane(path.stem, data["arch"], data.get("cross", ""), data["config"],
-                          top / "kconfig-fragments" / data.get("fragment", f"{path.stem}.config")))
-    own = os.uname().machine
-    return sorted(found, key=lambda lane: (lane.arch != own, lane.name))
+    found = [lane_file.read(top, name) for name in lane_file.default(top)]
+    own = _ARCH.get(os.uname().machine, os.uname().machine)
+    return sorted((lane for lane in found if lane.at == "every"),
+                  key=lambda lane: (lane.arch != own, lane.name))
 
 
-def sources(files):
+def sources(files: Iterable[str]) -> list[str]:
     """The C sources and headers of the kernel among files."""
     return [f for f in files if f.endswith((".c", ".h")) and not f.startswith(_ELSEWHERE)]
 
 
-def directories(files):
+def directories(files: Iterable[str]) -> list[str]:
     """Directories to build for touched files, none below another: ["kernel/dma/"]."""
     found = {f.rpartition("/")[0] + "/" for f in sources(files)
              if "/" in f and not re.match(r"include/|arch/\w+/include/", f)}
     return sorted(d for d in found if not any(d != e and d.startswith(e) for e in found))
 
 
-def said(text, source_tree):
+def said(text: str, source_tree: pathlib.Path) -> collections.Counter[str]:
     """The warnings and errors in a tool's output: a Counter of lines without positions."""
     lines = collections.Counter()
     for line in text.splitlines():
@@ -76,34 +70,38 @@ def said(text, source_tree):
     return lines
 
 
-class Lost(CannotJudge):
-    """The build could not be set up; the text says why."""
-
-
 @dataclasses.dataclass
 class State:
-    """sources: those that are built; broken: what stopped make, or ""; said: for the kinds
-    "cc" and "sparse" {object or source: Counter of lines}."""
+    """configured: whether there was a .config; sources: those that are built; broken: what
+    stopped make, or ""; said: for the kinds "cc" and "sparse" {object or source: Counter of
+    lines}."""
 
-    sources: set
+    configured: bool
+    sources: set[str]
     broken: str
-    said: dict
+    said: dict[str, dict[str, collections.Counter[str]]]
 
 
 class Objects:
     """One lane's objects, moved from commit to commit."""
 
-    def __init__(self, lane, tree, dirs, sparse):
-        """tree: the worktree of the sources; dirs: see directories(); sparse: a path or None."""
+    def __init__(self, lane: Lane, tree: pathlib.Path, dirs: Sequence[str],
+                 sparse: pathlib.Path | None) -> None:
+        """tree: the worktree of the sources; dirs: see directories(); sparse: a path or None.
+
+        Missing where the lane has no compiler.
+        """
         self.lane, self.tree, self.sparse = lane, tree, sparse
         self.dirs = [d for d in dirs if not d.startswith("arch/")
                      or d.startswith(f"arch/{'x86' if lane.arch == 'x86_64' else lane.arch}/")]
-        if not lane.compiler:
-            raise Lost(f"no {lane.cross}gcc for lane {lane.name}")
-        self.tools = output([lane.compiler, "--version"]).split("\n")[0] + "; " + (
+        program = compiler(lane)
+        if program is None:
+            raise Missing(f"no {lane.cross}gcc for lane {lane.name} "
+                          f"(package gcc{'-' if lane.cross else ''}{lane.cross.rstrip('-')})")
+        self.tools = output([program, "--version"]).split("\n")[0] + "; " + (
             output([sparse, "--version"]) if sparse else "no sparse")
         mark = hashlib.sha256("\0".join(
-            [str(tree), self.tools, lane.config, lane.fragment.read_text(),
+            [str(tree), self.tools, lane.config, lane.fragment,
              (repository.TOP / "scripts/lib/diagnose").read_text()]).encode()).hexdigest()[:12]
         self.directory = repository.cache() / "check" / f"{lane.name}-{mark}"
         for old in (repository.cache() / "check").glob(f"{lane.name}-*"):
@@ -111,9 +109,9 @@ class Objects:
                 shutil.rmtree(old)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.diagnostics = self.directory / "diagnostics"
-        self.known = {}
+        self.known: dict[str, State] = {}
 
-    def _make(self, *words, timeout=1800):
+    def _make(self, *words: str, seconds: float) -> subprocess.CompletedProcess[str]:
         wrapper = self.directory / "diagnose"
         if not wrapper.exists():
             shutil.copy2(repository.TOP / "scripts/lib/diagnose", wrapper)
@@ -121,11 +119,11 @@ class Objects:
                    f"CROSS_COMPILE={self.lane.cross}", f"CC={wrapper} cc {self.lane.cross}gcc",
                    "LOCALVERSION=", "KBUILD_BUILD_VERSION=1", "KBUILD_BUILD_USER=series",
                    "KBUILD_BUILD_HOST=localhost", "KBUILD_BUILD_TIMESTAMP=2026-01-01", *words]
-        return run(command, check=False, timeout=timeout, cwd=self.tree,
-                   env={"DIAGNOSTICS": str(self.diagnostics), "SOURCES": str(self.tree),
-                        "LC_ALL": "C", "MAKEFLAGS": "", "MAKELEVEL": ""})
+        return complete(command, timeout=seconds, cwd=self.tree,
+                        env={"DIAGNOSTICS": str(self.diagnostics), "SOURCES": str(self.tree),
+                             "LC_ALL": "C"})
 
-    def _configure(self):
+    def _configure(self) -> str:
         """Make the lane's configuration; .config keeps its time stamp where it is the same.
 
         Returns why it failed, or "".
@@ -139,62 +137,69 @@ class Objects:
         kept.unlink(missing_ok=True)
         old = config.read_text() if config.exists() else None
         times = config.stat() if old is not None else None
+        fragment = self.directory / "fragment"
+        fragment.write_text(self.lane.fragment)
         if self.lane.config == "allnoconfig":
-            done = self._make(f"KCONFIG_ALLCONFIG={self.lane.fragment}", "allnoconfig", timeout=300)
+            done = self._make(f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig", seconds=CONFIGURE)
         else:
-            done = self._make(self.lane.config, timeout=300)
+            done = self._make(self.lane.config, seconds=CONFIGURE)
             if done.returncode == 0:
-                done = run([self.tree / "scripts/kconfig/merge_config.sh", "-m", "-O",
-                            self.directory, config, self.lane.fragment], cwd=self.tree,
-                           check=False, timeout=300)
+                done = complete([self.tree / "scripts/kconfig/merge_config.sh", "-m", "-O",
+                                 self.directory, config, fragment], cwd=self.tree, timeout=CONFIGURE)
             if done.returncode == 0:
-                done = self._make("olddefconfig", timeout=300)
+                done = self._make("olddefconfig", seconds=CONFIGURE)
         if done.returncode != 0:
             return f"configuration failed: {(done.stderr or done.stdout).strip()[-1000:]}"
-        if old is not None and config.read_text() == old:
+        if times is not None and config.read_text() == old:
             os.utime(config, ns=(times.st_atime_ns, times.st_mtime_ns))
         repository.write_atomically(kept, mark)
         return ""
 
-    def build(self, commit):
-        """What the tools say of the objects at a commit: a State."""
-        if commit in self.known:
-            return self.known[commit]
-        repository.move(self.tree, commit)
-        if why := self._configure():
-            self.known[commit] = State(set(), why, {"cc": {}, "sparse": {}})
-            return self.known[commit]
+    def build(self, commit: str) -> State:
+        """What the tools say of the objects at a commit.
+
+        CannotJudge where the machine, not the source, ended the build.
+        """
+        if commit not in self.known:
+            self.directory.mkdir(parents=True, exist_ok=True)  # a run with other tools removes it
+            repository.move(self.tree, commit)
+            why = self._configure()
+            self.known[commit] = State(False, set(), why, {"cc": {}, "sparse": {}}) if why else \
+                self._build()
+        return self.known[commit]
+
+    def _build(self) -> State:
         words = [f"-j{os.cpu_count()}", "-k", "W=1", *self.dirs]
         if self.sparse:
             words[2:2] = ["C=1", f"CHECK={self.directory}/diagnose sparse {self.sparse}"]
-        done = self._make(*words)
-        if done.returncode is None:
-            raise Lost(f"lane {self.lane.name}: the build took more than 30 minutes")
-        again = self._without_diagnostics()
-        if again:
+        done = self._make(*words, seconds=BUILD)
+        if again := self._without_diagnostics():
             # A killed run left objects of which nothing is known: make them anew.
             for path in again:
                 path.unlink(missing_ok=True)
-            done = self._make(*words)
-        if done.returncode and re.search(r"(?m)Error 1(?:3[0-9]|43)$|\] (?:Killed|Terminated)|"
-                                         r"signal terminated|No space left on device", done.stderr):
-            # By the machine, not by the patch: out of memory, out of disk, a kill.
-            raise Lost(f"lane {self.lane.name}: the build was ended from outside: "
-                       f"{done.stderr.strip().splitlines()[-1]}"
-                       + (": No space left on device" if "No space left" in done.stderr else ""))
-        if self.sparse and "not up to date" in done.stderr:
-            raise Lost("kbuild refused the sparse that scripts/checker-valid.sh accepts")
+            done = self._make(*words, seconds=BUILD)
+        self._ended_by_machine(done)
         lines = [x for x in done.stderr.splitlines() if re.search(r"error:|\*\*\*", x)]
         broken = "\n".join(lines[:20]) if done.returncode else ""
         if done.returncode and not lines:
-            broken = (done.stderr or done.stdout)[-1000:]
+            broken = (done.stderr or done.stdout)[-1000:] or f"make ended with {done.returncode}"
         names = self._objects()
-        self.known[commit] = State(set(names.values()), broken, {
+        return State(True, set(names.values()), broken, {
             "cc": self._diagnoses("cc", names),
             "sparse": self._diagnoses("sparse", {s: s for s in names.values()})})
-        return self.known[commit]
 
-    def _objects(self):
+    def _ended_by_machine(self, done: subprocess.CompletedProcess[str]) -> None:
+        """CannotJudge where the patch is not to blame for how make ended."""
+        outside = re.search(r"(?m)Error 1(?:3[0-9]|43)$|\] (?:Killed|Terminated)|signal terminated",
+                            done.stderr)
+        if done.returncode and (outside or full(done.stderr)):
+            # Out of memory, out of disk, a kill: the last words tell which.
+            words = [x for x in done.stderr.splitlines() if full(x)] or done.stderr.strip().splitlines()
+            raise CannotJudge(f"lane {self.lane.name}: the build was ended from outside: {words[-1]}")
+        if self.sparse and "not up to date" in done.stderr:
+            raise CannotJudge("kbuild refused the sparse that scripts/checker-valid.sh accepts")
+
+    def _objects(self) -> dict[str, str]:
         """{object: source} of all objects that were compiled from C in the directories."""
         found = {}
         for top in self.dirs:
@@ -206,7 +211,8 @@ class Objects:
                     found[match.group(1)] = os.path.normpath(name)
         return found
 
-    def _without_diagnostics(self):
+    def _without_diagnostics(self) -> list[pathlib.Path]:
+        """Objects of which nothing is kept."""
         missing = []
         for name, source in self._objects().items():
             path = self.directory / name
@@ -216,7 +222,7 @@ class Objects:
                 missing.append(path)
         return missing
 
-    def _diagnoses(self, kind, names):
+    def _diagnoses(self, kind: str, names: dict[str, str]) -> dict[str, collections.Counter[str]]:
         """{name: Counter of lines} for names: {object or source: source} that exist."""
         found = {}
         for name, source in names.items():
@@ -226,9 +232,10 @@ class Objects:
         return found
 
 
-def added(before, after):
+def added(before: dict[str, collections.Counter[str]],
+          after: dict[str, collections.Counter[str]]) -> list[str]:
     """Lines of diagnoses that are new: sorted list."""
-    new = collections.Counter()
+    new: collections.Counter[str] = collections.Counter()
     for name, lines in after.items():
         new |= lines - before.get(name, collections.Counter())
     return sorted(new.elements())

@@ -4,6 +4,7 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Sequence
 
 from .command import CannotJudge, Failed
 
@@ -154,3 +155,30 @@ def slug(patch):
 def title(series, step):
     """The subject of a step's patch; the base for step 0."""
     return subject(series.patches[step - 1].text) if step else f"the base, {series.base}"
+
+
+def select(series: Series, which: Sequence[str], topic: str | None = None) -> list[Patch]:
+    """The patches that words name, in order; all of the topic (None: of the series) for no words.
+
+    which: steps ("3"), ranges ("2..5", "4..") and patch files. Failed names a wrong word.
+    """
+    patches, count = series.patches, len(series.patches)
+    if topic is not None:
+        series.choose(topic)
+    wanted = set()
+    for word in which:
+        match = re.fullmatch(r"(\d+)(\.\.(\d*))?", word)
+        if match:
+            first = int(match.group(1))
+            final = int(match.group(3) or count) if match.group(2) else first
+            if not 1 <= first <= final <= count:
+                raise Failed(f"{word}: the series has the steps 1..{count}")
+            wanted |= set(range(first, final + 1))
+            continue
+        same = [p for p in patches if p.path.resolve() == pathlib.Path(word).resolve()
+                or p.name == word or p.name == word.removeprefix("patches/")]
+        if not same:
+            raise Failed(f"{word}: neither a step, a range k..m, nor a patch of the series")
+        wanted.add(same[0].step)
+    return [p for p in patches if (not which or p.step in wanted)
+            and (topic is None or p.topic == topic)]

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from . import debian, repository
-from .command import Broken, CannotJudge, output, run
+from .command import Broken, CannotJudge, Missing, complete, full, output, run
 from .repository import git
 
 _PATIENCE = 600  # seconds before a download that failed is tried again
@@ -18,10 +18,10 @@ _PATIENCE = 600  # seconds before a download that failed is tried again
 def accepted(program):
     """Whether scripts/checker-valid.sh of the base accepts the program."""
     script = git(repository.linux(), "cat-file", "blob", f"{repository.BASE}:scripts/checker-valid.sh")
-    with tempfile.NamedTemporaryFile("w", suffix=".sh") as stream:
+    with tempfile.NamedTemporaryFile("w", prefix="checker-valid-", suffix=".sh") as stream:
         stream.write(script + "\n")
         stream.flush()
-        done = run(["sh", "-e", "-u", stream.name, program], check=False, timeout=60)
+        done = complete(["sh", "-e", "-u", stream.name, program], timeout=60)
     return done.returncode == 0 and done.stdout.strip() == "1"
 
 
@@ -46,16 +46,16 @@ def version(program):
 def obtain(say=lambda text: None):
     """Path of an accepted sparse, built from the Debian source package where it must be.
 
-    CannotJudge says why there is none.
+    Missing: there is none, and no way to build one here; CannotJudge: building one failed.
     """
     if program := find():
         return program
     here = shutil.which("sparse")
     why = f"{here} is refused by scripts/checker-valid.sh" if here else "no sparse in PATH"
     if os.environ.get("LINUX_DEBIAN") == "no":
-        raise CannotJudge(f"{why}; building one is left out (LINUX_DEBIAN=no)")
+        raise Missing(f"{why}; building one is left out (LINUX_DEBIAN=no)")
     if not shutil.which("make") or not shutil.which("gcc"):
-        raise CannotJudge(f"{why}, and no make and gcc to build one")
+        raise Missing(f"{why}, and no make and gcc to build one")
     failed = _tools() / "sparse.failed"
     if failed.exists() and 0 <= time.time() - failed.stat().st_mtime < _PATIENCE:
         raise CannotJudge(failed.read_text())
@@ -67,7 +67,11 @@ def obtain(say=lambda text: None):
             return debian.search(scratch / "apt", "sparse",
                                  lambda archive, suite: _build(archive, scratch, say),
                                  source=True, say=say)
+        except Missing as error:
+            raise Missing(f"{why}, and none could be built: {error}") from None
         except CannotJudge as error:
+            if full(error):
+                raise
             text = f"{why}, and none could be built: {str(error).splitlines()[0]}"
             repository.write_atomically(failed, text)
             raise CannotJudge(text) from None

@@ -4,6 +4,7 @@
 import dataclasses
 import enum
 from collections.abc import Iterable
+from typing import Any
 
 
 class Verdict(enum.Enum):
@@ -50,6 +51,16 @@ class Judgement:
     seconds: float = 0.0
     cpu: float = 0.0
     cached: bool = False
+
+    def data(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {**dataclasses.asdict(self), "verdict": self.verdict.value}
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> "Judgement":
+        """The judgement that data() was made of; other entries are left out."""
+        fields = {f.name: data[f.name] for f in dataclasses.fields(cls)}
+        return cls(**{**fields, "verdict": Verdict(data["verdict"])})
 
 
 def overall(judgements: Iterable[Judgement]) -> Verdict:

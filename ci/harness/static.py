@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The static gates of a run: scripts/check, the cheap gates before the walk, the others beside it."""
+
+import concurrent.futures
+import json
+import threading
+
+from lib import gates, process
+from lib.static import LANE
+from lib.verdict import Judgement, Verdict
+
+# Seconds for all patches: those beside the walk get what it leaves of the machine.
+BEFORE, BESIDE = 3600, 8 * 3600
+
+
+class Static:
+    """series; steps: those to judge, none of them where the gates are left out; again: take no
+    kept verdict."""
+
+    def __init__(self, paths, series, steps, progress, again=False):
+        self.paths, self.progress, self.again = paths, progress, again
+        self.patches = [p for p in series.patches if p.step in steps]
+        self._beside: concurrent.futures.Future[list[Judgement]] = concurrent.futures.Future()
+
+    def cheap(self) -> list[Judgement]:
+        """Judge by the gates that take a second a patch; what is no pass is said at once."""
+        found = self._check("cheap", gates.CHEAP, BEFORE)
+        for j in found:
+            if j.verdict is not Verdict.PASS:
+                self.progress.note(f"step {j.step} {LANE}: {j.gate} {j.verdict.value}: {j.reason}")
+        if found:
+            counts = ", ".join(f"{n} {v.value}" for v in Verdict
+                               if (n := sum(j.verdict is v for j in found)))
+            self.progress.note(f"{LANE}: {', '.join(gates.CHEAP)}: {counts}")
+        return found
+
+    def begin(self) -> None:
+        """Let the other gates begin, at a priority below that of boots, which have bounds."""
+        threading.Thread(target=self._costly, daemon=True).start()
+
+    def end(self) -> list[Judgement]:
+        """Wait for the other gates: their judgements."""
+        return self._beside.result()
+
+    def _costly(self) -> None:
+        try:
+            self._beside.set_result(self._check("costly", gates.COSTLY, BESIDE, ["nice", "-n", "10"]))
+        except BaseException as error:  # pylint: disable=broad-except
+            self._beside.set_exception(error)
+
+    def _check(self, part: str, names: list[str], seconds: float, prefix: list[str] | None = None,
+               ) -> list[Judgement]:
+        if not self.patches:
+            return []
+        out = self.paths.cache / f"static-{part}.json"
+        log = self.paths.logs / f"static-{part}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        for path in (out, log):
+            path.unlink(missing_ok=True)
+        arguments = [*["--again"] * self.again,
+                     *(word for name in names for word in ("--gate", name)),
+                     *(str(p.step) for p in self.patches)]
+        self.progress.begin(part, f"{LANE} gates {', '.join(names)}")
+        outcome = process.run([*(prefix or []), self.paths.top / "scripts/check", "--json", out, *arguments],
+                              log, seconds, cwd=self.paths.top)
+        self.progress.end(part)
+        if out.exists():
+            return [Judgement.read(data) for data in json.loads(out.read_text())]
+        ended = f"ended with {outcome.rc}" if outcome.rc is not None else f"took more than {seconds} s"
+        reason = log.read_text(errors="replace").strip().splitlines()[-1]
+        return [Judgement(self.patches[0].step, LANE, "check", Verdict.LOST,
+                          f"scripts/check {ended}: {reason}", str(log),
+                          process.shell(["scripts/check", *arguments]))]

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The static gates: what is judged of a patch without booting it."""
+
+from .checkpatch import Checkpatch
+from .coccinelle import Coccinelle
+from .compiled import Compiled
+from .gate import Gate
+from .kernel_doc import KernelDoc
+from .maintainers import Maintainers
+from .message import Message
+
+__all__ = ["BUILDING", "CHEAP", "COSTLY", "GATES", "Gate"]
+
+GATES: dict[str, Gate] = {gate.name: gate for gate in (
+    Message(), Checkpatch(), Maintainers(), KernelDoc(), Compiled("w1", "cc"),
+    Compiled("sparse", "sparse"), Coccinelle())}
+
+# A second a patch, and minutes.
+CHEAP = [name for name, gate in GATES.items() if gate.round == 0]
+COSTLY = [name for name in GATES if name not in CHEAP]
+BUILDING = [name for name, gate in GATES.items() if isinstance(gate, Compiled)]

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the gates share: the worktree, the objects, the tools; each made when first needed."""
+
+import functools
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+from .. import repository
+from .. import sparse as sparse_file
+from ..command import CannotJudge, Missing, output, say
+from ..history import History, find as find_history
+from ..lane import Lane
+from ..objects import Objects, directories, lanes as building_lanes
+from ..repository import git
+from ..spatch import Reports, Spatch
+from .step import Step
+
+
+class Tools:
+    """steps: all that are to be judged in this run."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
+        self._objects: dict[str, Objects] = {}
+        self._versions: dict[str, str] = {}
+
+    @functools.cached_property
+    def _tree(self) -> pathlib.Path:
+        path = repository.worktree("check-tree", checkout=False)
+        git(path, "clean", "-ffdxq")  # tools look for their configuration here, too
+        return path
+
+    def tree(self, commit: str | None = None) -> pathlib.Path:
+        """The worktree of the checks; at that commit when one is given."""
+        here = self._tree
+        if (commit and git(here, "rev-parse", "HEAD") != commit) or not (here / "Makefile").exists():
+            repository.move(here, commit or repository.BASE)
+        return here
+
+    def program(self, name: str, package: str) -> str:
+        """The path of a program; Missing names the Debian package that has it."""
+        path = shutil.which(name)
+        if path is None:
+            raise Missing(f"no {name} (package {package})")
+        return path
+
+    def version(self, program: str) -> str:
+        """What a program calls itself."""
+        if program not in self._versions:
+            self._versions[program] = output([program, "--version"])
+        return self._versions[program]
+
+    @functools.cached_property
+    def history(self) -> History:
+        """The history in which Fixes: are looked up."""
+        return find_history()
+
+    @functools.cached_property
+    def lanes(self) -> list[Lane]:
+        """The lanes whose objects are built."""
+        return building_lanes()
+
+    @functools.cached_property
+    def _sparse(self) -> tuple[pathlib.Path | None, CannotJudge | None]:
+        try:
+            return sparse_file.obtain(say), None
+        except CannotJudge as error:
+            return None, error
+
+    def sparse(self) -> pathlib.Path:
+        """A sparse that the kernel accepts; Missing or CannotJudge where there is none."""
+        path, error = self._sparse
+        if path is None:
+            assert error is not None
+            raise error
+        return path
+
+    def objects(self, lane: Lane, files: Sequence[str]) -> Objects:
+        """The objects of a lane; Missing where it has no compiler."""
+        if lane.name not in self._objects:
+            self._objects[lane.name] = Objects(
+                lane, self.tree(), directories(files), self._sparse[0])
+        return self._objects[lane.name]
+
+    @functools.cached_property
+    def spatch(self) -> Spatch:
+        """The semantic patches of the base."""
+        return Spatch(self.tree(repository.base()))
+
+    @functools.cached_property
+    def reports(self) -> Reports:
+        """What coccinelle says of the touched C files before and after all steps.
+
+        All contents at once: the start of spatch costs more than a file.
+        """
+        contents = {(name, text) for step in self.steps for name in step.present((".c",))
+                    for commit in (step.before, step.after)
+                    if (text := step.content(commit, name)) is not None}
+        self.tree(repository.base())  # other runs move it between two judgements
+        return self.spatch.reports(contents)

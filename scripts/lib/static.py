@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The walk of the static gates over patches: cheap gates of all patches first."""
+
+import contextlib
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+
+from . import environment, objects, repository, series
+from .command import CannotJudge, Failed, Missing, full
+from .gates import BUILDING, GATES
+from .gates.gate import Answer, Gate, skip
+from .gates.step import Step
+from .gates.tools import Tools
+from .series import Patch, Series
+from .store import Store
+from .verdict import Judgement, Verdict
+
+LANE = "static"
+
+
+def _log(name: str, details: str) -> str:
+    """The path of a log with the details, "" where there are none."""
+    if not details:
+        return ""
+    path = repository.cache() / "logs" / f"{LANE}-{name}.log"
+    if not path.exists() or path.read_text(encoding="utf-8", errors="surrogateescape") != details + "\n":
+        repository.write_atomically(path, details + "\n")
+    return str(path)
+
+
+def _ask(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Answer, str, float, bool]:
+    """A gate's answer, kept or given now: (answer, log, seconds, whether it was kept).
+
+    again: ask anew. Errors of the gate go through; only an answer is kept.
+    """
+    if why := gate.idle(step):
+        return Answer(Verdict.PASS, why), "", 0.0, False
+    store = Store(repository.cache() / "verdicts")
+    inputs = {"gate": gate.name, "code": gate.digest(), **gate.inputs(step, tools)}
+    record = None if again else store.get(LANE, inputs)
+    kept = record is not None
+    if record is None:
+        start = time.monotonic()
+        answer = gate.judge(step, tools)
+        record = {"verdict": answer.verdict.value, "reason": answer.reason,
+                  "details": answer.details, "seconds": round(time.monotonic() - start, 2)}
+        store.put(LANE, inputs, record, f"{series.slug(step.patch)}/{gate.name}")
+    answer = Answer(Verdict(record["verdict"]), record["reason"], record["details"])
+    return answer, _log(store.key(inputs), answer.details), record["seconds"], kept
+
+
+def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement, str]:
+    """One gate's judgement of one patch, and its details; LOST where it could not be had."""
+    start = time.monotonic()
+    try:
+        answer, log, seconds, kept = _ask(gate, step, tools, again)
+    except Missing as error:
+        answer, log, seconds, kept = skip(str(error)), "", time.monotonic() - start, False
+    except Failed:
+        raise
+    except Exception as error:  # pylint: disable=broad-except
+        if full(error):
+            raise
+        text = str(error) if isinstance(error, CannotJudge) else \
+            f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        answer = Answer(Verdict.LOST, text.splitlines()[0], text)
+        log, kept = _log(f"lost-{step.patch.step}-{gate.name}", text), False
+        seconds = time.monotonic() - start
+    return Judgement(step.patch.step, LANE, gate.name, answer.verdict, answer.reason, log,
+                     f"scripts/check --gate {gate.name} --again {step.patch.step}",
+                     round(seconds, 2), cached=kept), answer.details
+
+
+def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
+                 ) -> Iterator[tuple[Judgement, str]]:
+    """What is said of the patch that does not apply, and of those after it."""
+    for patch in patches:
+        if patch is broken:
+            yield Judgement(patch.step, LANE, "apply", Verdict.FAIL, " ".join(refusal.split()),
+                            command="scripts/apply"), refusal
+        elif patch.step > broken.step:
+            yield Judgement(patch.step, LANE, "apply", Verdict.SKIP,
+                            f"step {broken.step} does not apply", command="scripts/apply"), ""
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """Hold the worktree of the checks for one judgement.
+
+    Who holds check-next.lock gets it next: a run of minutes lets one of seconds pass.
+    """
+    with contextlib.ExitStack() as stack:
+        with repository.lock("check-next"):
+            stack.enter_context(repository.lock("check"))
+        yield
+
+
+def prepare(names: Sequence[str]) -> None:
+    """What the gates of these names need, before any begins: CannotJudge or Failed without it."""
+    if set(names) & set(BUILDING):
+        if why := environment.buildable(repository.cache()):
+            raise CannotJudge(why)
+        objects.lanes()
+    repository.base()
+
+
+def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again: bool,
+         ) -> Iterator[tuple[Judgement, str]]:
+    """Judge patches by the gates of these names: judgements with their details, as they are made.
+
+    Gates of one round are asked patch by patch, those of the next after all patches.
+    """
+    commits, refusal = repository.steps(listing.patches)
+    if refusal:
+        yield from _not_applied(patches, listing.patches[len(commits) - 1], refusal)
+    everything = sorted({f for p in listing.patches for f in series.paths(p.text)})
+    steps = [Step(p, commits[p.step - 1], commits[p.step], everything)
+             for p in patches if p.step < len(commits)]
+    tools = Tools(steps)
+    for number in sorted({GATES[name].round for name in names}):
+        for step in steps:
+            for name in names:
+                if GATES[name].round == number:
+                    with _turn():
+                        judged = judge(GATES[name], step, tools, again)
+                    yield judged

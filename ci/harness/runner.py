@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from lib import lane as lanes
 from lib import process
-from lib.command import full, output
+from lib.command import Full, full, output
 from lib.series import ends
 from lib.store import Store, digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
@@ -365,7 +365,7 @@ class LaneRun:
         """The judgement of a gate that an exception ended: LOST, or FAIL for a file of ours
         that is wrong. A full disk, and our own end, end the whole run."""
         run = self.run
-        if full(error) or process.stopping():
+        if full(error) or isinstance(error, Full) or process.stopping():
             run.broken = run.broken or error
             raise error
         said = str(error).strip() or type(error).__name__

@@ -3,31 +3,26 @@
 
 import contextlib
 import os
-import shutil
+import pathlib
+import sys
 import time
 from collections.abc import Iterator
 
-from lib import environment, process, repository
-from lib.command import output, run, say
+from lib import disk, environment, process, repository
+from lib.command import output, run, say, shell
 from lib.series import Series, last
 
 from . import prune
 from .errors import CannotJudge, UsageError
 from .paths import Paths
 
-# Objects, worktrees and images of two lanes; what a run adds to a full cache.
-NEEDED_COLD, NEEDED_WARM = 10 << 30, 1 << 30
-
 
 def room(paths: Paths) -> None:
     """CannotJudge when the disk has too little left for the work."""
     paths.cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(paths.cache).free
-    least = int(os.environ.get("SERIES_NEEDED_BYTES", 0)) or (
-        NEEDED_WARM if (paths.cache / "lanes").is_dir() else NEEDED_COLD)
-    if free < least:
-        raise CannotJudge(f"{paths.cache}: {free >> 20} MiB free, {least >> 20} MiB needed; free some, "
-                          "or set XDG_CACHE_HOME to a larger disk")
+    least = disk.WARM if (paths.cache / "lanes").is_dir() else disk.COLD
+    disk.room(paths.cache, least, "a run",
+              shell([f"ci/{pathlib.Path(sys.argv[0]).name}", *sys.argv[1:]]))
 
 
 def prepare(paths: Paths, script: str) -> None:

@@ -141,6 +141,15 @@ class Fixture(unittest.TestCase):
         """Run scripts/NAME of the fixture's clone."""
         return self.command(self.repo / "scripts" / name, *words, **kwargs)
 
+    def tool(self, name, text):
+        """Put a shell script before the program of that name; $real is the program itself."""
+        path = self.top / "bin" / name
+        self.write(path, f"#!/bin/sh\nreal={shutil.which(name)}\n{text}")
+        path.chmod(0o755)
+        if not self.env["PATH"].startswith(f"{path.parent}:"):
+            self.env["PATH"] = f"{path.parent}:{self.env['PATH']}"
+        return path
+
     def commit(self, tree, subject, body="Because it is a test."):
         """Commit all there is, at a date of its own."""
         self.clock += 60

@@ -368,7 +368,7 @@ class RunTest(unittest.TestCase):
 
     def test_full_disk_before(self):
         self.fixture.environment["SERIES_NEEDED_BYTES"] = str(1 << 60)
-        self.assertRefused(125, "MiB free")
+        self.assertRefused(125, "GiB free")
 
     def test_tree_that_is_not_the_base(self):
         makefile = self.fixture.linux / "Makefile"

@@ -2,12 +2,14 @@
 """scripts/apply: on the cache's worktree, on a tree of the user's, and what it refuses."""
 
 import os
+import pathlib
+import re
 import shutil
 import signal
 import subprocess
 import time
 
-from scripts_fixture import Fixture
+from scripts_fixture import TOP, Fixture
 
 
 class Apply(Fixture):
@@ -19,8 +21,8 @@ class Apply(Fixture):
         self.git(self.top, "clone", "-q", self.linux, self.user)
 
     def spoil(self):
-        """Make the second patch of the series one that does not apply."""
-        path = next((self.repo / "patches/toy").glob("0002-*"))
+        """Make "part 2" of the series a patch that does not apply."""
+        path = next((self.repo / "patches/toy").glob("*-part-2.patch"))
         path.write_text(path.read_text().replace("-\treturn 2;", "-\treturn 7777;"))
         return path
 
@@ -63,15 +65,22 @@ class Apply(Fixture):
         self.git(self.user, "am", "-q", *[self.repo / "patches" / x for x in lines])
         self.assertEqual(self.tree(self.user), self.tree(self.work))
 
-    def test_git_am_of_what_sed_lists(self):
-        line = r"git am -q $(sed '/^#/d;s|^|%s/patches/|' %s/series)" % (self.repo, self.repo)
-        self.command("sh", "-c", line, cwd=self.user)
-        self.assertEqual(self.tree(self.user), self.tree(self.work))
-
-    def test_git_quiltimport(self):
-        self.git(self.user, "quiltimport", "--patches", self.repo / "patches",
-                 "--series", self.repo / "series")
-        self.assertEqual(self.tree(self.user), self.tree(self.work))
+    def test_what_readme_says_without_us(self):
+        """Each of README's lines for git alone; with a blank in $R, and CRLF in a file."""
+        (self.work / "crlf.txt").write_bytes(b"one\r\ntwo\r\n")
+        self.commit(self.work, "toy: a file of another world")
+        (self.work / "crlf.txt").write_bytes(b"one\r\n2\r\n")
+        self.commit(self.work, "toy: a change of it")
+        self.script("refresh", "--tree", self.work)
+        clone = self.top / "a clone"
+        self.repo.rename(clone)
+        readme = (TOP / "README.md").read_text().partition("## To apply")[2].partition("\n## ")[0]
+        lines = re.findall(r"(?m)^    (.*\$R.*)$", readme)
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            self.git(self.user, "reset", "-q", "--hard", "v7.3")
+            self.command("sh", "-e", "-c", line, cwd=self.user, R=clone)
+            self.assertEqual(self.tree(self.user), self.tree(self.work), line)
 
     def test_patch_that_does_not_apply(self):
         self.spoil()
@@ -89,12 +98,228 @@ class Apply(Fixture):
         self.script("apply", expect=1)
         self.assertEqual(self.tree(self.cache / "tree"), self.tree(self.linux))
 
+    def test_hand_edit_that_does_not_apply_loses_nothing(self):
+        """The tree stays where it was, and refresh keeps the edit aside."""
+        self.script("apply")
+        tip = self.git(self.cache / "tree", "rev-parse", "HEAD")
+        before = self.patches()
+        text = self.spoil().read_text()
+        done = self.script("apply", expect=1)
+        self.assertIn(f"{self.cache}/tree is as it was", done.stderr)
+        self.assertEqual(self.git(self.cache / "tree", "rev-parse", "HEAD", "series"), f"{tip}\n{tip}")
+        done = self.script("refresh")
+        self.assertEqual(self.patches(), before)
+        kept = done.stderr.partition("kept aside: ")[2].strip()
+        self.assertEqual(pathlib.Path(kept).read_text(), text)
+
+    def test_new_worktree_that_fails_is_not_there(self):
+        self.spoil()
+        for _ in range(2):
+            done = self.script("apply", "--worktree", self.top / "new", expect=1)
+            self.assertIn("does not apply", done.stderr)
+        self.assertFalse((self.top / "new").exists())
+
     def test_applied_already(self):
         self.script("apply", self.user)
         tip = self.git(self.user, "rev-parse", "HEAD")
         done = self.script("apply", self.user, expect=1)
         self.assertIn("applied already", done.stderr)
         self.assertEqual(self.git(self.user, "rev-parse", "HEAD"), tip)
+
+    def test_applied_already_below_patches_that_cover_it(self):
+        self.change(self.work, "return 10;", "return 11;", "toy: again")
+        self.script("refresh", "--tree", self.work)
+        self.script("apply", self.user)
+        done = self.script("apply", self.user, expect=1)
+        self.assertIn("applied already", done.stderr)
+
+    def test_users_hook_refuses(self):
+        """In the user's tree their hooks count; in the cache none does."""
+        before = self.state(self.user)
+        for name, words in (("applypatch-msg", "no ticket number"), ("pre-applypatch", "not today")):
+            hook = self.hook(f'grep -q "part 2" .git/rebase-apply/final-commit 2>/dev/null || exit 0\n'
+                             f"echo {words}; exit 1\n", name)
+            done = self.script("apply", self.user, expect=1)
+            self.assertIn(f"0002-toy-return-more-part-2.patch (step 2) does not apply:\n"
+                          f"  the hook {hook} refuses it:\n    {words}", done.stderr)
+            self.assertEqual(self.state(self.user), before)
+        self.script("apply")
+        self.assertEqual(self.tree(self.cache / "tree"), self.tree(self.work))
+
+    def hook(self, text, name):
+        """Make it the user's hook of that name, the only one."""
+        shutil.rmtree(self.top / "hooks", ignore_errors=True)
+        self.write(self.top / "hooks" / name, f"#!/bin/sh\n{text}")
+        (self.top / "hooks" / name).chmod(0o755)
+        self.git(self.top, "config", "--global", "core.hooksPath", self.top / "hooks")
+        return self.top / "hooks" / name
+
+    def state(self, tree):
+        """All that there is in a user's tree: files, HEAD, index, and what git has at work."""
+        files = {str(p.relative_to(tree)): os.readlink(p) if p.is_symlink() else p.read_bytes()
+                 for p in tree.rglob("*") if (p.is_symlink() or p.is_file()) and ".git" not in p.parts}
+        directories = {str(p.relative_to(tree)) for p in tree.rglob("*")
+                       if p.is_dir() and ".git" not in p.parts}
+        return (files, directories, self.git(tree, "ls-files", "-s", "-v"), self.git(tree, "status"),
+                self.git(tree, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD"),
+                self.git(tree, "for-each-ref"), self.git(tree, "rev-parse", "ORIG_HEAD", expect=None),
+                sorted(p.name for p in (tree / ".git").iterdir()))
+
+    def with_an_ignored_file(self):
+        """One more patch, first, whose new file .gitignore hides, in a new directory."""
+        self.git(self.work, "reset", "-q", "--hard", "base")
+        self.write(self.work / "drivers/new/blob \u00e4.o", "x\n")
+        self.git(self.work, "add", "-f", "-A")
+        self.commit(self.work, "toy: an ignored file")
+        for n in (1, 2, 3):
+            self.change(self.work, f"return {n};", f"return {n * 10};", f"toy: return more, part {n}")
+        self.script("refresh", "--tree", self.work)
+        self.git(self.user, "commit", "-q", "--allow-empty", "-m", "x")
+        self.git(self.user, "reset", "-q", "--hard", "HEAD~1")  # so that there is an ORIG_HEAD
+
+    def reach(self, name, subject):
+        """scripts/apply on the user's tree, started, and stopped in that hook at a patch."""
+        for old in ("reached", "release"):
+            (self.top / old).unlink(missing_ok=True)
+        self.hook(f'! grep -q "{subject}" .git/rebase-apply/final-commit || '
+                  f"{{ touch {self.top}/reached; "
+                  f"until [ -e {self.top}/release ]; do sleep 0.1; done; }}\n", name)
+        process = subprocess.Popen([self.repo / "scripts/apply", self.user], env=self.env, text=True,
+                                   stderr=subprocess.PIPE)
+        for _ in range(1000):
+            if (self.top / "reached").exists():
+                return process
+            time.sleep(0.02)
+        self.fail(f"{name} was not reached: {process.communicate()[1]}")
+
+    def unhook(self):
+        self.git(self.top, "config", "--global", "--unset", "core.hooksPath")
+
+    def test_signals_leave_the_users_tree_as_it_was(self):
+        self.with_an_ignored_file()
+        before = self.state(self.user)
+        for number, name, subject in ((signal.SIGINT, "pre-applypatch", "part 2"),
+                                      (signal.SIGTERM, "applypatch-msg", "part 1"),
+                                      (signal.SIGHUP, "post-applypatch", "part 3")):
+            process = self.reach(name, subject)
+            process.send_signal(number)
+            said = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, 125, said)
+            self.assertIn(f"interrupted by {signal.Signals(number).name}", said)
+            self.assertEqual(self.state(self.user), before, name)
+        self.unhook()
+        self.script("apply", self.user)
+        self.assertEqual(self.tree(self.user), self.tree(self.work))
+
+    def test_signals_at_any_moment(self):
+        before = self.state(self.user)
+        for delay in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+            process = subprocess.Popen([self.repo / "scripts/apply", self.user], env=self.env,
+                                       text=True, stderr=subprocess.PIPE)
+            time.sleep(delay)
+            process.send_signal(signal.SIGTERM)
+            said = process.communicate(timeout=60)[1]
+            if process.returncode == 0:
+                self.assertEqual(self.tree(self.user), self.tree(self.work))
+                return
+            self.assertEqual(self.state(self.user), before, said)
+
+    def test_killed_on_the_users_tree(self):
+        """The next run brings the tree back, then applies."""
+        self.with_an_ignored_file()
+        before = self.state(self.user)
+        self.killed_at("pre-applypatch", "part 2")
+        spoiled = self.spoil()
+        text = spoiled.read_text()
+        done = self.script("apply", self.user, expect=1)
+        self.assertIn("an earlier scripts/apply was killed here; it is as it was before", done.stderr)
+        kept = pathlib.Path(done.stderr.partition("are kept in ")[2].partition("\n")[0])
+        self.assertIn("return 20;", (kept / "drivers/toy/toy.c").read_text())
+        shutil.rmtree(kept)
+        self.assertEqual(self.state(self.user), before)
+        spoiled.write_text(text.replace("-\treturn 7777;", "-\treturn 2;"))
+        self.killed_at("applypatch-msg", "part 3")
+        self.script("apply", self.user)
+        self.assertEqual(self.tree(self.user), self.tree(self.work))
+
+    def killed_at(self, name, subject):
+        process = self.reach(name, subject)
+        self.assertTrue((self.user / ".git/series-apply").exists())
+        process.kill()
+        (self.top / "release").write_text("")  # the hook outlives git, and holds the tree's lock
+        process.communicate()
+        (self.user / ".git/index.lock").write_text("")
+        self.unhook()
+
+    def test_killed_and_worked_in_since(self):
+        """What the user did since is not undone; the commands that are named do it."""
+        before = self.state(self.user)
+        self.killed_at("pre-applypatch", "part 2")
+        (self.user / ".git/index.lock").unlink()
+        (self.user / "COPYING").write_text("mine\n")
+        done = self.script("apply", self.user, expect=125)
+        self.assertIn("COPYING was changed, which the series does not touch", done.stderr)
+        self.assertEqual((self.user / "COPYING").read_text(), "mine\n")
+        lines = done.stderr.partition("without any change since:\n")[2].partition("to keep")[0]
+        self.command("sh", "-e", "-c", lines)
+        after = self.state(self.user)
+        self.assertEqual([*after[:6], after[7]], [*before[:6], sorted({*before[7], "ORIG_HEAD"})])
+
+    def test_two_at_once_on_the_users_tree(self):
+        both = [subprocess.Popen([self.repo / "scripts/apply", self.user], env=self.env, text=True,
+                                 stderr=subprocess.PIPE) for _ in range(2)]
+        said = [process.communicate(timeout=60)[1] for process in both]
+        self.assertEqual(sorted(p.returncode for p in both), [0, 1], said)
+        self.assertIn("applied already", "".join(said))
+        self.assertEqual(self.tree(self.user), self.tree(self.work))
+
+    def test_disk_that_fills_up_under_the_users_tree(self):
+        before = self.state(self.user)
+        self.tool("git", 'case " $* " in *" am "*)\n\tfor last; do :; done\n'
+                  '\t$real -C "$2" am -q "${last%0003*}"0001* \n'
+                  "\techo \"fatal: could not write to 'x': No space left on device\" >&2; exit 128;;\n"
+                  'esac\nexec $real "$@"\n')
+        done = self.script("apply", self.user, expect=125)
+        self.assertIn(f"the disk is full: {self.user}", done.stderr)
+        self.assertEqual(self.state(self.user), before)
+
+    def test_git_that_is_killed_is_no_patch_that_does_not_apply(self):
+        self.tool("git", 'case " $* " in *" am "*) kill -9 $$;; esac\nexec $real "$@"\n')
+        self.assertIn("git am ended with -9", self.script("apply", self.user, expect=125).stderr)
+
+    def test_another_git_at_work(self):
+        (self.user / ".git/index.lock").write_text("")
+        self.assertIn("another git is at work", self.script("apply", self.user, expect=1).stderr)
+        self.assertTrue((self.user / ".git/index.lock").exists())
+
+    def test_a_file_that_is_in_the_way(self):
+        """Untracked and ignored files of the user's are never overwritten."""
+        self.with_an_ignored_file()
+        for tree in (self.user, self.cache / "tree"):
+            if tree != self.user:
+                self.script("apply", "--step", "0")
+            name = tree / "drivers/new/blob \u00e4.o"
+            self.write(name, "mine\n")
+            words = [tree] if tree == self.user else []
+            self.assertNotEqual(self.script("apply", *words, expect=None).returncode, 0)
+            self.assertEqual(name.read_text(), "mine\n")
+
+    def test_own_commits_when_the_worktree_is_gone(self):
+        self.script("apply")
+        self.change(self.cache / "tree", "return 5;", "return 55;", "toy: mine")
+        shutil.rmtree(self.cache / "tree")
+        self.assertIn("toy: mine", self.script("apply", expect=1).stderr)
+
+    def test_own_commits_on_a_branch_that_is_not_checked_out(self):
+        self.script("apply")
+        self.change(self.cache / "tree", "return 5;", "return 55;", "toy: mine")
+        self.git(self.cache / "tree", "switch", "-q", "-c", "other", "base")
+        self.assertIn("toy: mine", self.script("apply", expect=1).stderr)
+
+    def test_broken_configuration_is_named(self):
+        (self.top / ".gitconfig").write_text("[user\n")
+        for words in ((), (self.user,)):
+            self.assertIn("bad config line 1", self.script("apply", *words, expect=125).stderr)
 
     def test_wrong_version(self):
         self.change(self.user, "PATCHLEVEL = 3", "PATCHLEVEL = 4", "Linux 7.4", name="Makefile")

@@ -4,9 +4,11 @@
 import os
 import signal
 import subprocess
+import sys
 import time
+import unittest
 
-from scripts_fixture import Fixture
+from scripts_fixture import TOP, Fixture
 
 
 class Base(Fixture):
@@ -14,7 +16,8 @@ class Base(Fixture):
     base = False
 
     def commit_of(self, revision="v7.3"):
-        return self.git(self.linux, "rev-parse", f"{revision}^{{commit}}")
+        return self.git(self.linux, "-c", "safe.directory=*", "rev-parse", f"{revision}^{{commit}}",
+                        GIT_CONFIG_GLOBAL="/dev/null")
 
     def refs(self):
         return self.git(self.cache / "linux.git", "for-each-ref", "refs/heads", expect=None)
@@ -34,6 +37,59 @@ class Base(Fixture):
         self.assertEqual(done.stdout.strip(), self.commit_of())
         count = self.git(self.cache / "linux.git", "rev-list", "--count", "base")
         self.assertEqual(count, "1")
+
+    def hardened(self):
+        """git configurations that refuse or mislead: [(environment, text of ~/.gitconfig)]."""
+        explicit = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.bareRepository",
+                    "GIT_CONFIG_VALUE_0": "explicit"}
+        return [({}, "[safe]\n\tbareRepository = explicit\n"), (explicit, ""),
+                ({"GIT_DEFAULT_HASH": "sha256"}, "[init]\n\tdefaultObjectFormat = sha256\n"),
+                ({"GIT_OBJECT_DIRECTORY": "/nonexistent", "GIT_COMMON_DIR": "/nonexistent",
+                  "GIT_DIR": "/nonexistent"}, ""),
+                ({}, "[broken\n")]
+
+    def test_users_git_is_no_input(self):
+        for number, (variables, text) in enumerate(self.hardened()):
+            (self.top / ".gitconfig").write_text(text)
+            self.env["XDG_CACHE_HOME"] = str(self.top / f"cache-{number}")
+            done = self.script("base", LINUX=self.linux, **variables)
+            self.assertEqual(done.stdout.strip(), self.commit_of(), variables)
+            self.assertEqual(self.script("base", "--print", **variables).stdout, done.stdout)
+            if "broken" not in text:
+                self.script("apply", **variables)
+
+    def test_repository_of_another_hash_without_a_base(self):
+        """What an import under GIT_DEFAULT_HASH=sha256 once left is made anew."""
+        self.git(self.top, "init", "-q", "--bare", "--object-format=sha256", self.cache / "linux.git")
+        self.script("base", LINUX=self.linux)
+
+    @unittest.skipIf(os.getuid(), "only root can give files away")
+    def test_owned_by_somebody_else(self):
+        self.command("chown", "-R", "12345", self.linux)
+        self.script("base", LINUX=self.linux)
+        self.command("chown", "-R", "12345", self.cache)
+        self.script("base", "--print")
+        self.script("apply")
+        self.script("apply")
+
+    def test_a_base_that_git_cannot_read_is_not_called_missing(self):
+        self.script("base", LINUX=self.linux)
+        (self.cache / "linux.git/config").write_text("[broken\n")
+        for words in (("apply",), ("base", "--print"), ("base",)):
+            done = self.script(*words, expect=125)
+            self.assertIn("bad config line 1", done.stderr)
+            self.assertNotIn("not in the cache", done.stderr)
+
+    def test_partial_clone_is_named(self):
+        self.git(self.linux, "config", "extensions.partialClone", "origin")
+        self.assertIn("is a partial clone", self.script("base", expect=125, LINUX=self.linux).stderr)
+
+    def test_one_number_for_the_room(self):
+        sys.path.insert(0, str(TOP / "scripts"))
+        from lib import disk  # pylint: disable=import-outside-toplevel
+        readme = (TOP / "README.md").read_text()
+        for bytes_ in (disk.BASE, disk.COLD):
+            self.assertIn(f"{bytes_ >> 30} GiB", readme)
 
     def test_print_imports_nothing(self):
         done = self.script("base", "--print", expect=125, LINUX=self.linux)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """scripts/refresh: a branch becomes patches/ and series, byte by byte the same."""
 
+import pathlib
+import re
 import shutil
 
-from scripts_fixture import Fixture
+from scripts_fixture import TOP, Fixture
 
 
 class Refresh(Fixture):
@@ -54,6 +56,16 @@ class Refresh(Fixture):
         self.assertEqual(self.patches(), before)
         self.script("refresh", "--check")
 
+    def test_git_for_which_format_noprefix_has_no_false(self):
+        """git >= 2.41: the setting drops a/ and b/ whatever its value; options win over it."""
+        self.tool("git", "for word; do\n\tshift\n\tcase $word in\n"
+                  "\tformat.noprefix=*) new=yes ;;\n"
+                  "\tformat-patch) [ -z \"$new\" ] || set -- \"$@\" --no-prefix ;;\n\tesac\n"
+                  "\tset -- \"$@\" \"$word\"\ndone\nexec $real \"$@\"\n")
+        before = self.patches()
+        self.refresh("--all")
+        self.assertEqual(self.patches(), before)
+
     def test_signoff_on_the_branch_is_not_written(self):
         before = self.patches()
         self.git(self.work, "rebase", "-q", "--signoff", "base")
@@ -93,6 +105,167 @@ class Refresh(Fixture):
         done = self.refresh()
         self.assertIn("removed: patches/toy/0003-toy-return-more-part-3.patch", done.stdout)
         self.assertEqual(len(self.names()), 2)
+
+    def test_what_was_never_in_the_branch_is_not_removed(self):
+        """A tree with part of the series, or with none of it, is not the series."""
+        before = self.patches()
+        for words, said in ((("--step", "1"), "holds 1 of 3 patches"), (("--step", "0"), "no commit")):
+            self.script("apply", *words)
+            for tree in ((), ("--tree", self.cache / "tree")):
+                self.assertIn(said, self.script("refresh", *tree, expect=1).stderr)
+            self.assertEqual(self.patches(), before)
+        self.assertIn("nothing to write", self.script("refresh", "--remove", expect=1).stderr)
+        # a tree that no command of ours knows
+        user = self.top / "user"
+        self.git(self.top, "clone", "-q", self.linux, user)
+        self.assertIn("no commit", self.script("refresh", "--tree", user, expect=1).stderr)
+        self.git(user, "am", "-q", *[self.repo / n for n in list(before)[:2] if n != "series"])
+        done = self.script("refresh", "--tree", user, expect=1)
+        self.assertIn("never in its branch", done.stderr)
+        self.assertEqual(self.patches(), before)
+        self.script("apply", "--step", "1")
+        self.assertIn("removed: patches/toy/0002", self.script("refresh", "--remove").stdout)
+        self.assertEqual(len(self.names()), 1)
+
+    def test_other_topic_is_not_removed(self):
+        self.change(self.work, "return 7;", "return 70;", "other: begins")
+        self.refresh("--start", "other=HEAD")
+        before = self.patches()
+        self.script("apply", "--topic", "other")
+        self.assertIn("holds 1 of 4", self.script("refresh", expect=1).stderr)
+        self.assertEqual(self.patches(), before)
+
+    def test_readmes_block_loses_nothing(self):
+        """Pasted as a whole, with a first line that fails."""
+        text = (TOP / "README.md").read_text().partition("## To change them")[2].partition("\n## ")[0]
+        lines = [x for x in re.findall("(?m)^    (.*)$", text) if "check " not in x and "ci/" not in x]
+        self.assertGreater(len(lines), 5)
+        self.commit_clone()
+        (self.top / ".cache").symlink_to(self.top / "cache")
+        del self.env["XDG_CACHE_HOME"]
+        before = self.patches()
+        for applied in (False, True):
+            path = self.repo / "patches" / self.names()[1]
+            path.write_text(path.read_text().replace("-\treturn 2;", "-\treturn 7777;"))
+            edited = path.read_text()
+            done = self.command("sh", "-c", "\n".join(lines), cwd=self.repo, expect=None, GIT_EDITOR="true")
+            kept = re.findall("(?m)^kept aside: (.*)$", done.stderr)
+            self.assertEqual([pathlib.Path(p).read_text() for p in kept], [edited] if applied else [])
+            self.assertEqual(self.patches() if applied else path.read_text(), before if applied else edited)
+            self.git(self.repo, "checkout", "-q", ".")
+            self.script("apply")
+
+    def commit_clone(self):
+        """Make the fixture's clone a git repository in which patches/ is committed."""
+        self.git(self.top, "init", "-q", self.repo)
+        self.git(self.repo, "add", "-A")
+        self.git(self.repo, "commit", "-q", "-m", "all")
+
+    def test_uncommitted_edits_are_kept_aside(self):
+        self.commit_clone()
+        path = self.repo / "patches" / self.names()[0]
+        edited = path.read_text().replace("Because", "Perhaps because")
+        path.write_text(edited)
+        stray = path.with_name("0009-stray.patch")
+        stray.write_text("mine\n")
+        (path.parent / "notes").write_text("mine\n")
+        done = self.refresh(expect=1)
+        self.assertIn("not in series, nor in the branch:\n  patches/toy/0009-stray.patch", done.stderr)
+        done = self.refresh("--remove")
+        kept = [pathlib.Path(x) for x in re.findall("(?m)^kept aside: (.*)$", done.stderr)]
+        self.assertEqual([p.read_text() for p in kept], [edited, "mine\n"])
+        self.assertTrue(kept[0].is_relative_to(self.repo / ".git/series-kept"))
+        self.assertTrue((path.parent / "notes").exists())
+        # what git or this command wrote is not kept again
+        self.change(self.work, "return 7;", "return 70;", "toy: more")
+        self.refresh()
+        self.git(self.work, "commit", "-q", "--amend", "-m", "toy: more of it\n\nWhy.")
+        self.git(self.work, "rebase", "-q", "--signoff", "base")
+        self.assertNotIn("kept aside", self.refresh("--all").stderr)
+
+    def test_commits_that_cannot_be_patches(self):
+        """Each is named, with the reason, and nothing is written."""
+        self.git(self.work, "tag", "good")
+        before = self.patches()
+        cases = (
+            ("toy: x", "Why.\n\nFrom 0123456789 Mon Sep 17 00:00:00 2001\n", "another mail"),
+            ("toy: x", "Why.\n\ndiff --git a/x b/x\n", "begins like a patch"),
+            ("toy: x", "Why.\n---\nBut.\n", "begins like a patch"),
+            ("toy: x", "Why.\n\n--- a/x\n", "begins like a patch"),
+            ("[toy] x", "Why.\n", "how its subject begins"),
+            ("Re: toy: x", "Why.\n", "how its subject begins"),
+            ("fixup! toy: x", "Why.\n", "git rebase -i --autosquash"),
+            ("amend! toy: x", "Why.\n", "git rebase -i --autosquash"),
+            ("toy: x", "From: Somebody Else <s@toy.example>\n\nWhy.\n", "does not survive"),
+            ("toy: x", "Subject: another\n\nWhy.\n", "does not survive"),
+            ("toy: x", "Why.  \n\n\n\nThis.\n", "does not survive"),
+        )
+        for number, (subject, body, why) in enumerate(cases):
+            (self.work / "COPYING").write_text(f"{number}\n")
+            self.git(self.work, "commit", "-q", "-a", "--cleanup=verbatim", "-F", "-",
+                     data=f"{subject}\n\n{body}")
+            done = self.refresh(expect=1)
+            self.assertIn(why, done.stderr)
+            self.assertIn(f"{self.git(self.work, 'rev-parse', '--short=12', 'HEAD')} ({subject})",
+                          done.stderr)
+            self.assertEqual(self.patches(), before)
+            self.git(self.work, "reset", "-q", "--hard", "good")
+        self.git(self.work, "commit", "-q", "--allow-empty", "-m", "toy: nothing")
+        self.assertIn("it changes nothing", self.refresh(expect=1).stderr)
+        self.assertEqual(self.patches(), before)
+
+    def test_messages_and_contents_that_survive(self):
+        tree = self.work
+        (tree / "crlf.txt").write_bytes(b"one\r\ntwo\r\n")
+        (tree / "mixed.txt").write_bytes(b"one\ntwo\r\n-- \nFrom 0123 Mon Sep 17 00:00:00 2001\n")
+        (tree / "binary").write_bytes(bytes(range(256)))
+        (tree / "latin").write_bytes(b"caf\xe9\n")
+        (tree / "no end").write_bytes(b"no newline")
+        (tree / "n\u00e4me \"quoted\" \t").write_text("x\n")
+        (tree / "link").symlink_to("COPYING")
+        self.commit(tree, "toy: contents", body="From here on:\n-- >8 --\n# no comment\n\u00fc")
+        for name in ("crlf.txt", "mixed.txt"):
+            (tree / name).write_bytes((tree / name).read_bytes().replace(b"one", b"1"))
+        (tree / "COPYING").rename(tree / "COPYING of ours")
+        (tree / "binary").write_bytes(bytes(range(255)))
+        (tree / "binary").chmod(0o755)
+        (tree / "no end").unlink()
+        self.commit(tree, "toy: contents again")
+        self.assertIn("new: ", self.refresh().stdout)
+        self.script("refresh", "--check")
+        self.script("apply")
+        self.assertEqual(self.tree(self.cache / "tree"), self.tree(tree))
+        self.assertIn("no change", self.script("refresh").stdout)
+
+    def test_another_clones_series(self):
+        other = self.top / "other"
+        shutil.copytree(self.repo, other)
+        self.script("apply")
+        self.git(self.cache / "tree", "commit", "-q", "--amend", "-m", "toy: of the first\n\nWhy.")
+        before = {p: p.read_bytes() for p in other.rglob("*.patch")}
+        done = self.command(other / "scripts/refresh", expect=1)
+        self.assertIn(f"holds the series of another clone, {self.repo}", done.stderr)
+        self.assertEqual({p: p.read_bytes() for p in other.rglob("*.patch")}, before)
+        self.script("refresh")
+        self.script("refresh", "--check")
+
+    def test_killed_between_two_files(self):
+        """The next command of any kind finishes it."""
+        self.script("apply")
+        before = self.patches()
+        for n in (1, 2, 3):
+            self.change(self.cache / "tree", f"return {n}0;", f"return {n}00;", f"toy: more, part {n}")
+        module = self.repo / "scripts/lib/journal.py"
+        text = module.read_text()
+        module.write_text(text.replace("            os.replace(beside, target)\n",
+                                       "            os.replace(beside, target)\n            os._exit(9)\n"))
+        self.script("refresh", expect=9)
+        module.write_text(text)
+        self.assertNotIn(self.patches(), (before, {}))
+        self.script("base", "--print")
+        self.assertEqual(len(self.names()), 6)
+        self.script("refresh", "--check")
+        self.assertFalse((self.repo / ".refresh").exists())
 
     def test_topics_and_comments_stay(self):
         self.change(self.work, "return 7;", "return 70;", "other: begins")

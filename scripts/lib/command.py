@@ -15,8 +15,8 @@ from typing import Any, NoReturn, TextIO
 from . import environment, process
 from .process import shell
 
-__all__ = ["Broken", "CannotJudge", "Failed", "Interrupted", "Missing", "cache_directory", "complete",
-           "full", "main", "output", "parse", "run", "say", "shell"]
+__all__ = ["Broken", "CannotJudge", "Failed", "Full", "Interrupted", "Missing", "cache_directory",
+           "complete", "full", "ignore_signals", "main", "output", "parse", "run", "say", "shell"]
 
 
 class Failed(Exception):
@@ -42,8 +42,21 @@ class Broken(CannotJudge):
         super().__init__(f"{why}: {shell(command)}\n{said}".rstrip())
 
 
+class Full(CannotJudge):
+    """A disk is full; the text says whose, and what to do."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asks us to end; its name is the text."""
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(data: bytes) -> str:
+    """UTF-8 with every byte kept, carriage returns too, whatever the locale is."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def run(command: Sequence[object], cwd: pathlib.Path | str | None = None,
@@ -61,12 +74,11 @@ def run(command: Sequence[object], cwd: pathlib.Path | str | None = None,
     child = process.spawn(
         words, cwd=cwd, env={**(environment.users() if user else os.environ), **(env or {})},
         stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-        stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        errors="surrogateescape")
+        stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE)
     late = False
     try:
         try:
-            out, err = child.communicate(data, timeout)
+            out, err = child.communicate(None if data is None else _bytes(data), timeout)
         except subprocess.TimeoutExpired:
             late = True
             process.kill(child, process.GRACE)
@@ -78,9 +90,10 @@ def run(command: Sequence[object], cwd: pathlib.Path | str | None = None,
     finally:
         process.forget(child)
     rc = None if late else child.returncode
+    said, remarks = _text(out or b""), _text(err or b"")
     if check and rc != 0:
-        raise Broken(words, rc, out or "", err or "")
-    return subprocess.CompletedProcess(words, rc, out or "", err or "")  # type: ignore[arg-type]
+        raise Broken(words, rc, said, remarks)
+    return subprocess.CompletedProcess(words, rc, said, remarks)  # type: ignore[arg-type]
 
 
 def complete(command: Sequence[object], timeout: float, **kwargs: Any,
@@ -124,19 +137,23 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
         raise Failed(f"{problem}\n{parser.format_usage().strip()}") from None
 
 
-def full(error: BaseException | str) -> bool:
-    """Whether an error, or what a command said, is that a disk is full, in the kernel's words or in git's."""
-    text = str(error)
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
-        words in text for words in ("No space left on device", "Disk quota exceeded",
-                                    "Out of diskspace"))
+def full(said: BaseException | str) -> bool:
+    """Whether an error, or what a command said, is that a disk is full, in the kernel's words or
+    in git's."""
+    return getattr(said, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        words in str(said) for words in ("No space left on device", "Disk quota exceeded",
+                                         "Out of diskspace"))
 
 
-def _interrupt(number: int, _frame: Any) -> NoReturn:
-    # What is cleaned up from here on is bounded; a second signal would cut it short.
+def ignore_signals() -> None:
+    """From here on to the end no signal cuts our work short: it is bounded."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
-    raise Interrupted(signal.Signals(number).name)
+
+
+def _interrupt(number: int, _frame: Any) -> None:
+    ignore_signals()
+    process.interrupt(Interrupted(signal.Signals(number).name))
 
 
 def _flush(stream: TextIO) -> str:
@@ -164,7 +181,7 @@ def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
     except (CannotJudge, OSError) as error:
         if isinstance(error, OSError) and sys.stdout is not None and (why := _flush(sys.stdout)):
             say(f"{name}: standard output: {why}")  # what it did not take is still in its buffer
-        elif full(error):
+        elif full(error) and not isinstance(error, Full):
             say(f"{name}: the disk is full: {str(error).strip().splitlines()[-1]}\n"
                 f"free some space below {cache_directory()} or point XDG_CACHE_HOME at "
                 f"another disk, then repeat: {shell([name, *sys.argv[1:]])}")

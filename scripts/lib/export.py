@@ -1,29 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0
 """Commits as patch files: the same bytes whatever the user's configuration says."""
 
-import re
-import tempfile
+import dataclasses
+import os
 import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
 
-from . import series as series_file
+from . import repository, series as series_file
+from .command import Failed, run
 from .repository import git
 
 _CONFIG = {
     "core.abbrev": "12", "core.quotePath": "true", "core.attributesFile": "/dev/null",
     "diff.algorithm": "histogram", "diff.context": "3", "diff.interHunkContext": "0",
-    "diff.noprefix": "false", "diff.mnemonicPrefix": "false", "diff.srcPrefix": "a/",
-    "diff.dstPrefix": "b/", "diff.renames": "true", "diff.renameLimit": "1000",
+    "diff.mnemonicPrefix": "false", "diff.renames": "true", "diff.renameLimit": "1000",
     "diff.indentHeuristic": "true", "diff.suppressBlankEmpty": "false",
     "diff.submodule": "short", "diff.relative": "false", "diff.statGraphWidth": "0",
-    "diff.statNameWidth": "0", "format.headers": "", "format.noprefix": "false",
+    "diff.statNameWidth": "0", "format.headers": "",
     "format.mboxrd": "false", "format.pretty": "medium", "log.mailmap": "false",
     "i18n.logOutputEncoding": "UTF-8", "color.ui": "false",
 }
-_OPTIONS = ["--zero-commit", "--no-signature", "--no-numbered", "--no-encode-email-headers",
-            "--no-base", "--no-from", "--no-to", "--no-cc", "--no-add-header", "--no-attach",
-            "--no-thread", "--no-cover-letter", "--no-notes", "--no-ext-diff", "--no-textconv",
-            "--no-signoff", "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
+# The prefixes are options, since to git >= 2.41 format.noprefix is true whatever its value.
+_OPTIONS = ["--src-prefix=a/", "--dst-prefix=b/", "--zero-commit", "--no-signature",
+            "--no-numbered", "--no-encode-email-headers", "--no-base", "--no-from", "--no-to",
+            "--no-cc", "--no-add-header", "--no-attach", "--no-thread", "--no-cover-letter",
+            "--no-notes", "--no-ext-diff", "--no-textconv", "--no-signoff",
+            "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
             "--filename-max-length=64", "-O/dev/null"]
+
+
+def _without_signoff(message: str) -> str:
+    """A message without Signed-off-by lines and the gaps that they leave."""
+    lines = message.split("\n")
+    kept = [x for x in lines if not x.startswith("Signed-off-by: ")]
+    text = "\n".join(kept).rstrip("\n")
+    return re.sub(r"\n{3,}", "\n\n", text) if len(kept) < len(lines) else text
 
 
 def unsigned(text):
@@ -32,8 +46,7 @@ def unsigned(text):
     message, cut, rest = body.partition("\n---\n")
     if not found or not cut or body.startswith("---\n"):
         return text
-    lines = [x for x in message.split("\n") if not re.match(r"Signed-off-by: ", x)]
-    message = "\n".join(lines).rstrip("\n")
+    message = _without_signoff(message)
     return f"{head}\n\n{message}\n---\n{rest}" if message else f"{head}\n\n---\n{rest}"
 
 
@@ -46,9 +59,110 @@ def patches(directory, start, tip="HEAD"):
     with tempfile.TemporaryDirectory() as scratch:
         git(directory, *config, "format-patch", "-q", *_OPTIONS, "-o", scratch,
             f"{start}..{tip}", env={"LC_ALL": "C", "GIT_DIFF_OPTS": ""})
-        return [(path.name.split("-", 1)[1],
-                 unsigned(path.read_text(encoding="utf-8", errors="surrogateescape")))
+        return [(path.name.split("-", 1)[1], unsigned(series_file.read_text(path)))
                 for path in sorted(pathlib.Path(scratch).iterdir())]
+
+
+@dataclasses.dataclass(frozen=True)
+class Commit:
+    """name: 40 digits; tree, author, date: of git; message: without Signed-off-by;
+    empty: whether it changes nothing."""
+
+    name: str
+    tree: str
+    author: str
+    date: str
+    message: str
+    empty: bool
+
+    def __str__(self) -> str:
+        return f"{self.name[:12]} ({self.message.partition(chr(10))[0]})"
+
+
+def commits(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> list[Commit]:
+    """The commits start..tip of a repository, oldest first."""
+    text = git(directory, "log", "--reverse", "--topo-order", "--no-mailmap", "--date=raw", "-z",
+               "--format=%H%n%T%n%an <%ae>%n%ad%n%B", f"{start}..{tip}")
+    found, before = [], git(directory, "rev-parse", f"{start}^{{tree}}")
+    for entry in text.split("\0"):
+        if not entry:
+            continue
+        name, tree, who, date, message = entry.split("\n", 4)
+        message = _without_signoff(message).lstrip("\n")
+        found.append(Commit(name, tree, who, date, message, tree == before))
+        before = tree
+    return found
+
+
+def unfit(commit: Commit) -> str:
+    """Why a commit cannot become a patch that git am takes back unchanged, or ""."""
+    subject, _, body = commit.message.partition("\n")
+    if match := re.match(r"(fixup|squash|amend)! ", subject):
+        return f"it is a {match.group(1)}! commit: git rebase -i --autosquash BASE melts it in"
+    if commit.empty:
+        return "it changes nothing"
+    if not subject.strip():
+        return "it has no message"
+    if re.match(r"\[|re:|:", subject, re.I):
+        return f"git am cuts off how its subject begins: {subject!r}"
+    for line in body.split("\n"):
+        if re.match(r"---(?:\s*$|\s\S)|diff -|Index: ", line):
+            return f"git am ends a message where a line begins like a patch: {line!r}"
+        if re.match(r"From .*\d:\d\d.*\d{4}", line):
+            return f"git am takes this line for the beginning of another mail: {line!r}"
+    return ""
+
+
+def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib.Path],
+              scratch: pathlib.Path) -> tuple[list[Commit], str]:
+    """The commits that git am makes of patch files on a commit of another repository, and
+    why it stopped before the end, or "". Nothing is written to that repository."""
+    objects = pathlib.Path(directory, git(directory, "rev-parse", "--git-path", "objects")).resolve()
+    kind = git(directory, "rev-parse", "--show-object-format")
+    tree = scratch / "tree"
+    run(["git", "init", "-q", "--template=", f"--object-format={kind}", tree])
+    (tree / ".git/objects/info").mkdir(exist_ok=True)
+    (tree / ".git/objects/info/alternates").write_bytes(os.fsencode(objects) + b"\n")
+    if (shallow := pathlib.Path(directory, git(directory, "rev-parse", "--git-path", "shallow"))).exists():
+        shutil.copy2(shallow, tree / ".git/shallow")
+    git(tree, "update-ref", "--no-deref", "HEAD", start)
+    git(tree, "read-tree", start)
+    done = repository.attempt(tree, *repository.AM, *files, env=repository.IDENTITY, timeout=1800)
+    why = ""
+    if done.returncode != 0:
+        why = repository.refusal(tree, [series_file.Patch(0, "", p.name, p) for p in files], done)[1]
+    return commits(tree, start), why
+
+
+def verify(directory: pathlib.Path | str, start: str, texts: Sequence[str],
+           wanted: Sequence[Commit]) -> None:
+    """The round trip: Failed names the first commit that git am does not get back from its text."""
+    with tempfile.TemporaryDirectory(dir=repository.cache(), prefix="round-trip-") as holder:
+        scratch = pathlib.Path(holder)
+        files = [scratch / f"{number:04d}.patch" for number in range(1, len(texts) + 1)]
+        for path, text in zip(files, texts, strict=True):
+            path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        found, why = _replayed(directory, start, files, scratch)
+    for commit, other in zip(wanted, [*found, *[None] * len(wanted)]):
+        if other is None:
+            raise Failed(f"{commit} does not survive git am:\n{why or '  it makes no commit of it'}")
+        if difference := _difference(commit, other):
+            raise Failed(f"{commit} does not survive git am: {difference}")
+    if len(found) != len(wanted):
+        raise Failed(f"git am makes {len(found)} commits of {len(wanted)} patches")
+
+
+def _difference(commit: Commit, other: Commit) -> str:
+    """What git am changed in a commit: a phrase, or ""."""
+    if commit.message != other.message:
+        for old, new in zip([*commit.message.split("\n"), ""], [*other.message.split("\n"), ""]):
+            if old != new:
+                return f"its message has {old!r}, and comes back with {new!r}"
+        return "its message comes back longer or shorter"
+    for what in ("author", "date", "tree"):
+        if getattr(commit, what) != getattr(other, what):
+            return f"its {what} is {getattr(commit, what)}, and comes back as {getattr(other, what)}"
+    return ""
 
 
 def _sections(text):

@@ -2,6 +2,7 @@
 """Start commands and end them: each with a bound, in a process group of its own, and none
 outlives us."""
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # Seconds from SIGTERM to SIGKILL: git removes its lock files in between.
@@ -24,6 +25,37 @@ held: list[int] = []
 _live: dict[int, subprocess.Popen] = {}
 _live_lock = threading.Lock()
 _stopping = threading.Event()
+
+
+class _Deferred:
+    """depth: sections that a signal must not cut short; pending: what it would have raised."""
+
+    depth = 0
+    pending: BaseException | None = None
+
+
+def interrupt(error: BaseException) -> None:
+    """For handlers of signals: raise the error, at the end of a section that must be whole."""
+    if _Deferred.depth:
+        _Deferred.pending = error
+        return
+    raise error
+
+
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+    """A section that signals do not cut short: what they raise comes at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers of signals run in the main thread only
+        return
+    _Deferred.depth += 1
+    try:
+        yield
+    finally:
+        _Deferred.depth -= 1
+        pending, _Deferred.pending = _Deferred.pending, None
+        if pending is not None:
+            interrupt(pending)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +83,7 @@ def spawn(command: Sequence[object], env: Mapping[str, str] | None = None,
     if program is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
     # setpriv, as code of ours between fork() and exec() is not safe in a process with threads
-    with _live_lock:
+    with whole(), _live_lock:
         if _stopping.is_set():
             raise KeyboardInterrupt
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", program, *words[1:]],
@@ -109,6 +141,12 @@ def kill_all(grace: float = GRACE) -> None:
     """End every process group still running and let no other begin: for an interrupted run."""
     with _live_lock:
         _stopping.set()
+    end_all(grace)
+
+
+def end_all(grace: float = GRACE) -> None:
+    """End every process group still running; others may begin."""
+    with _live_lock:
         pids = list(_live)
     _end(pids, grace)
 

@@ -9,12 +9,14 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from . import command, process, series
-from .command import Broken, CannotJudge, Failed, output, run
+from .command import Broken, CannotJudge, Failed, Full, output, run
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BASE = "refs/heads/base"
@@ -32,18 +34,19 @@ def cache():
 
 
 @contextlib.contextmanager
-def lock(name: str, seconds: float = 1800, inherited: bool = True) -> Iterator[None]:
-    """Hold CACHE/NAME.lock; CannotJudge when another has it for longer than `seconds`.
+def hold(path: pathlib.Path, seconds: float = 1800, inherited: bool = True) -> Iterator[None]:
+    """Hold a file, made when missing, or a directory, so long as nobody else does.
 
     inherited: children hold it, too, so that no orphan works unlocked; without, whoever gets
-    the lock has to end what orphans there are.
+    it has to end what orphans there are. CannotJudge when another run holds it for longer
+    than `seconds`.
     """
-    path = cache() / f"{name}.lock"
-    with open(path, "a", encoding="ascii") as stream:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         end, told = time.monotonic() + seconds, False
         while True:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if not told:
@@ -54,12 +57,20 @@ def lock(name: str, seconds: float = 1800, inherited: bool = True) -> Iterator[N
                                       "wait for its end") from None
                 time.sleep(0.2)
         if inherited:
-            process.held.append(stream.fileno())
+            process.held.append(descriptor)
         try:
             yield
         finally:
             if inherited:
-                process.held.remove(stream.fileno())
+                process.held.remove(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock(name: str, seconds: float = 1800, inherited: bool = True,
+         ) -> contextlib.AbstractContextManager[None]:
+    """Hold CACHE/NAME.lock."""
+    return hold(cache() / f"{name}.lock", seconds, inherited)
 
 
 def write_atomically(path, data):
@@ -86,15 +97,36 @@ def git(directory, *arguments, **kwargs):
     return output(["git", "-C", directory, *arguments], **kwargs)
 
 
+def attempt(directory: pathlib.Path | str, *arguments: object,
+            **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """git in a directory, however it ends."""
+    return run(["git", "-C", directory, *arguments], check=False, **kwargs)
+
+
 def succeeds(directory, *arguments):
     """Whether a git command ends with 0."""
-    return run(["git", "-C", directory, *arguments], check=False).returncode == 0
+    return attempt(directory, *arguments).returncode == 0
+
+
+def imported(path: pathlib.Path) -> str:
+    """The commit of the base in CACHE/linux.git, or "" before the import.
+
+    CannotJudge, with git's words, where the repository is there and git cannot read it.
+    """
+    if not all((path / name).exists() for name in ("HEAD", "config", "objects", "refs")):
+        return ""
+    done = run(["git", f"--git-dir={path}", "rev-parse", "-q", "--verify", f"{BASE}^{{commit}}"],
+               check=False)
+    if done.returncode not in (0, 1):
+        why = done.stderr.strip() or f"git ended with {done.returncode}"
+        raise CannotJudge(f"git cannot read the base in {path}: {why}")
+    return done.stdout.strip()
 
 
 def linux():
     """The repository of the base in the cache: CannotJudge when it has not been imported."""
     path = cache() / "linux.git"
-    if not path.is_dir() or not succeeds(path, "rev-parse", "-q", "--verify", BASE):
+    if not imported(path):
         raise CannotJudge("the base is not in the cache yet; run: scripts/base")
     return path
 
@@ -204,31 +236,75 @@ def sparse_worktree(name, revision, files):
     return path
 
 
-# What makes git am give the same commits whoever runs it.
-AM = ["-c", "core.autocrlf=false", "-c", "commit.gpgSign=false", "-c", "gc.auto=0", "am",
-      "--quiet", "--no-3way", "--no-scissors", "--no-keep-cr", "--whitespace=nowarn"]
+# What makes git am give the same content whoever runs it, byte by byte.
+AM = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "am", "--quiet", "--no-3way",
+      "--no-scissors", "--keep-cr", "--whitespace=nowarn"]
 IDENTITY = {"GIT_COMMITTER_NAME": "series", "GIT_COMMITTER_EMAIL": "series@localhost"}
+_ABOUT_A_PATCH = re.compile(r"(?m)^(?:Patch failed at |Patch is empty|Patch format detection failed)")
 
 
-def refusal(directory, files, done):
+def _hook(directory: pathlib.Path | str, user: bool) -> str:
+    """The hook that ended git am, which says nothing of its own then; "" without one."""
+    staged = not succeeds(directory, "diff", "--cached", "--quiet")
+    name = "pre-applypatch" if staged else "applypatch-msg"
+    path = pathlib.Path(directory) / attempt(
+        directory, "rev-parse", "--git-path", f"hooks/{name}", user=user).stdout.strip()
+    return str(path) if os.access(path, os.X_OK) else ""
+
+
+def refusal(directory, files, done, user=False):
     """Which of the patch files git am stopped at, and its words: (index, text).
 
-    To be called before git am --abort; done: the CompletedProcess of git am.
+    To be called before git am --abort; done: the CompletedProcess of git am; user: whether
+    it ran with the user's configuration and hooks. CannotJudge where git am ended by
+    something else than a patch or a hook: no room, no time, a signal.
     """
+    text = (done.stderr + done.stdout).strip()
+    lines = [line for line in text.splitlines() if not line.startswith("hint: ")]
     try:
         index = int((private(directory) / "rebase-apply/next").read_text()) - 1
     except (FileNotFoundError, ValueError):
         index = 0
+    index = min(index, len(files) - 1)
+    if command.full(text):
+        raise Full(f"the disk is full: {directory}\n  " + "\n  ".join(lines[-3:]))
+    if done.returncode == 1 and "fatal: " not in text and (hook := _hook(directory, user)):
+        return index, "\n".join([f"  the hook {hook} refuses it:", *(f"    {x}" for x in lines[-5:])])
+    if not _ABOUT_A_PATCH.search(text):
+        how = "took too long" if done.returncode is None else f"ended with {done.returncode}"
+        raise CannotJudge(f"{directory}: git am {how} at {files[index].name}:\n  "
+                          + "\n  ".join(lines[-5:] or ["it gave no reason"]))
     said = []
-    for line in (done.stderr + done.stdout).splitlines():
+    for line in lines:
         if match := re.match(r"error: patch failed: (.*):(\d+)$", line):
             said.append(f"{match.group(1)}: the hunk at line {match.group(2)} does not fit")
         elif match := re.match(r"(?:error|fatal): (.*)", line):
             if not (said and match.group(1).endswith(": patch does not apply")):
                 said.append(match.group(1))
-    if not said:
-        said = (done.stderr + done.stdout).strip().splitlines()[-3:] or ["git am gave no reason"]
-    return min(index, len(files) - 1), "\n".join(f"  {line}" for line in said)
+    return index, "\n".join(f"  {line}" for line in said or lines[-3:])
+
+
+def replay(patches, start, options=(), identity=None):
+    """Commits of patches on a commit, made in a worktree of the cache where only the touched
+    files are written out: as steps() returns them. The caller holds lock("steps")."""
+    tree = sparse_worktree("steps", start, sorted(
+        {name for patch in patches for name in series.paths(patch.text)}))
+    why, index = None, len(patches)
+    if patches:
+        done = run(["git", "-C", tree, *AM, *options, *[p.path for p in patches]], check=False,
+                   env=identity or IDENTITY, timeout=1800)
+        if done.returncode != 0:
+            try:
+                index, why = refusal(tree, patches, done)
+            finally:
+                abandon(tree)
+    commits = [start, *git(tree, "rev-list", "--reverse", f"{start}..HEAD").split()]
+    if why:
+        return commits[:index + 1], why
+    if len(commits) != len(patches) + 1:
+        raise Failed(f"{len(patches)} patch files gave {len(commits) - 1} commits: "
+                     "each file must hold exactly one message")
+    return commits, None
 
 
 def steps(patches, start=None):
@@ -239,7 +315,7 @@ def steps(patches, start=None):
     same base give the same commits; they are kept in the cache.
     """
     start = start or base()
-    total = hashlib.sha256(start.encode())
+    total = hashlib.sha256("\0".join([start, *AM]).encode())
     for patch in patches:
         total.update(patch.name.encode() + b"\0" + patch.path.read_bytes() + b"\0")
     kept = cache() / "verdicts/steps" / f"{total.hexdigest()[:32]}.json"
@@ -247,22 +323,9 @@ def steps(patches, start=None):
         commits = json.loads(kept.read_text())
         if succeeds(linux(), "cat-file", "-e", f"{commits[-1]}^{{tree}}"):
             return commits, None
-    files = sorted({name for patch in patches for name in series.paths(patch.text)})
-    why = None
     with lock("steps"):
-        tree = sparse_worktree("steps", start, files)
-        if patches:
-            done = run(["git", "-C", tree, *AM, "--committer-date-is-author-date",
-                        *[p.path for p in patches]], check=False, env=IDENTITY)
-            if done.returncode != 0:
-                index, why = refusal(tree, patches, done)
-                why = f"patches/{patches[index].name} does not apply:\n{why}"
-                abandon(tree)
-        commits = [start, *git(tree, "rev-list", "--reverse", f"{start}..HEAD").split()]
+        commits, why = replay(patches, start, ["--committer-date-is-author-date"])
     if why:
-        return commits[:index + 1], why
-    if len(commits) != len(patches) + 1:
-        raise Failed(f"{len(patches)} patch files gave {len(commits) - 1} commits: "
-                     "each file must hold exactly one message")
+        return commits, f"patches/{patches[len(commits) - 1].name} does not apply:\n{why}"
     write_atomically(kept, json.dumps(commits))
     return commits, None

@@ -6,7 +6,13 @@ import pathlib
 import re
 from collections.abc import Sequence
 
+from . import journal
 from .command import CannotJudge, Failed
+
+
+def read_text(path: pathlib.Path) -> str:
+    """A file as UTF-8, in which bytes that are none survive, as do carriage returns."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 @dataclasses.dataclass
@@ -21,8 +27,9 @@ class Patch:
     notes: list = dataclasses.field(default_factory=list)
 
     @property
-    def text(self):
-        return self.path.read_text(encoding="utf-8", errors="surrogateescape")
+    def text(self) -> str:
+        """The file's content with every byte kept: see read_text()."""
+        return read_text(self.path)
 
 
 @dataclasses.dataclass
@@ -71,6 +78,7 @@ class Series:
 def read(top):
     """Parse TOP/series; CannotJudge where there is none, Failed names a wrong line."""
     path = pathlib.Path(top) / "series"
+    journal.finish(path.parent)
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
@@ -127,11 +135,29 @@ def subject(text):
     return re.sub(r"^\[[^]]*\]\s*", "", line)
 
 
-def paths(text):
-    """Files a patch touches, both sides of a rename: sorted list."""
+def _unquoted(name: str) -> str:
+    """A name as git writes it, without the quotes and escapes that it gives odd ones."""
+    if not name.startswith('"'):
+        return name
+    plain = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+    made = re.sub(rb"\\([0-7]{3}|.)", lambda m: bytes(
+        [int(m[1], 8) if len(m[1]) == 3 else plain.get(m[1].decode(), m[1][0])]),
+        name[1:-1].encode("utf-8", "surrogateescape"))
+    return made.decode("utf-8", "surrogateescape")
+
+
+def paths(text: str) -> list[str]:
+    """Files a patch touches, both sides of a rename, sorted."""
     found = set()
-    for old, new in re.findall(r"^diff --git a/(\S+) b/(\S+)$", text, re.M):
-        found |= {old, new}
+    for section in re.split(r"(?m)^(?=diff --git )", text)[1:]:
+        head = re.split(r"(?m)^(?:@@ |GIT binary patch)", section)[0]
+        first = head.partition("\n")[0].removeprefix("diff --git ")
+        if match := re.fullmatch(r'a/(.*) b/\1|("a/.*") "b/.*"', first):
+            found.add(match.group(1) or _unquoted(match.group(2))[2:])
+        for name in re.findall(r"(?m)^(?:rename|copy) (?:from|to) (.*)$", head):
+            found.add(_unquoted(name))
+        for name in re.findall(r'(?m)^(?:--- |\+\+\+ )("?[ab]/.*?)\t?$', head):
+            found.add(_unquoted(name)[2:])
     return sorted(found)
 
 

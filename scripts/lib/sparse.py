@@ -18,7 +18,7 @@ _PATIENCE = 600  # seconds before a download that failed is tried again
 def accepted(program):
     """Whether scripts/checker-valid.sh of the base accepts the program."""
     script = git(repository.linux(), "cat-file", "blob", f"{repository.BASE}:scripts/checker-valid.sh")
-    with tempfile.NamedTemporaryFile("w", prefix="checker-valid-", suffix=".sh") as stream:
+    with tempfile.NamedTemporaryFile("w", prefix="accepts-sparse-", suffix=".sh") as stream:
         stream.write(script + "\n")
         stream.flush()
         done = complete(["sh", "-e", "-u", stream.name, program], timeout=60)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0
+"""lib/journal: whatever fails at whatever moment, files are all old or all new."""
+
+import errno
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+from lib import aside, journal  # noqa: E402
+from lib.command import CannotJudge  # noqa: E402
+
+OLD = {"patches/a/1": b"one\r\n", "patches/a/2": b"two", "patches/b/1": b"b", "series": b"old"}
+CHANGES = {"patches/a/1": b"ONE\r\n", "patches/a/2": None, "patches/b/1": None, "patches/c/1": b"c",
+           "series": b"new"}
+NEW = {"patches/a/1": b"ONE\r\n", "patches/c/1": b"c", "series": b"new"}
+
+# The calls that change something on a disk, each a moment to fail or to be killed at.
+CALLS = ("link", "replace", "rename", "unlink", "mkdir", "rmdir", "fsync", "open")
+
+
+class Journal(unittest.TestCase):
+
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory(prefix="journal-test-")
+        self.addCleanup(holder.cleanup)
+        self.top = pathlib.Path(holder.name) / "top"
+        self.begin()
+
+    def begin(self):
+        shutil.rmtree(self.top, ignore_errors=True)
+        for name, data in OLD.items():
+            (self.top / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.top / name).write_bytes(data)
+
+    def files(self):
+        return {str(p.relative_to(self.top)): p.read_bytes()
+                for p in self.top.rglob("*") if p.is_file()}
+
+    def at(self, moment, act):
+        """Patch the calls so that act() is done instead of call number `moment`; a counter."""
+        count = [0]
+
+        def counted(call):
+            def wrapper(*arguments, **kwargs):
+                count[0] += 1
+                if count[0] == moment:
+                    act()
+                return call(*arguments, **kwargs)
+            return wrapper
+        # whether a disk has the bytes is not what is tested, and takes long
+        patches = [mock.patch.object(os, name, counted(
+            getattr(os, name) if name != "fsync" else lambda _: None)) for name in CALLS]
+        return patches, count
+
+    def replace(self, moment, act):
+        patches, count = self.at(moment, act)
+        for patch in patches:
+            patch.start()
+        try:
+            journal.replace(self.top, CHANGES)
+        finally:
+            for patch in patches:
+                patch.stop()
+        return count[0]
+
+    def test_all_is_replaced(self):
+        journal.replace(self.top, CHANGES)
+        self.assertEqual(self.files(), NEW)
+        self.assertEqual(sorted(p.name for p in (self.top / "patches").iterdir()), ["a", "c"])
+
+    def test_no_room_at_any_moment(self):
+        def full():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        last = self.replace(0, None)
+        self.assertGreater(last, 20)
+        outcomes = set()
+        for moment in range(1, last + 1):
+            self.begin()
+            try:
+                self.replace(moment, full)
+            except OSError:
+                self.assertEqual(self.files(), OLD, moment)
+                outcomes.add("old")
+            else:
+                journal.finish(self.top)
+                self.assertEqual(self.files(), NEW, moment)
+                outcomes.add("new")
+        self.assertIn("old", outcomes)
+
+    def test_killed_at_any_moment(self):
+        last = self.replace(0, None)
+        outcomes = []
+        for moment in range(1, last + 1):
+            self.begin()
+            child = os.fork()
+            if not child:
+                self.replace(moment, lambda: os._exit(9))
+                os._exit(0)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 9)
+            journal.finish(self.top)
+            self.assertIn(self.files(), (OLD, NEW), moment)
+            outcomes.append(self.files() == NEW)
+        self.assertEqual(outcomes, sorted(outcomes))
+        self.assertEqual(set(outcomes), {False, True})
+
+    def test_killed_while_finishing(self):
+        for moment in range(1, 12):
+            self.begin()
+            child = os.fork()
+            if not child:
+                with mock.patch.object(journal, "_move", lambda *_: os._exit(9)):
+                    journal.replace(self.top, CHANGES)
+            os.waitpid(child, 0)
+            child = os.fork()
+            if not child:
+                for patch in self.at(moment, lambda: os._exit(9))[0]:
+                    patch.start()
+                journal.finish(self.top)
+                os._exit(0)
+            os.waitpid(child, 0)
+            journal.finish(self.top)
+            self.assertEqual(self.files(), NEW, moment)
+
+    def test_edited_after_the_kill(self):
+        """What the user does before the next run is kept aside, not lost."""
+        child = os.fork()
+        if not child:
+            with mock.patch.object(journal, "_move", lambda *_: os._exit(9)):
+                journal.replace(self.top, CHANGES)
+        os.waitpid(child, 0)
+        (self.top / "patches/a/1").write_bytes(b"mine")
+        with mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(self.top.parent)}), \
+                mock.patch.object(aside, "say") as said:
+            journal.finish(self.top)
+        self.assertEqual(self.files(), NEW)
+        kept = said.call_args.args[0].removeprefix("kept aside: ")
+        self.assertEqual(pathlib.Path(kept).read_bytes(), b"mine")
+
+    def test_neither_forth_nor_back(self):
+        """When the disk refuses both ways, the next run finishes it, and this one says so."""
+        with mock.patch.object(journal, "_move", side_effect=OSError(errno.EIO, "I/O error")), \
+                self.assertRaisesRegex(CannotJudge, "replaced in part.*I/O error"):
+            journal.replace(self.top, CHANGES)
+        journal.finish(self.top)
+        self.assertEqual(self.files(), NEW)
+
+    def test_without_links(self):
+        with mock.patch.object(os, "link", side_effect=OSError(errno.EPERM, "no links")):
+            journal.replace(self.top, CHANGES)
+        self.assertEqual(self.files(), NEW)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How much of a disk the work takes, the only place that says so, and whether that is free."""
+
+import os
+import pathlib
+import shutil
+
+from .command import CannotJudge
+
+# Bytes, as measured with the series on two cores, and some for what it will grow to.
+BASE = 6 << 30  # scripts/base and scripts/apply: objects, the unpacked package, a worktree
+COLD = 13 << 30  # ci/run from nothing: besides, object directories and a worktree of each lane
+WARM = 1 << 30  # ci/run again: what it adds to a full cache
+
+
+def room(directory: pathlib.Path, least: int, what: str, repeat: str) -> None:
+    """CannotJudge unless `least` bytes (SERIES_NEEDED_BYTES overrides it) are free there."""
+    least = int(os.environ.get("SERIES_NEEDED_BYTES", 0)) or least
+    free = shutil.disk_usage(directory).free
+    if free < least:
+        raise CannotJudge(
+            f"the disk of {directory} has {free / 2**30:.1f} GiB free, and {what} needs about "
+            f"{least / 2**30:.1f} GiB; free some, or point XDG_CACHE_HOME at another disk, then "
+            f"repeat: {repeat}")

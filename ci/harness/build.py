@@ -8,13 +8,14 @@ import re
 import shutil
 
 from lib import process
-from lib.command import output
+from lib.command import Broken, output
+from lib.lane import Lane
 from lib.series import slug
 from lib.store import hash_file, write_atomically
 
 from . import config
 from .diagnostics import Diagnostics
-from .errors import UsageError
+from .errors import CannotJudge, UsageError
 
 # Names nothing of the machine or the moment in the image, so that equal sources
 # give equal bytes.
@@ -23,6 +24,9 @@ IDENTITY = {
     "KBUILD_BUILD_HOST": "localhost", "KBUILD_BUILD_VERSION": "1",
     "LOCALVERSION": "", "LC_ALL": "C",
 }
+# What a compiler says when the machine, and not the source, is at fault.
+_MACHINE = ("No space left on device", "Killed signal terminated program", "Cannot allocate memory",
+            "virtual memory exhausted")
 BUILD_SECONDS = 3000
 MODULES_SECONDS = 600
 
@@ -39,14 +43,15 @@ class Module:
     sources: dict
 
 
-def toolchain(lane):
-    """What compiles this lane, as text: part of every key."""
+def toolchain(lane: Lane) -> str:
+    """What compiles this lane: part of every key; CannotJudge where it is missing."""
     words = []
     for tool in (f"{lane.cross}gcc", f"{lane.cross}ld"):
         try:
             words.append(output([tool, "--version"]).splitlines()[0])
-        except FileNotFoundError:
-            words.append(f"{tool}: missing")
+        except (FileNotFoundError, Broken):
+            raise CannotJudge(f"no {tool}, which lane {lane.name} is built with; install the "
+                              "packages in ci/packages, or leave the lane out with --lane") from None
     return "; ".join(words)
 
 
@@ -162,7 +167,7 @@ class Builder:
         text = self.log.read_text(errors="replace")
         record = {"ok": outcome.rc == 0, "seconds": outcome.seconds, "cpu": outcome.cpu,
                   "reason": "" if outcome.rc == 0 else why_failed(text, outcome.rc),
-                  "lost": outcome.rc is None or "No space left on device" in text,
+                  "lost": _lost(outcome, text),
                   "diagnostics": self.diagnostics.end(text)}
         if record["ok"]:
             self._keep(keep, record)
@@ -231,10 +236,14 @@ class Builder:
             log = self.directory / f"module-{module.name}.log"
             log.unlink(missing_ok=True)
             command = self.make("-s", f"M={directory}", "modules")
-            if process.run(command, log, MODULES_SECONDS, env=environment).rc == 0:
+            outcome = process.run(command, log, MODULES_SECONDS, env=environment)
+            text = log.read_text(errors="replace")
+            if _lost(outcome, text):
+                raise CannotJudge(f"module {module.name}: {why_failed(text, outcome.rc)}; see {log}")
+            if outcome.rc == 0:
                 shutil.copyfile(directory / f"{module.name}.ko", target / f"{module.name}.ko")
             else:
-                failed.append(f"{module.name}: {why_failed(log.read_text(errors='replace'), 1)}")
+                failed.append(f"{module.name}: {why_failed(text, outcome.rc)}")
         return failed
 
 
@@ -243,11 +252,17 @@ def objects_of(keep, directory):
     return keep / f"{directory.replace('/', '-')}.o"
 
 
-def why_failed(text, rc):
+def _lost(outcome: process.Outcome, text: str) -> bool:
+    """Whether a build says nothing of the source: it was ended, or the machine failed."""
+    return outcome.rc is None or outcome.rc < 0 or \
+        (outcome.rc != 0 and any(words in text for words in _MACHINE))
+
+
+def why_failed(text: str, rc: int | None) -> str:
     """The line of a build log that says why, for the report."""
     if rc is None:
         return f"no end within {BUILD_SECONDS} s"
-    for pattern in (r"No space left on device", r":\s(fatal )?error:\s", r"^ERROR: modpost",
+    for pattern in (*_MACHINE, r":\s(fatal )?error:\s", r"^ERROR: modpost",
                     r"undefined reference", r"\*\*\*"):
         for line in text.splitlines():
             if re.search(pattern, line):

@@ -8,6 +8,7 @@ from lib import process
 from lib.command import Broken, output
 from lib.store import digest, write_atomically
 
+from . import prune
 from .errors import CannotJudge
 
 _KCONFIG = r"(^|/)Kconfig[^/]*$|^scripts/kconfig/|^kernel/configs/|^arch/[^/]+/configs/tiny"
@@ -43,7 +44,9 @@ def make(source, lane, commit, tree, toolchain, paths):
     kconfig = source.listing(commit, _KCONFIG)
     kept = paths.cache / "config" / digest(lane.arch, lane.config, fragment, kconfig, toolchain)
     try:
-        return kept.read_text()
+        text = kept.read_text()
+        prune.use(kept)
+        return text
     except FileNotFoundError:
         pass
     scratch = paths.lane(lane.name) / "config"
@@ -63,7 +66,9 @@ def make(source, lane, commit, tree, toolchain, paths):
                     [*base, "olddefconfig"]]
     for command in commands:
         if process.run(command, log, 300, cwd=tree).rc != 0:
-            raise CannotJudge(f"lane {lane.name}: configuration failed; see {log}")
+            said = log.read_text(errors="replace").strip().splitlines()[-1]
+            raise CannotJudge(f"lane {lane.name}: configuration failed: {said}; see {log}; "
+                              f"again: {process.shell(command)}")
     text = (scratch / ".config").read_text()
     bad = [f"{symbol}={value} (is {got})" for symbol, value, got in unmet(fragment, text)
            if _known(source, commit, symbol)]

@@ -1,56 +1,113 @@
 # SPDX-License-Identifier: GPL-2.0
 """Judge one boot's raw record: what in it is not as it should be at its step."""
 
+import dataclasses
 import fnmatch
 import pathlib
-import tomllib
 
-from . import proof
+from lib import table
+from lib.lane import Boot
+from lib.series import Series
+from lib.table import TABLES, TEXT
+from lib.verdict import Judgement, Verdict
+
+from . import machine, proof, splat
+
+_FILE = "ci/known.toml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """case: pattern of lane/boot/test/suite/case; reason: why it may fail; until: the base
+    that this is true of; link: of a report, or ""."""
+
+    case: str
+    reason: str
+    until: str
+    link: str = ""
+
+
+def known(top: pathlib.Path) -> list[Known]:
+    """The entries of ci/known.toml; UsageError where one is wrong."""
+    data = table.load(top, _FILE) if (pathlib.Path(top) / _FILE).exists() else {}
+    table.check(data, _FILE, {}, {"known": TABLES})
+    for number, entry in enumerate(data.get("known", []), 1):
+        table.check(entry, f"{_FILE}: {entry.get('case', f'entry {number}')}",
+                    {"case": TEXT, "reason": TEXT, "until": TEXT}, {"link": TEXT})
+    return [Known(**entry) for entry in data.get("known", [])]
 
 
 class Expectations:
     """What the series says should happen: proofs, known failures, splat patterns.
 
-    ci/known.toml lists cases that fail or need not run for reasons outside the
-    series; each entry has a reason and an expiry (the base it is true of).
+    ci/known.toml lists cases that fail or need not run for reasons outside the series.
     """
 
-    def __init__(self, top, series, deny):
+    def __init__(self, top: pathlib.Path, series: Series, deny: splat.Patterns) -> None:
         self.proofs = proof.read(top, series)
-        path = pathlib.Path(top) / "ci/known.toml"
-        known = tomllib.loads(path.read_text()).get("known", []) if path.exists() else []
-        self.known = [entry for entry in known if entry.get("until", series.base) == series.base]
+        self.base = series.base
+        self.known = known(top)
         self.deny = deny
 
-    def reason_known(self, case):
+    def reason_known(self, case: str) -> str:
         """Why a case may fail, or ""."""
         for entry in self.known:
-            if fnmatch.fnmatchcase(case, entry["case"]):
-                return entry["reason"]
+            if entry.until == self.base and fnmatch.fnmatchcase(case, entry.case):
+                return entry.reason
         return ""
 
-    def _excused(self, step, case):
+    def unused(self, results: proof.Results, lost: bool) -> list[Judgement]:
+        """Whether each entry of ci/known.toml is of the base and of a case of a whole run.
+
+        results: of all steps in all lanes; lost: whether some of it could not be judged.
+        """
+        cases = {case for found in results.values() for case in found}
+        judgements = []
+        for entry in self.known:
+            verdict, reason = Verdict.PASS, ""
+            if entry.until != self.base:
+                verdict = Verdict.FAIL
+                reason = (f"{entry.case} is known until {entry.until} and the base is "
+                          f"{self.base}: delete the entry, or say why it is still true")
+            elif not fnmatch.filter(cases, entry.case):
+                verdict = Verdict.LOST if lost else Verdict.FAIL
+                reason = f"no case {entry.case} ran" + ("" if lost else ": delete the entry")
+            judgements.append(Judgement(0, "series", "known", verdict,
+                                        f"{_FILE}: {reason}" if reason else "",
+                                        command="ci/run --no-static"))
+        return judgements
+
+    def _excused(self, step: int, case: str) -> bool:
         # NAME@step is NAME with the selftests of the step's own tree
         case = case.replace("@step/", "/")
-        return proof.due(self.proofs, case) > step or self.reason_known(case)
+        return proof.due(self.proofs, case) > step or self.reason_known(case) != ""
 
-    def problems(self, step, lane, boot, record):
+    def unexpected(self, step: int, record: dict) -> list[dict]:
+        """The splats of an attempt that no later patch mends, each line once."""
+        found = {one["line"]: one for one in reversed(record["splats"])
+                 if not proof.splat_expected(self.proofs, step, one["line"])}
+        return list(reversed(found.values()))
+
+    def problems(self, step: int, lane: str, boot: Boot, record: dict) -> list[str]:
         """What is wrong with an attempt: a list of sentences, empty when nothing is.
 
-        record: as machine.run returns it, with "tests" and "splats" filled in.
+        record: as machine.run returns it, with "tests", "complete", "splats" and
+        "missing" filled in.
         """
         where = f"{lane}/{boot.name}"
         wrong = []
-        may_die = self._excused(step, f"{where}/{proof.END}") and not reached_end(record)
+        may_die = self._excused(step, f"{where}/{proof.END}") and not reached_end(record) \
+            and not record["ended"].startswith(machine.BROKEN)
         if may_die:
             pass
         elif record["ended"] != "done":
             wrong.append(f"boot {record['ended']}")
         elif not record["complete"]:
             wrong.append("the guest died before its tests ended")
-        for line in dict.fromkeys(record["splats"]):
-            if not proof.splat_expected(self.proofs, step, line):
-                wrong.append(f"splat: {line}")
+        # a guest that dies may not come to its init
+        wrong += [f"the console has no line '{words}': splats cannot have been seen"
+                  for words in record["missing"] if words == splat.BANNER or record["tests"]]
+        wrong += [f"splat: {one['line']}" for one in self.unexpected(step, record)]
         wrong += [f"{name} did not run" for name in record.get("due", boot.tests)
                   if name not in record["tests"] and not may_die]
         for name, test in record["tests"].items():
@@ -71,11 +128,11 @@ class Expectations:
         return wrong
 
 
-def reached_end(record):
+def reached_end(record: dict) -> bool:
     """Whether the guest came to the end of its tests and the machine with it."""
     return record["ended"] == "done" and record["complete"]
 
 
-def lost(record):
+def lost(record: dict) -> bool:
     """Whether an attempt says nothing about the kernel: the machine hung or died silently."""
     return record["ended"] != "done" and not record["splats"]

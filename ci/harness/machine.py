@@ -6,14 +6,18 @@ import pathlib
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 
 from lib import process
 from lib.command import Broken, output
+from lib.lane import Boot
 
 from . import devicetree
 from .errors import CannotJudge
 
 _MTIME = 0
+# How a record begins to say that the emulator failed, and not the guest.
+BROKEN = "the emulator ended with"
 
 
 def version(lane):
@@ -56,8 +60,8 @@ def command(lane, boot, tests, image, initrd, results):
 def run(lane, boot, tests, image, initrd, scratch):
     """Boot once. Returns the raw record: how it ended, what came over each channel.
 
-    ended: "done" when QEMU ended by itself, else why it was ended; rc; seconds,
-    cpu; console, results: text. scratch: a directory of this boot's own.
+    ended: "done" when QEMU ended by itself and with 0, else why; rc; seconds, cpu;
+    console, results: text. scratch: a directory of this boot's own.
     """
     scratch = pathlib.Path(scratch)
     output(["rm", "-rf", scratch])
@@ -67,27 +71,38 @@ def run(lane, boot, tests, image, initrd, scratch):
     words = command(lane, boot, tests, image, initrd, results)
     if boot.devicetree:
         words += ["-dtb", str(devicetree.merge(words, boot.devicetree, scratch))]
-    start = last = time.monotonic()
-    sizes, ended = (0, 0), ""
+    start = time.monotonic()
     with open(console, "wb") as stream:
         child = process.spawn(words, stdin=subprocess.DEVNULL, stdout=stream,
                               stderr=subprocess.STDOUT, cwd=scratch)
-        while not ended:
-            if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                ended = "done"
-                break
-            time.sleep(0.1)
-            now = time.monotonic()
-            grown = (console.stat().st_size, results.stat().st_size)
-            if grown != sizes:
-                sizes, last = grown, now
-            if now - start > boot.seconds:
-                ended = f"no end within {boot.seconds} s"
-            elif now - last > boot.silence:
-                ended = f"silent for {boot.silence} s"
-        if ended != "done":
+        try:
+            ended = _watch(child, boot, [console, results])
+        finally:
+            # of a group that has ended already nothing is left to kill
             process.kill(child)
-        cpu = process.reap(child)
+            cpu = process.reap(child)
+    if ended == "done" and child.returncode != 0:
+        # a guest cannot do that: it powers off, or resets, and -no-reboot ends with 0
+        said = console.read_text(errors="replace").strip().splitlines()[-1:]
+        ended = f"{BROKEN} {child.returncode}: {''.join(said)[:200]}"
     return {"ended": ended, "rc": child.returncode, "seconds": time.monotonic() - start, "cpu": cpu,
             "console": console.read_text(errors="replace"),
             "results": results.read_text(errors="replace")}
+
+
+def _watch(child: subprocess.Popen, boot: Boot, channels: Sequence[pathlib.Path]) -> str:
+    """Wait for a machine: "done" when it ended, else why it is to be ended. channels: files
+    that grow while it lives."""
+    start = last = time.monotonic()
+    sizes = [0] * len(channels)
+    while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        time.sleep(0.1)
+        now = time.monotonic()
+        grown = [path.stat().st_size for path in channels]
+        if grown != sizes:
+            sizes, last = grown, now
+        if now - start > boot.seconds:
+            return f"no end within {boot.seconds} s"
+        if now - last > boot.silence:
+            return f"silent for {boot.silence} s"
+    return "done"

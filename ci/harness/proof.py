@@ -5,7 +5,8 @@ ci/proofs.toml holds one table a patch, by the patch's slug (its path without
 number): the cases that must fail, or be skipped, on every step before it and pass
 from its step on, and the splats its fault causes before it. A case that passes
 everywhere proves nothing, and is reported. A suite that the patch brings along
-cannot fail before: its cases are named as what the patch adds.
+cannot fail before: its cases are named as what the patch adds. A case that passes before
+the patch and is gone from it on is named as what the patch drops.
 
 Besides those of its tests every boot has the case lane/boot/end, that the guest came
 to its end: what a patch that mends a crash proves.
@@ -15,9 +16,12 @@ import dataclasses
 import fnmatch
 import pathlib
 import re
-import tomllib
+from collections.abc import Collection, Mapping
 
-from lib.series import slug
+from lib import table
+from lib.lane import Boot
+from lib.series import Patch, Series, slug
+from lib.table import TABLES, TEXT, TEXTS
 from lib.verdict import Judgement, Verdict
 
 from .errors import UsageError
@@ -25,58 +29,76 @@ from .errors import UsageError
 # The case of every boot that the guest came to the end of its tests.
 END = "end"
 
+_FILE = "ci/proofs.toml"
+_KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothing": TEXT}
+
 
 @dataclasses.dataclass
 class Proof:
-    """patch: the Patch proven; cases, adds: patterns of lane/boot/test/suite/case;
+    """patch: the Patch proven; cases, adds, drops: patterns of lane/boot/test/suite/case;
     splats: regular expressions; nothing: why the patch has no case to show."""
 
-    patch: object
-    cases: list
-    adds: list
-    splats: list
+    patch: Patch
+    cases: list[str]
+    adds: list[str]
+    drops: list[str]
+    splats: list[re.Pattern]
     nothing: str
 
     @property
-    def patterns(self):
+    def patterns(self) -> list[str]:
         """Of all cases that pass from the patch on."""
         return self.cases + self.adds
 
 
-def read(top, series):
-    """The proofs of a series in its order; UsageError for one of no patch, or a patch with none."""
-    path = pathlib.Path(top) / "ci/proofs.toml"
-    tables = tomllib.loads(path.read_text()).get("proof", []) if path.exists() else []
+def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
+    """One table; UsageError where it is wrong."""
+    table.check(entry, f"{_FILE}: {entry.get('patch', 'a [[proof]]')}", {"patch": TEXT}, _KEYS)
+    name = entry["patch"]
+    if name not in by_slug:
+        raise UsageError(f"{_FILE}: no patch {name!r} in series")
+    shown = [key for key in ("cases", "adds") if entry.get(key)]
+    if bool(shown) == ("nothing" in entry):
+        raise UsageError(f"{_FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, "
+                         "adds nor ") + "nothing; a patch has cases, adds or both, or nothing = \"why\"")
+    try:
+        splats = [re.compile(text) for text in entry.get("splats", [])]
+    except re.error as error:
+        raise UsageError(f"{_FILE}: {name}: splats: {error.pattern!r}: {error}") from None
+    return Proof(by_slug[name], entry.get("cases", []), entry.get("adds", []),
+                 entry.get("drops", []), splats, entry.get("nothing", ""))
+
+
+def read(top: pathlib.Path, series: Series) -> list[Proof]:
+    """The proofs of a series in its order; UsageError for one that is wrong, that is of no
+    patch, or of a patch with another, and for a patch with none."""
+    data = table.load(top, _FILE) if (pathlib.Path(top) / _FILE).exists() else {}
+    table.check(data, _FILE, {}, {"proof": TABLES})
     by_slug = {slug(p): p for p in series.patches}
-    proofs = []
-    for table in tables:
-        name = table.get("patch", "")
-        if name not in by_slug:
-            raise UsageError(f"ci/proofs.toml: no patch {name!r} in series")
-        proofs.append(Proof(by_slug[name], table.get("cases", []), table.get("adds", []),
-                            [re.compile(s) for s in table.get("splats", [])],
-                            table.get("nothing", "")))
-    unproven = set(by_slug) - {slug(p.patch) for p in proofs}
-    if unproven:
-        raise UsageError(f"ci/proofs.toml: nothing about {', '.join(sorted(unproven))}; name the "
+    proofs = [_read(entry, by_slug) for entry in data.get("proof", [])]
+    names = [slug(p.patch) for p in proofs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{_FILE}: {twice[0]} is there twice")
+    if unproven := set(by_slug) - set(names):
+        raise UsageError(f"{_FILE}: nothing about {', '.join(sorted(unproven))}; name the "
                          "cases that turn green with the patch, or say nothing = \"why\"")
     return sorted(proofs, key=lambda p: p.patch.step)
 
 
-def due(proofs, case):
+def due(proofs: Collection[Proof], case: str) -> int:
     """The step from which a case (lane/boot/test/...) must pass: 0 where no proof names it."""
     steps = [p.patch.step for p in proofs if any(fnmatch.fnmatchcase(case, c) for c in p.patterns)]
     return max(steps, default=0)
 
 
-def milestones(proofs, lane, boot):
+def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
     """The steps around the patches that cases of this boot prove: {step - 1, step, ...}.
 
     lane: a lane's name; boot: one of its Boot.
     """
     steps = set()
     for proof in proofs:
-        for case in proof.patterns:
+        for case in proof.patterns + proof.drops:
             where = [*case.split("/"), "*", "*"][:3]
             if any(all(map(fnmatch.fnmatchcase, (lane, boot.name, test), where))
                    for test in [*boot.tests, END]):
@@ -84,60 +106,100 @@ def milestones(proofs, lane, boot):
     return steps
 
 
-def splat_expected(proofs, step, line):
+def splat_expected(proofs: Collection[Proof], step: int, line: str) -> bool:
     """Whether a splat belongs to a fault that a later patch mends."""
     return any(p.patch.step > step and any(s.search(line) for s in p.splats) for p in proofs)
 
 
-def turned(proofs, results, left_out=frozenset()):
-    """What became of every proof: [Judgement], lane "series", gate "proof".
+def dropped(proofs: Collection[Proof], before: int, step: int, case: str) -> bool:
+    """Whether a patch after step `before`, up to `step`, says that it drops a case."""
+    return any(before < p.patch.step <= step and any(fnmatch.fnmatchcase(case, d) for d in p.drops)
+               for p in proofs)
 
-    results: {step: {"lane/boot/test/case": "pass" | "fail" | "skip"}} of the steps that
-    were judged; left_out: (step, "lane/boot") of boots that are not due at a step. A
-    proof holds if some case of each pattern failed on the last step before the patch
-    that a boot with one was due at, none passed before, and all pass from the patch on.
-    What the patch adds need not be there before.
+
+# The cases of each step that was judged: {step: {"lane/boot/test/case": "pass" | "fail" | "skip"}}.
+Results = Mapping[int, Mapping[str, str]]
+
+
+def turned(proofs: Collection[Proof], results: Results,
+           left_out: Collection[tuple[int, str]] = frozenset(),
+           unjudged: Collection[tuple[int, str]] = frozenset()) -> list[Judgement]:
+    """What became of every proof: judgements of lane "series", gate "proof".
+
+    left_out, unjudged: (step, "lane/boot") of boots that are not due at a step, and of
+    those that are and could not be judged. A proof holds if some case of each pattern failed
+    on the last step before the patch that a boot with one was due at, none passed before,
+    and all pass from the patch on. What the patch adds need not be there before; what it
+    drops passed before and does not from the patch on. What fails to hold where a boot with
+    such cases could not be judged is LOST.
     """
-    words = []
-    for proof in proofs:
-        step, name = proof.patch.step, slug(proof.patch)
-        if proof.nothing:
-            words.append(Judgement(step, "series", "proof", Verdict.SKIP, proof.nothing))
-            continue
+    judgements = []
+    for one in proofs:
+        step, name = one.patch.step, slug(one.patch)
         before = [k for k in results if k < step]
-        after = [k for k in results if k >= step]
-        if not before or step not in results:
-            words.append(Judgement(step, "series", "proof", Verdict.SKIP,
-                                   f"steps {step - 1} and {step} were not both run"))
+        ran = bool(before) and step in results
+        if one.nothing and not (one.drops and ran):
+            judgements.append(Judgement(step, "series", "proof", Verdict.SKIP, one.nothing))
             continue
-        wrong = _wrong(proof, results, before, after, left_out)
-        words.append(Judgement(step, "series", "proof",
-                               Verdict.FAIL if wrong else Verdict.PASS,
-                               f"{name}: {'; '.join(wrong)}" if wrong else ""))
-    return words
+        if not ran:
+            judgements.append(Judgement(step, "series", "proof", Verdict.SKIP,
+                                        f"steps {step - 1} and {step} were not both run"))
+            continue
+        wrong = {pattern: said for pattern in [*one.patterns, *one.drops]
+                 if (said := _wrong(proofs, one, pattern, results, left_out))}
+        failed = [said for pattern, said in wrong.items() if not _lost(pattern, unjudged)]
+        verdict = Verdict.FAIL if failed else Verdict.LOST if wrong else Verdict.PASS
+        sentences = [s for said in (failed or wrong.values()) for s in said]
+        lost = f"not all its boots could be judged: {_lost(next(iter(wrong)), unjudged)}; " \
+            if verdict is Verdict.LOST else ""
+        judgements.append(Judgement(
+            step, "series", "proof", verdict,
+            f"{name}: {lost}{'; '.join(sentences)}" if wrong else "",
+            command=f"ci/run --no-static --again --step {max(before)} --step {step}"))
+    return judgements
 
 
-def _wrong(proof, results, before, after, left_out):
+def _lost(pattern: str, unjudged: Collection[tuple[int, str]]) -> str:
+    """The first of the boots that could not be judged and may have had a pattern's cases, or ""."""
+    lane, _, rest = pattern.partition("/")
+    for step, where in sorted(unjudged):
+        of_lane, _, boot = where.partition("/")
+        # a * matches a / as well: with one in front, the boot may be any
+        if fnmatch.fnmatchcase(of_lane, lane) and \
+                ("*" in lane or fnmatch.fnmatchcase(boot, rest.partition("/")[0])):
+            return f"step {step} {where}"
+    return ""
+
+
+def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results,
+           left_out: Collection[tuple[int, str]]) -> list[str]:
+    """Why a pattern of a proof does not hold: sentences."""
+    step = one.patch.step
+    before, after = [k for k in results if k < step], [k for k in results if k >= step]
+    named = {k: {c: v for c, v in results[k].items() if fnmatch.fnmatchcase(c, pattern)}
+             for k in results}
+    boots = {"/".join(c.split("/")[:2]) for cases in named.values() for c in cases}
+    was_due = {k: named[k] or any((k, b) not in left_out for b in boots) for k in results}
+    last = max([k for k in before if was_due[k]], default=max(before))
+    if pattern in one.drops:
+        there = [f"{c} passes on step {k}" for k in after for c, v in named[k].items() if v == "pass"]
+        if "pass" not in named[last].values():
+            return [f"{pattern} is dropped and does not pass on step {last}"]
+        return [f"{there[0]} and is said to be dropped"] if there else []
+    if not any(named[k] for k in after):
+        return [f"no case {pattern} ran"]
     wrong = []
-    for pattern in proof.patterns:
-        named = {k: {c: v for c, v in results[k].items() if fnmatch.fnmatchcase(c, pattern)}
-                 for k in results}
-        if not any(named[k] for k in after):
-            wrong.append(f"no case {pattern} ran")
+    early = sorted({c for k in before for c, v in named[k].items() if v == "pass"})
+    if early:
+        wrong.append(f"{early[0]} passes before the patch and proves nothing")
+    if pattern not in one.adds and "fail" not in named[last].values():
+        wrong.append(f"{pattern} does not fail on step {last}")
+    for k in after:
+        if not was_due[k]:
             continue
-        early = sorted({c for k in before for c, v in named[k].items() if v == "pass"})
-        if early:
-            wrong.append(f"{early[0]} passes before the patch and proves nothing")
-        boots = {"/".join(c.split("/")[:2]) for cases in named.values() for c in cases}
-        was_due = {k: named[k] or any((k, b) not in left_out for b in boots) for k in results}
-        last = max([k for k in before if was_due[k]], default=max(before))
-        red = any(v == "fail" for v in named[last].values())
-        if not red and pattern not in proof.adds:
-            wrong.append(f"{pattern} does not fail on step {last}")
-        for k in after:
-            if not was_due[k]:
-                continue
-            bad = sorted(c for c, v in named[k].items() if v != "pass")
-            if bad or not named[k]:
-                wrong.append(f"{bad[0] if bad else pattern} does not pass on step {k}")
+        there = {c for cases in named.values() for c in cases}
+        left = {c for c in there if not dropped(proofs, step, k, c)}
+        bad = sorted(c for c, v in named[k].items() if v != "pass" and c in left)
+        if left and (bad or not named[k]):
+            wrong.append(f"{bad[0] if bad else pattern} does not pass on step {k}")
     return wrong

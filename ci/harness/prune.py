@@ -1,24 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Keep the cache from growing for ever: the newest of each kind stay.
+"""Keep the cache from growing for ever: of each kind, what was used last stays.
 
 Verdicts are small and stay. What is pruned is made again when a boot needs it.
 """
 
+import os
 import pathlib
 import shutil
 
-# Images and modules of about twelve runs over ten steps and two lanes; packed
-# initramfs parts; logs of builds and boots.
-KEEP = {"artifacts": 240, "initramfs/*": 60, "logs": 4000, "config": 100}
+# How many entries of each directory stay. Of a series of sixty patches in three lanes one
+# run uses about 140 images and 1100 logs.
+KEEP = {"artifacts": 280, "initramfs/*": 120, "logs": 4000, "config": 100}
 
 
-def prune(cache):
-    """Remove all but the newest entries (by time of change) of each directory."""
+def use(*paths: pathlib.Path | str) -> None:
+    """Note that a run used these entries of the cache, where they are still there."""
+    for path in paths:
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            pass
+
+
+def prune(cache: pathlib.Path, since: float) -> None:
+    """Remove the entries beyond KEEP that were not used for longest.
+
+    since: when the run began, in seconds since the epoch: what was made or used from then on
+    stays, however much it is.
+    """
     for pattern, count in KEEP.items():
         for directory in pathlib.Path(cache).glob(pattern):
-            entries = sorted(directory.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
-            for path in entries[count:]:
-                if path.is_dir():
+            entries = sorted(((path.lstat().st_mtime, path) for path in directory.iterdir()),
+                             reverse=True)
+            for used, path in entries[count:]:
+                if used >= since:
+                    continue
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink()

@@ -1,31 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0
 """One result, four forms: a plain table, KTAP, JSON, and one static HTML page."""
 
-import dataclasses
 import fnmatch
 import html
 import json
 import pathlib
+import re
 import shutil
 import tempfile
+from collections.abc import Collection
 
 from lib.series import last, title
 from lib.store import write_atomically
 from lib.verdict import Verdict, worst
 
+from . import splat
 from .errors import CannotJudge
 
 
-def prepare(directory: pathlib.Path) -> None:
-    """Make the directory of the report; CannotJudge, before hours of work, where nobody may
-    write there."""
+# The names that write() gives to logs, and no others.
+_LOG = re.compile(r"\d+-[\w.-]+\.txt$")
+
+
+def writable(directory: pathlib.Path) -> None:
+    """CannotJudge where no report can be written: to be asked before anything runs."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
+        pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".writable-"):
             pass
     except OSError as error:
         raise CannotJudge(f"the report cannot be written to {directory}: {error.strerror}; "
-                          "name another directory with --output DIR") from None
+                          "name another directory with --output") from None
+
+
+def _steps(steps: Collection[int]) -> str:
+    """Steps as "0-3,5", each once."""
+    return _story(dict.fromkeys(steps, "")).replace(" ", "")
 
 
 class Report:
@@ -56,13 +66,14 @@ class Report:
 
     def table(self):
         """Steps down, lanes across; then every fail and every skip with its reason."""
-        width = max([len(self._title(s)) for s in self.steps] + [4])
-        lines = ["step  " + "".join(f"{c:<9}" for c in self.columns) + "patch"]
+        widths = {c: max(len(c), 7) + 2 for c in self.columns}
+        lines = ["step  " + "".join(f"{c:<{w}}" for c, w in widths.items()) + "patch"]
         for step in self.steps:
-            words = [self.word(step, c) for c in self.columns]
-            lines.append(f"{step:4}  " + "".join(f"{w.value if w else '-':<9}" for w in words)
-                         + self._title(step))
-        lines.append("-" * min(width + 6 + 9 * len(self.columns), 100))
+            words = {c: self.word(step, c) for c in self.columns}
+            lines.append(f"{step:4}  " + "".join(
+                f"{word.value if word else '-':<{widths[c]}}" for c, word in words.items())
+                + self._title(step))
+        lines.append("-" * min(max(map(len, lines)), 100))
         for proof in self.proofs:
             lines += self._proof_lines(proof)
         lines += self._skip_lines()
@@ -71,14 +82,27 @@ class Report:
             if j.verdict is not Verdict.PASS:
                 grouped.setdefault((j.verdict, j.lane, j.gate, j.reason), []).append(j)
         for (verdict, lane, gate, reason), found in grouped.items():
-            steps = ",".join(str(j.step) for j in found)
+            steps = _steps([j.step for j in found])
             lines.append(f"{verdict.value}: step {steps} {lane} {gate}: {reason}")
             if verdict is not Verdict.SKIP:
                 patch = self.series.patches[found[0].step - 1].name if found[0].step else "the base"
                 lines.append(f"      patch: {patch}")
                 lines += [f"      {k}: {v}" for k, v in (("log", found[0].log),
                                                          ("again", found[0].command)) if v]
+        for fingerprint, places in self.splats().items():
+            one = places[0][2]
+            lines.append(f"splat: {one.line}")
+            lines += [f"      {_places(places)}", f"      trace: {fingerprint}",
+                      *(f"      | {line}" for line in one.excerpt)]
         return "\n".join(lines) + "\n"
+
+    def splats(self) -> dict[str, list[tuple[int, str, splat.Splat]]]:
+        """The splats that nothing explains: {fingerprint: [(step, "lane/boot", Splat)]}."""
+        found = {}
+        for cell in self.cells:
+            for boot, one in cell.splats:
+                found.setdefault(one.fingerprint, []).append((cell.step, f"{cell.lane}/{boot}", one))
+        return found
 
     def _title(self, step):
         return title(self.series, step)
@@ -100,7 +124,7 @@ class Report:
                 lines.append(f"proof of step {proof.patch.step}: {name}: {story}")
         return lines
 
-    def skipped(self):
+    def skipped(self) -> dict[str, dict[str, list[int]]]:
         """Skipped test cases by reason: {reason: {case: [steps]}}."""
         found = {}
         for cell in self.cells:
@@ -112,7 +136,8 @@ class Report:
         for reason, cases in self.skipped().items():
             first = next(iter(cases))
             more = f" and {len(cases) - 1} more cases" if len(cases) > 1 else ""
-            yield f"skip: {first}{more}: {reason}"
+            steps = _steps({k for found in cases.values() for k in found})
+            yield f"skip: step {steps} {first}{more}: {reason}"
 
     # --- KTAP
 
@@ -137,8 +162,7 @@ class Report:
     def results(self) -> str:
         """What ci/test and other programs read: {"judgements": [...]}, the fields of Judgement
         each, its verdict as a word."""
-        return json.dumps({"judgements": [dataclasses.asdict(j) | {"verdict": j.verdict.value}
-                                          for j in self.judgements]}, indent=1) + "\n"
+        return json.dumps({"judgements": [j.data() for j in self.judgements]}, indent=1) + "\n"
 
     # --- HTML
 
@@ -147,6 +171,9 @@ class Report:
         directory = pathlib.Path(directory)
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
+        for old in logs.iterdir():
+            if _LOG.match(old.name):
+                old.unlink()
         for j in self.judgements:
             if j.log and pathlib.Path(j.log).is_file():
                 name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
@@ -177,13 +204,23 @@ class Report:
             for case, steps in cases.items():
                 out.append(f"<tr><td>{html.escape(reason)}</td><td>{html.escape(case)}</td>"
                            f"<td>{', '.join(map(str, steps))}</td></tr>")
-        out.append("</table><h2>Cost</h2>" + self._cost())
+        out.append("</table>" + self._splats() + "<h2>Cost</h2>" + self._cost())
         for step in self.steps:
             for column in self.columns:
                 found = self.of(step, column)
                 if found:
                     out.append(self._cell(step, column, found))
         return "\n".join(out) + "</body></html>\n"
+
+    def _splats(self) -> str:
+        """The splats that nothing explains, with their traces; equal ones are one."""
+        out = ["<h2>Splats</h2>"] if self.splats() else []
+        for fingerprint, places in self.splats().items():
+            one = places[0][2]
+            out.append(f"<details open><summary><b>{html.escape(one.line)}</b><br>"
+                       f"{html.escape(_places(places))}<br>trace: {html.escape(fingerprint)}</summary>"
+                       f"<pre>{html.escape(chr(10).join(one.excerpt))}</pre></details>")
+        return "\n".join(out)
 
     def _cell(self, step, column, found):
         out = [f'<h3 id="s{step}-{column}">step {step}, {html.escape(column)}</h3><table>']
@@ -212,6 +249,14 @@ class Report:
                            f"{sum(j.cpu for j in found):.0f}</td>")
             out.append("</tr>")
         return "".join(out) + "</table>"
+
+
+def _places(places: list[tuple[int, str, splat.Splat]]) -> str:
+    """Where splats of one fingerprint were seen."""
+    boots: dict[str, set[int]] = {}
+    for step, where, _ in places:
+        boots.setdefault(where, set()).add(step)
+    return "; ".join(f"step {_steps(sorted(steps))} {where}" for where, steps in boots.items())
 
 
 def _story(words):

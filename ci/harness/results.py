@@ -3,12 +3,16 @@
 
 import dataclasses
 import importlib
+import re
 import sys
 
 from lib.store import write_atomically
 
 from . import measure
 from .errors import CannotJudge
+
+_BEGIN = re.compile(r"@@ begin ([\w.@-]+)$")
+_END = re.compile(r"@@ end ([\w.@-]+) (\d{1,3})(?: (\d+(?:\.\d+)?))?$")
 
 _PARSER = ("kunit_parser.py", "kunit_printer.py")
 
@@ -45,23 +49,22 @@ def parser(source, paths):
         raise CannotJudge(f"the base's kunit_parser.py cannot be used: {error}") from None
 
 
-def frames(text):
+def frames(text: str) -> tuple[dict[str, tuple[str, int | None, float]], bool]:
     """Split the port's text: ({test: (output, rc or None, seconds)}, done).
 
-    done: whether the guest came to its end.
+    done: whether the guest came to its end. A line that only looks like one of a frame is a
+    test's output.
     """
-    found, name, lines, done = {}, None, [], False
-    for line in text.splitlines():
+    found: dict[str, tuple[str, int | None, float]] = {}
+    name, lines, done = "", [], False
+    for line in text.split("\n"):
         line = line.rstrip("\r")
-        if line.startswith("@@ begin "):
-            name, lines = line.split()[2], []
-            found[name] = ("", None, 0.0)
-        elif line.startswith("@@ end ") and name:
-            words = line.split()
-            seconds = float(words[4]) if len(words) > 4 else 0.0
-            found[name] = ("\n".join(lines), int(words[3]), seconds)
-            name = None
-        elif line.startswith("@@ done"):
+        if not name and (match := _BEGIN.match(line)):
+            name, lines = match.group(1), []
+        elif name and (match := _END.match(line)) and match.group(1) == name:
+            found[name] = ("\n".join(lines), int(match.group(2)), float(match.group(3) or 0))
+            name = ""
+        elif not name and line == "@@ done":
             done = True
         else:
             lines.append(line)

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 """What every command that builds needs around it: room, the base, the cache's lock."""
 
-import fcntl
+import contextlib
+import os
 import pathlib
 import sys
+import time
+from collections.abc import Iterator
 
-from lib import disk, environment, process
-from lib.command import output, shell
-from lib.series import last
+from lib import disk, environment, process, repository
+from lib.command import output, say, shell
+from lib.series import Series, last
 
 from . import prune
 from .errors import CannotJudge, UsageError
+from .paths import Paths
 
 
-def room(paths):
+def room(paths: Paths) -> None:
     """CannotJudge when the disk has too little left for the work."""
     paths.cache.mkdir(parents=True, exist_ok=True)
     least = disk.WARM if (paths.cache / "lanes").is_dir() else disk.COLD
@@ -21,17 +25,7 @@ def room(paths):
               shell([f"ci/{pathlib.Path(sys.argv[0]).name}", *sys.argv[1:]]))
 
 
-def lock(paths):
-    """Hold the cache for this run; CannotJudge when another has it."""
-    stream = open(paths.cache / "lock", "w")  # noqa: SIM115 held until exit
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CannotJudge(f"another run holds {paths.cache}/lock; wait for it") from None
-    return stream
-
-
-def prepare(paths, script):
+def prepare(paths: Paths, script: str) -> None:
     """Run a script that makes what the run needs, its progress shown; CannotJudge if it fails."""
     rc = process.follow([paths.top / script], 7200, stdout=sys.stderr).rc
     if rc != 0:
@@ -39,20 +33,35 @@ def prepare(paths, script):
                           "see above")
 
 
-def begin(paths):
-    """Everything installed, the base there, the cache held and pruned; returns the lock."""
+def install(paths: Paths) -> None:
+    """Install what is missing, if we may; else say so: what lacks its tools is LOST later."""
+    try:
+        prepare(paths, "ci/install")
+    except CannotJudge as error:
+        say(f"{error}\nci/install: going on with what is there")
+
+
+@contextlib.contextmanager
+def held(paths: Paths) -> Iterator[None]:
+    """Everything installed, the base there, the cache held; pruned when the run is over."""
     if why := environment.buildable(paths.cache):
         raise CannotJudge(why)
-    for needed in ("ci/install", "scripts/base"):
-        room(paths)
-        prepare(paths, needed)
-    held = lock(paths)
-    output(["rm", "-rf", paths.cache / "boots"])
-    prune.prune(paths.cache)
-    return held
+    room(paths)
+    install(paths)
+    room(paths)
+    prepare(paths, "scripts/base")
+    # not inherited: make would work on after our death, and who has the lock ends it
+    with repository.lock("run", inherited=False):
+        start = time.time()
+        mark = f"{paths.cache}:{paths.cache.stat().st_ino}"
+        process.end_orphans(f"SERIES_RUN={mark}")
+        os.environ["SERIES_RUN"] = mark
+        output(["rm", "-rf", paths.cache / "boots"])
+        yield
+        prune.prune(paths.cache, start)
 
 
-def step_range(word, series):
+def step_range(word: str, series: Series) -> tuple[int, int]:
     """K or K..M as (first, last); UsageError for steps the series does not have."""
     first, _, final = word.partition("..")
     try:

@@ -14,10 +14,11 @@ BEFORE, BESIDE = 3600, 8 * 3600
 
 
 class Static:
-    """series; steps: those to judge, none of them where the gates are left out."""
+    """series; steps: those to judge, none of them where the gates are left out; again: take no
+    kept verdict."""
 
-    def __init__(self, paths, series, steps, progress):
-        self.paths, self.progress = paths, progress
+    def __init__(self, paths, series, steps, progress, again=False):
+        self.paths, self.progress, self.again = paths, progress, again
         self.patches = [p for p in series.patches if p.step in steps]
         self._beside: concurrent.futures.Future[list[Judgement]] = concurrent.futures.Future()
 
@@ -56,7 +57,8 @@ class Static:
         log.parent.mkdir(parents=True, exist_ok=True)
         for path in (out, log):
             path.unlink(missing_ok=True)
-        arguments = [*(word for name in names for word in ("--gate", name)),
+        arguments = [*["--again"] * self.again,
+                     *(word for name in names for word in ("--gate", name)),
                      *(str(p.step) for p in self.patches)]
         self.progress.begin(part, f"{LANE} gates {', '.join(names)}")
         outcome = process.run([*(prefix or []), self.paths.top / "scripts/check", "--json", out, *arguments],

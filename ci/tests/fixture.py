@@ -46,6 +46,7 @@ modules:
 
 BOOT = """\
 echo "[    0.000000] Linux version 7.3.4"
+echo "[    0.100000] ci: console alive"
 echo "@@ begin unit" >&3
 cat >&3 <<'END'
 KTAP version 1

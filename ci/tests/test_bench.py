@@ -210,7 +210,7 @@ class CommandTest(unittest.TestCase):
         code, text = self.bench("--step", "2..3")
         self.assertEqual(code, 125, text)
         self.assertIn("step 3 bench-fake: boot:main fail: unit/always fails", text)
-        self.assertIn("again: ci/run --lane bench-fake --step 3 --boot main", text)
+        self.assertIn("again: ci/run --no-static --again --lane bench-fake --step 3 --boot main", text)
 
     def test_a_step_that_does_not_build_cannot_be_judged(self):
         self.fixture.patch("break", "main.c", "return 0;", "return 0")

@@ -6,12 +6,14 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
+from unittest import mock
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import config, devicetree, diagnostics, prune, results, splat  # noqa: E402
+from harness import config, devicetree, diagnostics, prune, results  # noqa: E402
 from lib import series, store  # noqa: E402
 from harness.errors import CannotJudge, UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
@@ -54,21 +56,27 @@ class ResultsTest(unittest.TestCase):
         self.assertIn("fail", runs["plan"].cases.values())
 
 
-class SplatTest(unittest.TestCase):
-    def test_golden_consoles(self):
-        deny = splat.patterns(TOP / "ci/splats")
-        for path in sorted(CASES.glob("*.console")):
-            with self.subTest(path.name):
-                found = splat.scan(path.read_text(), deny)
-                expected = path.with_suffix(".splats").read_text().splitlines()
-                self.assertEqual(found, expected)
+class FramesTest(unittest.TestCase):
+    """What only looks like a line of a frame is a test's output."""
 
-    def test_wrong_pattern_is_named(self):
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as stream:
-            stream.write("# fine\n(\n")
-            stream.flush()
-            with self.assertRaisesRegex(UsageError, ":2:"):
-                splat.patterns(stream.name)
+    def test_lines_that_are_none(self):
+        for line in ("@@ end", "@@ end unit", "@@ end unit 0x", "@@ end unit -1 0.1", "@@ end unit 0 1.",
+                     "@@ end other 0 0.1", "@@ end unit 0 0.1 more", "@@ begin other", "@@ done", "@@"):
+            text = f"@@ begin unit\nok 1 a\n{line}\nok 2 b\n@@ end unit 4 0.25\n@@ done\n"
+            with self.subTest(line):
+                self.assertEqual(results.frames(text),
+                                 ({"unit": (f"ok 1 a\n{line}\nok 2 b", 4, 0.25)}, True))
+
+    def test_a_guest_that_dies_in_a_line(self):
+        whole = "@@ begin unit\nok 1 a\n@@ end unit 0 0.25\n@@ done\n"
+        for length in range(len(whole) - 1):
+            found, done = results.frames(whole[:length])
+            self.assertEqual(done, whole[:length].endswith("@@ done"))
+            self.assertTrue(set(found) <= {"unit", "un", "u", "uni"}, whole[:length])
+
+    def test_a_carriage_return_and_other_line_ends(self):
+        self.assertEqual(results.frames("@@ begin unit\r\na\fb\r\n@@ end unit 0 1\r\n@@ done\r\n"),
+                         ({"unit": ("a\fb", 0, 1.0)}, True))
 
 
 class DiagnosticsTest(unittest.TestCase):
@@ -131,6 +139,13 @@ class DeviceTreeTest(unittest.TestCase):
         self.assertIn("memory-region = <0x01>;", text)
         self.assertRegex(text, r'bootargs = "a";\s+more;')
 
+    def test_without_its_compiler(self):
+        boot = mock.Mock(devicetree="more.dtsi")
+        with mock.patch.object(devicetree, "output", side_effect=FileNotFoundError):
+            devicetree.check([mock.Mock(devicetree=None)])
+            with self.assertRaisesRegex(CannotJudge, "no dtc"):
+                devicetree.check([boot])
+
     def test_what_is_wrong_is_named(self):
         for added, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
                              ("/ { a = <&{/smmu@8}>; };", "non-existent node")):
@@ -154,18 +169,26 @@ class StoreTest(unittest.TestCase):
 
 
 class PruneTest(unittest.TestCase):
-    def test_the_newest_stay(self):
+    def prune(self, since, *used):
+        """What stays of logs 0 to 4, each as old as its number says, when two may stay."""
         with tempfile.TemporaryDirectory() as name:
             logs = pathlib.Path(name) / "logs"
             logs.mkdir()
             for number in range(5):
                 (logs / str(number)).touch()
                 os.utime(logs / str(number), (number, number))
-            kept = prune.KEEP["logs"]
-            prune.KEEP["logs"] = 2
-            self.addCleanup(prune.KEEP.__setitem__, "logs", kept)
-            prune.prune(name)
-            self.assertEqual(sorted(p.name for p in logs.iterdir()), ["3", "4"])
+            prune.use(*[logs / n for n in used])
+            with mock.patch.dict(prune.KEEP, logs=2):
+                prune.prune(name, since)
+            return sorted(p.name for p in logs.iterdir())
+
+    def test_what_was_used_last_stays(self):
+        self.assertEqual(self.prune(5), ["3", "4"])
+        self.assertEqual(self.prune(5, "0"), ["0", "4"])
+
+    def test_what_this_run_used_stays_however_much_it_is(self):
+        self.assertEqual(self.prune(2), ["2", "3", "4"])
+        self.assertEqual(self.prune(time.time() - 60, "0", "1", "2", "gone"), ["0", "1", "2"])
 
 
 class SeriesTest(unittest.TestCase):

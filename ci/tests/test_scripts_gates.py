@@ -206,19 +206,19 @@ class Kept(GatesFixture):
         good = lane.read_text().replace("boot = []", '[[boot]]\nname = "b"\ntests = ["t"]\nseconds = 60')
         for old, new, words in (
                 ('fragment = "toy.config"', "fragment = 3",
-                 "fragment = 3; it is a string or a list of strings"),
-                ('["qemu"]', '["qemu", 3]', "qemu = ['qemu', 3]; it is a list of strings"),
-                ("seconds = 60", 'seconds = "60"', "boot b: seconds = '60'; it is a whole number"),
-                ("seconds = 60", "seconds = true", "boot b: seconds = True; it is a whole number"),
-                ('["t"]', '"unit"', "boot b: tests = 'unit'; it is a list of strings"),
+                 "fragment = 3 is not a text or a list of texts"),
+                ('["qemu"]', '["qemu", 3]', "qemu = ['qemu', 3] is not a list of texts"),
+                ("seconds = 60", 'seconds = "60"', "boot b: seconds = '60' is not a whole number"),
+                ("seconds = 60", "seconds = true", "boot b: seconds = True is not a whole number"),
+                ('["t"]', '"unit"', "boot b: tests = 'unit' is not a list of texts"),
                 ("seconds", "second", "boot b: unknown: second"),
-                ("arch =", "at = true\narch =", "at = True; it is a string"),
+                ("arch =", "at = true\narch =", 'at = True is not "every" or "ends"'),
                 ("arch =", "arch", "Expected '=' after a key in a key/value pair (at line 1, column 6)"),
-                ("config =", "default = 0\nconfig =", "default = 0; it is true or false")):
+                ("config =", "default = 0\nconfig =", "default = 0 is not true or false")):
             with self.subTest(new):
                 lane.write_text(good.replace(old, new))
                 done = self.script("check", "--gate", "w1", expect=1)
-                self.assertEqual(done.stderr, f"scripts/check: ci/lanes/toy.toml: {words}\n")
+                self.assertIn(f"scripts/check: ci/lanes/toy.toml: {words}", done.stderr)
                 self.assertEqual(done.stdout, "")
 
     def test_history_that_comes_is_asked(self):

@@ -3,10 +3,11 @@
 
 import dataclasses
 import pathlib
-import tomllib
-from typing import Any
+import re
 
+from . import table
 from .command import Failed
+from .table import FLAG, LINE, NUMBER, TABLE, TABLES, TEXT, TEXT_OR_TEXTS, TEXTS, one_of
 
 
 @dataclasses.dataclass
@@ -43,7 +44,8 @@ class Lane:
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the target the
     fragments go on; fragments: files of kconfig-fragments, "fragment" in the file, a
     name or a list of names, of which a later one overrides those before; at: "every"
-    step; or "ends": built and booted on the last step of each topic only;
+    step; or "ends": built and booted on the last step of each topic only; default: run
+    when no lane is named;
     targets: what is built; image: path of the bootable image
     in the object directory; strip: reduce it to what is loaded before keeping
     it; sizes: directories whose objects are kept for bloat-o-meter;
@@ -61,6 +63,7 @@ class Lane:
     config: str
     fragments: list
     at: str
+    default: bool
     targets: list
     image: str
     strip: bool
@@ -81,99 +84,84 @@ class Lane:
         return "\n".join(path.read_text() for path in self.fragments)
 
 
-# Of what kind each field is; list: of strings; a fragment is one name or a list of them.
-_FIELDS = {"arch": str, "cross": str, "config": str, "fragment": (str, list), "at": str,
-           "targets": list, "image": str, "strip": bool, "sizes": list, "test_patches": list,
-           "modules": list, "kernel_modules": list, "busybox": str, "foreign": dict, "qemu": list,
-           "append": str, "boot": list, "default": bool}
-_BOOT = {"name": str, "append": str, "qemu": list, "devicetree": str, "tests": list,
-         "seconds": int, "silence": int, "test_seconds": int, "at": str, "topics": list}
-_KINDS = {str: "a string", bool: "true or false", int: "a whole number", dict: "a table",
-          list: "a list of strings", (str, list): "a string or a list of strings"}
+_FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS, "targets": TEXTS, "image": TEXT,
+           "qemu": TEXTS, "boot": TABLES}
+_MORE = {"at": one_of("every", "ends"), "append": LINE, "busybox": TEXT, "cross": LINE,
+         "default": FLAG, "foreign": TABLE, "kernel_modules": TEXTS, "modules": TEXTS,
+         "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
+_FOREIGN = {"architecture": TEXT, "library": TEXT, "packages": TEXTS}
+_BOOT = {"name": TEXT, "tests": TEXTS, "seconds": NUMBER}
+_BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "devicetree": TEXT, "qemu": TEXTS,
+              "silence": NUMBER, "test_seconds": NUMBER, "topics": TEXTS}
+# Names that stand in paths, in the kernel command line and in the names of cases.
+_NAME = re.compile(r"[\w.-]+$")
 
 
-def _check(table: dict[str, Any], kinds: dict[str, Any], where: str) -> None:
-    """Failed where a table has a field that is not known, or one of another kind."""
-    if unknown := set(table) - set(kinds):
-        raise Failed(f"{where}: unknown: {', '.join(sorted(unknown))}")
-    for name, value in table.items():
-        good = isinstance(value, kinds[name]) and isinstance(value, bool) == (kinds[name] is bool)
-        if isinstance(value, list) and name != "boot":
-            good = good and all(isinstance(word, str) for word in value)
-        if not good:
-            raise Failed(f"{where}: {name} = {value!r}; it is {_KINDS[kinds[name]]}")
-
-
-def _data(path: pathlib.Path) -> dict[str, Any]:
-    """What the file of a lane says, every field of its kind; Failed where it is wrong."""
-    where = f"ci/lanes/{path.name}"
-    try:
-        data = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Failed(f"{where}: {error}") from None
-    _check(data, _FIELDS, where)
-    for boot in data.get("boot", []):
-        if not isinstance(boot, dict):
-            raise Failed(f"{where}: boot = {boot!r}; it is a table, [[boot]]")
-        _check(boot, _BOOT, f"{where}: boot {boot.get('name', 'without a name')}")
-    return data
-
-
-def names(top):
+def names(top: pathlib.Path) -> list[str]:
     """All lanes that have a file."""
     return sorted(p.stem for p in (pathlib.Path(top) / "ci/lanes").glob("*.toml"))
 
 
-def read(top, name):
+def _check(data: dict, where: str) -> None:
+    """Failed where the file of a lane is wrong. where: its path, for messages."""
+    table.check(data, where, _FIELDS, _MORE)
+    if "foreign" in data:
+        table.check(data["foreign"], f"{where}: foreign", _FOREIGN)
+    for number, boot in enumerate(data["boot"], 1):
+        table.check(boot, f"{where}: boot {boot.get('name', number)}", _BOOT, _BOOT_MORE)
+    every = [b["name"] for b in data["boot"]]
+    for name in [*every, *(t for b in data["boot"] for t in b["tests"])]:
+        if not _NAME.match(name):
+            raise Failed(f"{where}: {name!r} is no name of a boot or test: "
+                         "it has letters, digits and any of . _ - only")
+    if twice := sorted({name for name in every if every.count(name) > 1}):
+        raise Failed(f"{where}: two boots have the name {twice[0]}")
+
+
+def _boot(data: dict, path: pathlib.Path) -> Boot:
+    return Boot(name=data["name"], append=data.get("append", ""), qemu=data.get("qemu", []),
+                devicetree=path.with_name(data["devicetree"]) if "devicetree" in data else None,
+                tests=data["tests"], seconds=data["seconds"], silence=data.get("silence", 120),
+                test_seconds=data.get("test_seconds", data["seconds"]),
+                at=data.get("at", "every"), topics=data.get("topics", []))
+
+
+def read(top: pathlib.Path, name: str) -> Lane:
     """The lane of that name; Failed where the file is missing or wrong."""
     top = pathlib.Path(top)
     path = top / "ci/lanes" / f"{name}.toml"
     if not path.is_file():
         raise Failed(f"no lane {name!r}; there are: {', '.join(names(top)) or 'none'}")
-    data = _data(path)
-    try:
-        boots = [Boot(name=b["name"], append=b.get("append", ""), qemu=b.get("qemu", []),
-                      devicetree=path.with_name(b["devicetree"]) if "devicetree" in b else None,
-                      tests=b["tests"], seconds=b["seconds"], silence=b.get("silence", 120),
-                      test_seconds=b.get("test_seconds", b["seconds"]), at=b.get("at", "every"),
-                      topics=b.get("topics", []))
-                 for b in data["boot"]]
-        fragments = data["fragment"]
-        fragments = [fragments] if isinstance(fragments, str) else fragments
-        lane = Lane(name=name, arch=data["arch"], cross=data.get("cross", ""),
-                    config=data["config"],
-                    fragments=[top / "kconfig-fragments" / f for f in fragments],
-                    at=data.get("at", "every"),
-                    targets=data["targets"], image=data["image"],
-                    strip=data.get("strip", False), sizes=data.get("sizes", []),
-                    test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
-                    modules=data.get("modules", []),
-                    kernel_modules=data.get("kernel_modules", []),
-                    busybox=data.get("busybox", ""),
-                    foreign=data.get("foreign", {}),
-                    qemu=data["qemu"], append=data.get("append", ""), boots=boots,
-                    source=path)
-    except KeyError as error:
-        raise Failed(f"ci/lanes/{path.name}: {error.args[0]} is missing") from None
-    trees = [b.devicetree for b in boots if b.devicetree]
-    if lane.at not in ("every", "ends"):
-        raise Failed(f"ci/lanes/{path.name}: at = {lane.at!r}; it is \"every\" or \"ends\"")
-    for boot in boots:
-        if boot.at not in ("every", "ends", "last"):
-            raise Failed(f"ci/lanes/{path.name}: boot {boot.name}: at = {boot.at!r}; "
-                             "it is \"every\", \"ends\" or \"last\"")
+    where = f"ci/lanes/{path.name}"
+    data = table.load(top, where)
+    _check(data, where)
+    fragments = data["fragment"]
+    fragments = [fragments] if isinstance(fragments, str) else fragments
+    lane = Lane(name=name, arch=data["arch"], cross=data.get("cross", ""),
+                config=data["config"],
+                fragments=[top / "kconfig-fragments" / f for f in fragments],
+                at=data.get("at", "every"), default=data.get("default", True),
+                targets=data["targets"], image=data["image"],
+                strip=data.get("strip", False), sizes=data.get("sizes", []),
+                test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
+                modules=data.get("modules", []),
+                kernel_modules=data.get("kernel_modules", []),
+                busybox=data.get("busybox", ""),
+                foreign=data.get("foreign", {}),
+                qemu=data["qemu"], append=data.get("append", ""),
+                boots=[_boot(b, path) for b in data["boot"]], source=path)
+    trees = [b.devicetree for b in lane.boots if b.devicetree]
     for needed in [*lane.fragments, *lane.test_patches, *trees]:
         if not needed.is_file():
-            raise Failed(f"ci/lanes/{path.name}: no such file: {needed.relative_to(top)}")
+            raise Failed(f"{where}: no such file: {needed.relative_to(top)}")
     return lane
 
 
-def benches(top):
+def benches(top: pathlib.Path) -> list[str]:
     """The lanes that ci/bench measures in."""
     return [name for name in names(top) if name.startswith("bench-")]
 
 
-def default(top):
+def default(top: pathlib.Path) -> list[str]:
     """Lanes run when none is named: those whose file does not say default = false."""
-    return [name for name in names(top)
-            if _data(pathlib.Path(top) / "ci/lanes" / f"{name}.toml").get("default", True)]
+    return [name for name in names(top) if read(top, name).default]

@@ -152,6 +152,11 @@ def end_all(grace: float = GRACE) -> None:
     _end(pids, grace)
 
 
+def stopping() -> bool:
+    """Whether kill_all() has been called: what a command says from now on is our doing."""
+    return _stopping.is_set()
+
+
 def run(command: Sequence[object], log: pathlib.Path, timeout: float,
         cwd: pathlib.Path | None = None, env: Mapping[str, str] | None = None) -> Outcome:
     """Run a command to its end or its time limit (seconds).

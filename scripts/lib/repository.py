@@ -34,11 +34,12 @@ def cache():
 
 
 @contextlib.contextmanager
-def hold(path: pathlib.Path, seconds: float = 1800) -> Iterator[None]:
+def hold(path: pathlib.Path, seconds: float = 1800, inherited: bool = True) -> Iterator[None]:
     """Hold a file, made when missing, or a directory, so long as nobody else does.
 
-    Children inherit it, so that no orphan works unlocked. CannotJudge when another run
-    holds it for longer than `seconds`.
+    inherited: children hold it, too, so that no orphan works unlocked; without, whoever gets
+    it has to end what orphans there are. CannotJudge when another run holds it for longer
+    than `seconds`.
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -52,20 +53,24 @@ def hold(path: pathlib.Path, seconds: float = 1800) -> Iterator[None]:
                     command.say(f"waiting for another run that holds {path}")
                     told = True
                 if time.monotonic() > end:
-                    raise CannotJudge(f"another run still holds {path}") from None
+                    raise CannotJudge(f"another run still holds {path}, after {seconds:.0f} s; "
+                                      "wait for its end") from None
                 time.sleep(0.2)
-        process.held.append(descriptor)
+        if inherited:
+            process.held.append(descriptor)
         try:
             yield
         finally:
-            process.held.remove(descriptor)
+            if inherited:
+                process.held.remove(descriptor)
     finally:
         os.close(descriptor)
 
 
-def lock(name: str, seconds: float = 1800) -> contextlib.AbstractContextManager[None]:
+def lock(name: str, seconds: float = 1800, inherited: bool = True,
+         ) -> contextlib.AbstractContextManager[None]:
     """Hold CACHE/NAME.lock."""
-    return hold(cache() / f"{name}.lock", seconds)
+    return hold(cache() / f"{name}.lock", seconds, inherited)
 
 
 def write_atomically(path, data):

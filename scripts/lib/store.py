@@ -51,29 +51,41 @@ class Store:
         """The key of a mapping of named inputs."""
         return digest(inputs)
 
-    def get(self, kind, inputs):
-        """The record made from these inputs, or None."""
+    def get(self, kind: str, inputs: dict) -> dict | None:
+        """The record made from these inputs; None where there is none, or a broken file."""
         try:
             with open(self.directory / kind / f"{self.key(inputs)}.json") as stream:
-                return json.load(stream)
-        except (FileNotFoundError, json.JSONDecodeError):
+                record = json.load(stream)
+        except (FileNotFoundError, ValueError):
             return None
+        return record if isinstance(record, dict) and "inputs" in record else None
 
     def put(self, kind, inputs, record, name):
         """Keep a record; name tells its place in the run, e.g. "3/arm64"."""
         record = dict(record, inputs=inputs)
-        key = self.key(inputs)
-        write_atomically(self.directory / kind / f"{key}.json",
+        write_atomically(self.directory / kind / f"{self.key(inputs)}.json",
                          json.dumps(record, indent=1, sort_keys=True).encode())
-        write_atomically(self.directory / "latest" / kind / digest(name), key.encode())
+        self.point(kind, inputs, name)
 
-    def why(self, kind, inputs, name):
-        """Which inputs differ from the last record of this name: a sentence."""
+    def point(self, kind: str, inputs: dict, name: str) -> None:
+        """Let the record made from these inputs be the last of this name."""
+        path, key = self.directory / "latest" / kind / digest(name), self.key(inputs)
+        if not path.exists() or path.read_text() != key:
+            write_atomically(path, key.encode())
+
+    def latest(self, kind: str, name: str) -> dict:
+        """The inputs of the last record of this name; empty where there is none."""
         try:
             key = (self.directory / "latest" / kind / digest(name)).read_text()
-            with open(self.directory / kind / f"{key}.json") as stream:
-                old = json.load(stream)["inputs"]
+            with open(self.directory / kind / f"{key}.json", encoding="utf-8") as stream:
+                return json.load(stream)["inputs"]
         except (OSError, ValueError, KeyError):
+            return {}
+
+    def why(self, kind: str, inputs: dict, name: str) -> str:
+        """Which inputs differ from the last record of this name: a sentence."""
+        old = self.latest(kind, name)
+        if not old:
             return "never judged before"
         changed = [k for k in sorted(set(old) | set(inputs)) if old.get(k) != inputs.get(k)]
         return "changed: " + ", ".join(changed) if changed else "nothing changed"

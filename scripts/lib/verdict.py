@@ -3,6 +3,7 @@
 
 import dataclasses
 import enum
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -16,7 +17,7 @@ class Verdict(enum.Enum):
     LOST = "lost"  # the machine died or hung, or the run could not be made
 
     @property
-    def exit_code(self):
+    def exit_code(self) -> int:
         """0 pass or skip, 1 fail, 125 could not be judged (git bisect run)."""
         return {Verdict.PASS: 0, Verdict.SKIP: 0, Verdict.FAIL: 1}.get(self, 125)
 
@@ -24,8 +25,8 @@ class Verdict(enum.Enum):
 _ORDER = [Verdict.PASS, Verdict.SKIP, Verdict.FLAKY, Verdict.LOST, Verdict.FAIL]
 
 
-def worst(verdicts):
-    """The gravest of an iterable of Verdict; PASS where it is empty."""
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The gravest of the verdicts; PASS where there are none."""
     return max(verdicts, key=_ORDER.index, default=Verdict.PASS)
 
 
@@ -34,7 +35,8 @@ class Judgement:
     """One gate's word on one step.
 
     step: 0 is the base; lane: a lane's name, or "static" or "series";
-    gate: apply, build, diagnostics, boot:NAME, proof, or a static gate's name;
+    gate: apply, build, diagnostics, boot:NAME, cases:NAME, lane, proof, known, or a static
+    gate's name;
     reason: empty only for a pass; log: path of the evidence or "";
     command: what repeats it; seconds: wall time, cpu: user+sys time;
     avoidable: a skip that a tool of ci/packages would have made a verdict.
@@ -58,6 +60,12 @@ class Judgement:
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Judgement":
-        """The judgement that data() was made of; other entries are left out."""
-        fields = {f.name: data[f.name] for f in dataclasses.fields(cls)}
+        """The judgement that data() was made of: other entries are left out, missing ones are plain."""
+        fields = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
         return cls(**{**fields, "verdict": Verdict(data["verdict"])})
+
+
+def overall(judgements: Iterable[Judgement]) -> Verdict:
+    """The verdict of a run: the gravest word, skips apart; LOST where nothing but skips is said."""
+    said = [j.verdict for j in judgements if j.verdict is not Verdict.SKIP]
+    return worst(said) if said else Verdict.LOST

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The files that carry the policy are read strictly: lanes, proofs, known failures."""
+
+import pathlib
+import sys
+import tempfile
+import unittest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "ci"))
+
+from fixture import LANE  # noqa: E402
+from harness import evaluate, proof, splat  # noqa: E402
+from lib import lane, series  # noqa: E402
+from lib.command import Failed  # noqa: E402
+from lib.series import Patch, Series  # noqa: E402
+from lib.verdict import Verdict  # noqa: E402
+
+SERIES = Series("v7.3", [], {}, [
+    Patch(n, "t", f"t/000{n}-p{n}.patch", pathlib.Path(f"t/000{n}-p{n}.patch")) for n in (1, 2)])
+
+
+class TableTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.top = pathlib.Path(directory.name)
+        (self.top / "ci/lanes").mkdir(parents=True)
+        (self.top / "kconfig-fragments").mkdir()
+        (self.top / "kconfig-fragments/fake.config").touch()
+
+    def write(self, name, text):
+        (self.top / name).write_text(text)
+
+    def refused(self, words, function, *arguments):
+        """The function refuses, in one line that names the file."""
+        with self.assertRaises(Failed) as caught:
+            function(*arguments)
+        self.assertIn(words, str(caught.exception))
+        self.assertTrue(str(caught.exception).startswith("ci/"), caught.exception)
+
+    # --- lanes
+
+    def lane(self, old="", new=""):
+        self.assertIn(old, LANE)
+        self.write("ci/lanes/x.toml", LANE.replace(old, new, 1) if old else new + LANE)
+        return lane.read(self.top, "x")
+
+    def test_lane(self):
+        self.assertTrue(self.lane().default)
+        self.assertFalse(self.lane(new="default = false\n").default)
+        for old, new, words in (
+                ('arch = "fake"', "arch = 1", "arch = 1 is not a text that is not empty"),
+                ('arch = "fake"\n', "", "arch is missing"),
+                ('tests = ["unit"]', 'tests = "unit"', "boot main: tests = 'unit' is not a list of texts"),
+                ('tests = ["unit"]', 'tests = ["a,b"]', "'a,b' is no name"),
+                ("seconds = 60", 'seconds = "60"', "boot main: seconds = '60' is not a whole number"),
+                ("seconds = 60", "seconds = true", "seconds = True is not a whole number"),
+                ("seconds = 60", "seconds = 0", "seconds = 0 is not a whole number above 0"),
+                ("seconds = 60", "secs = 60", "boot main: unknown: secs"),
+                ("silence = 20\n", 'silence = 20\n[[boot]]\nname = "main"\ntests = []\nseconds = 1\n',
+                 "two boots have the name main"),
+                ("[[boot]]", "[boot]", "boot = {"),
+                ("", 'foreign = { architecture = "arm64" }\n', "foreign: library is missing"),
+                ("", 'strip = "yes"\n', "strip = 'yes' is not true or false"),
+                ("", 'fragments = "x"\n', "unknown: fragments"),
+                ("", "arch = [\n", "ci/lanes/x.toml: "),
+                ('"fake.config"', '"nope.config"', "no such file: kconfig-fragments/nope.config")):
+            with self.subTest(new):
+                self.refused(words, self.lane, old, new)
+
+    def test_the_lane_that_is_no_default_is_read_strictly_as_well(self):
+        self.write("ci/lanes/x.toml", LANE.replace("[[boot]]", "[[boot"))
+        self.refused("ci/lanes/x.toml: ", lane.default, self.top)
+
+    # --- proofs
+
+    def proofs(self, text):
+        self.write("ci/proofs.toml", text + '\n[[proof]]\npatch = "t/p2"\nnothing = "why"\n')
+        return proof.read(self.top, SERIES)
+
+    def test_proof(self):
+        start = '[[proof]]\npatch = "t/p1"\n'
+        one, _ = self.proofs(start + 'cases = ["a"]\nadds = ["b"]\ndrops = ["c"]\n')
+        self.assertEqual((one.cases, one.adds, one.drops), (["a"], ["b"], ["c"]))
+        self.proofs(start + 'nothing = "why"\ndrops = ["c"]\n')
+        for text, words in (
+                (start, "t/p1: it has neither cases, adds nor nothing"),
+                (start + "cases = []\n", "it has neither cases, adds nor nothing"),
+                (start + 'drops = ["c"]\n', "it has neither cases, adds nor nothing"),
+                (start + 'cases = ["a"]\nnothing = "why"\n', "it has cases and nothing"),
+                (start + 'nothing = ""\n', "nothing = '' is not a text that is not empty"),
+                (start + 'case = ["a"]\n', "t/p1: unknown: case; there are: adds, cases, drops, nothing"),
+                (start + 'cases = "a"\n', "cases = 'a' is not a list of texts"),
+                (start + 'cases = ["a"]\nsplats = ["("]\n', "t/p1: splats: '('"),
+                ('[[proof]]\ncases = ["a"]\n', "a [[proof]]: patch is missing"),
+                ('[[proof]]\npatch = "t/nope"\nnothing = "why"\n', "no patch 't/nope' in series"),
+                (start + 'nothing = "why"\n' + start + 'nothing = "why"\n', "t/p1 is there twice"),
+                ('[[proofs]]\npatch = "t/p1"\n', "unknown: proofs"),
+                ("", "nothing about t/p1")):
+            with self.subTest(text):
+                self.refused(words, self.proofs, text)
+
+    def test_the_proofs_and_known_failures_of_this_repository(self):
+        found = series.read(TOP)
+        self.assertEqual(len(proof.read(TOP, found)), len(found.patches))
+        self.assertTrue(evaluate.known(TOP))
+
+    # --- known failures
+
+    ENTRY = '[[known]]\ncase = "a/*/c"\nreason = "why"\nuntil = "v7.3"\n'
+
+    def known(self, text):
+        self.write("ci/known.toml", text)
+        self.write("ci/proofs.toml", "".join(f'[[proof]]\npatch = "t/p{n}"\nnothing = "why"\n'
+                                             for n in (1, 2)))
+        return evaluate.Expectations(self.top, SERIES, splat.Patterns([], ""))
+
+    def test_known(self):
+        self.assertEqual(self.known(self.ENTRY + 'link = "https://lore/x"\n').reason_known("a/b/c"), "why")
+        for text, words in ((self.ENTRY.replace('reason = "why"\n', ""), "a/*/c: reason is missing"),
+                            (self.ENTRY.replace('until = "v7.3"\n', ""), "a/*/c: until is missing"),
+                            (self.ENTRY.replace("case", "cases"), "entry 1: unknown: cases"),
+                            (self.ENTRY.replace('"why"', '" "'), "reason = ' ' is not a text")):
+            with self.subTest(text):
+                self.refused(words, self.known, text)
+
+    def test_a_known_failure_that_is_none_any_more(self):
+        def unused(text, cases, lost=False):
+            [one] = self.known(text).unused({0: dict.fromkeys(cases, "pass")}, lost)
+            return one.verdict, one.reason
+
+        self.assertEqual(unused(self.ENTRY, ["a/b/c"]), (Verdict.PASS, ""))
+        self.assertEqual(unused(self.ENTRY, ["a/b/d"]),
+                         (Verdict.FAIL, "ci/known.toml: no case a/*/c ran: delete the entry"))
+        self.assertEqual(unused(self.ENTRY, ["a/b/d"], lost=True)[0], Verdict.LOST)
+        old = self.ENTRY.replace("v7.3", "v7.2")
+        verdict, reason = unused(old, ["a/b/c"])
+        self.assertEqual(verdict, Verdict.FAIL)
+        self.assertIn("is known until v7.2 and the base is v7.3", reason)
+        self.assertEqual(self.known(old).reason_known("a/b/c"), "")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def room(paths: Paths) -> None:
 
 def prepare(paths: Paths, script: str) -> None:
     """Run a script that makes what the run needs, its progress shown; CannotJudge if it fails."""
-    rc = process.follow([paths.top / script], 7200, stdout=sys.stderr).rc
+    rc = process.follow([paths.top / script], 7200, stdout=subprocess.DEVNULL).rc
     if rc != 0:
         raise CannotJudge(f"{script} {'took too long' if rc is None else f'ended with {rc}'}; "
                           "see above")
@@ -38,7 +39,7 @@ def install(paths: Paths) -> None:
     try:
         prepare(paths, "ci/install")
     except CannotJudge as error:
-        say(f"{error}\nci/install: going on with what is there")
+        say(f"{error}\ngoing on with what is there")
 
 
 @contextlib.contextmanager

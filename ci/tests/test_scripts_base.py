@@ -81,8 +81,13 @@ class Base(Fixture):
             self.assertNotIn("not in the cache", done.stderr)
 
     def test_partial_clone_is_named(self):
-        self.git(self.linux, "config", "extensions.partialClone", "origin")
-        self.assertIn("is a partial clone", self.script("base", expect=125, LINUX=self.linux).stderr)
+        self.git(self.linux, "config", "uploadpack.allowFilter", "true")
+        partial = self.top / "partial"
+        self.git(self.top, "clone", "-q", "--no-checkout", "--filter=blob:none", f"file://{self.linux}",
+                 partial)
+        self.git(partial, "checkout", "-q", "v7.3", "--", "Makefile")
+        self.linux.rename(self.top / "away")
+        self.assertIn("is a partial clone", self.script("base", expect=125, LINUX=partial).stderr)
 
     def test_one_number_for_the_room(self):
         sys.path.insert(0, str(TOP / "scripts"))

@@ -123,7 +123,8 @@ def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib
     run(["git", "init", "-q", "--template=", f"--object-format={kind}", tree])
     (tree / ".git/objects/info").mkdir(exist_ok=True)
     (tree / ".git/objects/info/alternates").write_bytes(os.fsencode(objects) + b"\n")
-    if (shallow := pathlib.Path(directory, git(directory, "rev-parse", "--git-path", "shallow"))).exists():
+    shallow = pathlib.Path(directory, git(directory, "rev-parse", "--git-path", "shallow"))
+    if shallow.exists():
         shutil.copy2(shallow, tree / ".git/shallow")
     git(tree, "update-ref", "--no-deref", "HEAD", start)
     git(tree, "read-tree", start)

@@ -65,7 +65,8 @@ class Snapshot:
 
     state: {"head": reference that HEAD names, or ""; "commit": of HEAD; "refs": {reference:
     commit, or ""}; "original": ORIG_HEAD, or ""; "files": [[path, look, or None]];
-    "directories": those to be made; "made": subjects of the commits that we may make; "target": a commit that HEAD may have, or ""}.
+    "directories": those to be made; "made": subjects of the commits that we may make;
+    "target": a commit that HEAD may have, or ""}.
     """
 
     def __init__(self, tree: pathlib.Path, user: bool) -> None:
@@ -169,7 +170,8 @@ class Snapshot:
 
     def _by_hand(self) -> str:
         """The commands that bring the tree back, and those that leave it as it is."""
-        words = [["rm", "-rf", self.own / "rebase-apply", *(p for p in self._lock_files() if p.exists())]]
+        locks = [lock for lock in self._lock_files() if lock.exists()]
+        words = [["rm", "-rf", self.own / "rebase-apply", *locks]]
         if self.state["head"]:
             words.append(["git", "-C", self.tree, "symbolic-ref", "HEAD", self.state["head"]])
         words += [["git", "-C", self.tree, "reset", "--hard", self.state["commit"]],

@@ -1,65 +1,108 @@
 # SPDX-License-Identifier: GPL-2.0
 """scripts/send: the dry run, and real mails over SMTP on loopback back into git am."""
 
-import mailbox
+import os
+import pathlib
+import pty
+import re
 import shutil
 import socket
 import subprocess
-import time
+import sys
+import tempfile
+import unittest
 
-from scripts_fixture import Fixture
+from scripts_fixture import TOP, Fixture
+from smtp_sink import Sink
 
-PYTHON = "/usr/bin/python3"  # that of Debian's python3-aiosmtpd and b4
+sys.path.insert(0, str(TOP / "scripts"))
+from lib import mailserver, posting  # pylint: disable=wrong-import-position
+
+LETTER = "toy: return more\n\nWhy all of this is done,\nin two lines.\n\nBase: v7.3\n"
+SUBJECTS = ["[PATCH 0/3] toy: return more"] + [
+    f"[PATCH {n}/3] toy: return more, part {n}" for n in (1, 2, 3)]
+
+# What a user's git may say about diffs, formats, hooks and signatures.
+OWN_WAYS = """\
+[diff]
+	context = 7
+	interHunkContext = 9
+	suppressBlankEmpty = true
+	statGraphWidth = 1
+	orderFile = /nonexistent/order
+	noprefix = true
+	mnemonicPrefix = true
+	external = /bin/false
+	algorithm = patience
+	renames = false
+	relative = true
+[format]
+	subjectPrefix = SOMETHING
+	noprefix = true
+	signOff = true
+	pretty = oneline
+	attach = true
+	useAutoBase = true
+[tag]
+	gpgSign = true
+	forceSignAnnotated = true
+[commit]
+	gpgSign = true
+	cleanup = strip
+[core]
+	hooksPath = {hooks}
+	abbrev = 5
+	commentChar = W
+[color]
+	ui = always
+[log]
+	showSignature = true
+[am]
+	messageid = true
+[user]
+	signingKey = nobody
+[b4]
+	send-prefixes = NEVER
+	send-endpoint-web = https://web.invalid/
+	prep-cover-template = /nonexistent/template
+"""
 
 
-def have_tools():
-    """Whether b4 and an SMTP server to talk to are installed."""
-    return bool(shutil.which("b4")) and subprocess.run(
-        [PYTHON, "-c", "import aiosmtpd"], capture_output=True, check=False).returncode == 0
+def bodies(mails):
+    """What of mails does not depend on the time and the chance of Message-Ids."""
+    return [re.sub(rb"(?m)^(Date|Message-Id|In-Reply-To|References|X-B4-Tracking):.*(\n .*)*\n", b"",
+                   content) for content in mails]
 
 
 class Send(Fixture):
 
     def setUp(self):
         super().setUp()
-        if not have_tools():
-            self.fail("b4 and python3-aiosmtpd are needed (Debian packages)")
+        if not shutil.which("b4"):
+            self.fail("b4 is needed (Debian package b4)")
         self.work = self.develop()
-        (self.repo / "COVER-LETTER.txt").write_text(
-            "toy: return more\n\nWhy all of this is done,\nin two lines.\n\nBase: v7.3\n")
+        (self.repo / "COVER-LETTER.txt").write_text(LETTER)
         self.config("[user]\n\tname = A Submitter\n\temail = submitter@toy.example\n")
 
     def config(self, text):
         with open(self.top / ".gitconfig", "a", encoding="utf-8") as stream:
             stream.write(text)
 
-    def serve(self):
-        """An SMTP server on loopback; returns the Maildir that it fills."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        box = self.top / "box"
-        server = subprocess.Popen(
-            [PYTHON, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}",
-             "-c", "aiosmtpd.handlers.Mailbox", str(box)],
-            env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.kill)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        self.config(f"[sendemail]\n\tsmtpServer = 127.0.0.1\n\tsmtpServerPort = {port}\n")
-        return box
+    def serve(self, section="sendemail"):
+        """A mail server on loopback that the user's git knows."""
+        sink = Sink()
+        self.addCleanup(sink.close)
+        self.config(f"[{section}]\n\tsmtpServer = 127.0.0.1\n\tsmtpServerPort = {sink.port}\n")
+        return sink
 
-    def received(self, box):
-        """The mails in a Maildir by their subjects: [(subject, message)]."""
-        mails = [(" ".join(m["Subject"].split()), m) for m in mailbox.Maildir(box)]
-        return sorted(mails, key=lambda pair: pair[0])
+    def patch(self, number):
+        return next((self.repo / "patches/toy").glob(f"000{number}-*"))
+
+    def tags(self):
+        return self.git(self.cache / "linux.git", "tag", "--list").split()
 
     def test_dry_run(self):
+        sink = self.serve()
         done = self.script("send", "--output", self.top / "mails", "--cc", "third@toy.example")
         self.assertIn("To: Toy Keeper <keeper@toy.example>", done.stdout)
         self.assertIn("[PATCH 0/3] toy: return more", done.stdout)
@@ -76,48 +119,168 @@ class Send(Fixture):
         patch = files[1].read_text()
         self.assertEqual(patch.count("Signed-off-by: A Submitter <submitter@toy.example>"), 1)
         self.assertIn("From: A Developer <developer@toy.example>", patch)
+        self.assertEqual(sink.mails, [])
+        self.assertNotIn("sent/dmabuf-series-v1", self.tags())
 
-    def test_again_and_by_topic(self):
+    def test_a_topic_has_a_letter_of_its_own(self):
         self.change(self.work, "return 7;", "return 70;", "toy: other topic")
         self.change(self.work, "return 6;", "return 60;", "toy: other topic, more")
         self.script("refresh", "--tree", self.work, "--start", "other=HEAD~1")
-        self.script("send")
+        self.assertIn("a tree takes a topic", self.script("send").stdout)
+        done = self.script("send", "--topic", "other", expect=1)
+        self.assertIn("--cover FILE", done.stderr)
+        (self.repo / "patches/other/COVER").write_text("toy: the other\n\nIts letter.\n")
         done = self.script("send", "--topic", "other", "--prefix", "RFC", "--revision", "2")
+        self.assertIn("[PATCH RFC v2 0/2] toy: the other", done.stdout)
         self.assertIn("[PATCH RFC v2 2/2] toy: other topic, more", done.stdout)
+        done = self.script("send", "--topic", "toy", "--cover", self.repo / "COVER-LETTER.txt")
+        self.assertIn("[PATCH 0/3] toy: return more", done.stdout)
 
     def test_received_mails_give_the_same_tree(self):
-        box = self.serve()
+        sink = self.serve()
         self.script("send", "--send", "--yes")
-        mails = self.received(box)
-        self.assertEqual([s for s, _ in mails], ["[PATCH 0/3] toy: return more"] + [
-            f"[PATCH {n}/3] toy: return more, part {n}" for n in (1, 2, 3)])
-        cover = mails[0][1]
-        for _, mail in mails:
-            self.assertIn("keeper@toy.example", mail["To"])
-            self.assertIn("list@toy.example", mail["Cc"])
-        for _, mail in mails[1:]:
-            self.assertEqual(mail["In-Reply-To"], cover["Message-Id"])
+        self.assertEqual([m.subject for m in sink.mails], SUBJECTS)
+        cover = sink.mails[0].message
+        for mail in sink.mails:
+            self.assertIn("keeper@toy.example", mail.message["To"])
+            self.assertIn("list@toy.example", mail.message["Cc"])
+            self.assertEqual(mail.sender, "submitter@toy.example")
+            self.assertLessEqual({"keeper@toy.example", "list@toy.example"}, set(mail.recipients))
+        for mail in sink.mails[1:]:
+            self.assertEqual(mail.message["In-Reply-To"], cover["Message-Id"])
         user = self.top / "user"
         self.git(self.top, "clone", "-q", self.linux, user)
         files = []
-        for number, (_, mail) in enumerate(mails[1:]):
-            files.append(self.top / f"{number}.mbox")
-            files[-1].write_bytes(mail.as_bytes(unixfrom=True))
+        for number, mail in enumerate(sink.mails[1:]):
+            files.append(self.top / f"{number}.eml")
+            files[-1].write_bytes(mail.content)
         self.git(user, "am", "-q", *files)
-        self.script("apply")
-        self.assertEqual(self.tree(user), self.tree(self.cache / "tree"))
         self.assertEqual(self.tree(user), self.tree(self.work))
         log = self.git(user, "log", "--format=%an <%ae>%n%B", "v7.3..")
         self.assertEqual(log.count("A Developer <developer@toy.example>"), 3)
         self.assertEqual(log.count("Signed-off-by: A Submitter <submitter@toy.example>"), 3)
-        # what was sent is remembered: the next one is version 2
-        done = self.script("send")
-        self.assertIn("[PATCH v2 1/3]", done.stdout)
+        # what was sent is tagged, without the commit of the cover letter
+        sent = "sent/dmabuf-series-v1"
+        linux = self.cache / "linux.git"
+        self.assertEqual(self.tree(linux, f"{sent}^{{commit}}"), self.tree(user))
+        self.assertEqual(len(self.git(linux, "rev-list", f"base..{sent}").split()), 3)
+        self.assertIn("Why all of this", self.git(linux, "cat-file", "tag", sent))
 
-    def test_dry_run_sends_nothing(self):
-        box = self.serve()
-        self.script("send")
-        self.assertEqual(self.received(box) if box.exists() else [], [])
+    def test_version_after_version(self):
+        """Also where no tag can be made, and after versions that b4 tagged in earlier days."""
+        linux = self.cache / "linux.git"
+        self.config("[tag]\n\tgpgSign = true\n[gpg]\n\tprogram = /bin/false\n")
+        sink = self.serve()
+        self.script("send", "--send", "--yes")
+        self.assertIn("sent/dmabuf-series-v1", self.tags())
+        self.git(linux, "tag", "-d", "sent/dmabuf-series-v1")
+        self.git(linux, "update-ref", "refs/tags/sent", "base")  # there can be no sent/... now
+        done = self.script("send", "--send", "--yes")
+        self.assertIn("no tag sent/dmabuf-series-v2 could be made", done.stderr)
+        self.script("send", "--send", "--yes")
+        self.assertEqual([m.subject.split("]")[0] for m in sink.mails[::4]],
+                         ["[PATCH 0/3", "[PATCH v2 0/3", "[PATCH v3 0/3"])
+        self.git(linux, "tag", "-d", "sent")
+        for name in ("sent/20260101-dmabuf-series-0123456789ab-v6", "sent/dmabuf-series-v5",
+                     "sent/20260101-other-dmabuf-series-0123456789ab-v9"):
+            self.git(linux, "update-ref", f"refs/tags/{name}", "base")
+        self.assertIn("[PATCH v7 1/3]", self.script("send").stdout)
+
+    def test_nothing_of_the_users_git_changes_the_mails(self):
+        self.script("send", "--output", self.top / "plain")
+        hooks = self.top / "hooks"
+        for name in ("pre-commit", "commit-msg", "applypatch-msg", "post-checkout",
+                     "reference-transaction"):
+            self.write(hooks / name, "#!/bin/sh\nexit 1\n")
+            (hooks / name).chmod(0o755)
+        self.config(OWN_WAYS.format(hooks=hooks))
+        user = "[user]\n\tname = A Submitter\n\temail = submitter@toy.example\n"
+        (self.top / ".gitconfig").write_text(
+            (self.top / ".gitconfig").read_text().replace(user, ""))
+        self.script("send", "--output", self.top / "own", COLUMNS=40, GIT_DIR="/nonexistent",
+                    GIT_INDEX_FILE=self.top / "index", GIT_DIFF_OPTS="-u9",
+                    GIT_EXTERNAL_DIFF="/bin/false", GIT_CONFIG_PARAMETERS="'diff.context=8'",
+                    # who submits is known by these variables alone
+                    GIT_CONFIG_COUNT=2, GIT_CONFIG_KEY_0="user.name", GIT_CONFIG_VALUE_0="A Submitter",
+                    GIT_CONFIG_KEY_1="user.email", GIT_CONFIG_VALUE_1="submitter@toy.example")
+        plain, own = (bodies(p.read_bytes() for p in sorted((self.top / name).glob("*.eml")))
+                      for name in ("plain", "own"))
+        self.assertEqual(len(plain), 4)
+        self.assertEqual(own, plain)
+
+    def test_a_server_that_stops_half_way(self):
+        sink = self.serve()
+        sink.most = 2
+        done = self.script("send", "--send", "--yes", expect=125)
+        self.assertIn("451 not now", done.stderr)
+        self.assertRegex(done.stderr, r"out:\n  \[PATCH 0/3\].*\n  \[PATCH 1/3\].*\nnot out:\n  \[PATCH 2/3\]")
+        self.assertIn("scripts/send --continue", done.stderr)
+        sink.most, sink.drops = 1000, True
+        done = self.script("send", "--continue", "--yes", expect=125)
+        self.assertRegex(done.stderr, r"perhaps out:\n  \[PATCH 2/3\].*\nnot out:\n  \[PATCH 3/3\]")
+        sink.drops = False
+        self.assertIn("is partly sent", self.script("send", "--send", "--yes", expect=1).stderr)
+        self.assertEqual(len(sink.mails), 2)
+        self.script("send", "--continue", "--yes")
+        self.assertEqual([m.subject for m in sink.mails], SUBJECTS)
+        for mail in sink.mails[1:]:
+            self.assertEqual(mail.message["In-Reply-To"], sink.mails[0].message["Message-Id"])
+        self.assertIn("sent/dmabuf-series-v1", self.tags())
+        self.assertIn("left to send", self.script("send", "--continue", "--yes", expect=1).stderr)
+        self.assertIn("[PATCH v2 1/3]", self.script("send").stdout)
+
+    def test_an_address_that_the_server_refuses(self):
+        sink = self.serve()
+        sink.unwanted = {"list@toy.example"}
+        done = self.script("send", "--send", "--yes", expect=125)
+        self.assertIn("list@toy.example: 550 no such user here", done.stderr)
+        self.assertIn("nothing was sent", done.stderr)
+        self.assertEqual(sink.mails, [])
+        self.script("send", "--send", "--yes", "--not-to", "List@toy.example")
+        self.assertEqual([m.subject for m in sink.mails], SUBJECTS)  # and it is version 1
+        self.assertNotIn(b"list@toy", b"".join(m.content for m in sink.mails))
+
+    def test_a_command_that_takes_mails(self):
+        box = self.top / "box"
+        self.write(self.top / "take", f"#!/bin/sh\nmkdir -p {box}\necho \"$@\" >>{box}/calls\n"
+                   f"[ -z \"$HOLD\" ] || exit 75\ncat >{box}/$(ls {box} | wc -l)\n")
+        (self.top / "take").chmod(0o755)
+        self.config(f"[sendemail]\n\tsendmailCmd = \"HOLD= {self.top}/take -a 'my account'\"\n")
+        self.script("send", "--send", "--yes")
+        calls = (box / "calls").read_text().splitlines()
+        self.assertEqual(len(calls), 4)
+        self.assertRegex(calls[0], r"^-a my account -i -f submitter@toy.example .*keeper@toy.example")
+        self.assertIn(b"Subject: [PATCH 0/3]", (box / "1").read_bytes())
+        (self.top / ".gitconfig").write_text(
+            "[user]\n\tname = A Submitter\n\temail = submitter@toy.example\n"
+            f"[sendemail]\n\tsmtpServer = {self.top}/take --once\n")
+        done = self.script("send", "--send", "--yes", expect=125, HOLD="yes")
+        self.assertIn("take --once ended with 75", done.stderr)
+        self.assertIn("nothing was sent", done.stderr)
+
+    def test_an_identity_and_reflect(self):
+        sink = self.serve('sendemail "work"')
+        self.config("[b4]\n\tsendemail-identity = work\n[sendemail]\n\tfrom = Me <me@toy.example>\n")
+        self.script("send", "--send", "--reflect", "--yes")
+        self.assertEqual([m.subject for m in sink.mails], SUBJECTS)
+        for mail in sink.mails:
+            self.assertEqual((mail.sender, mail.recipients), ("me@toy.example", ["me@toy.example"]))
+            self.assertIn("keeper@toy.example", mail.message["To"])
+            self.assertEqual(mail.message["From"], "Me <me@toy.example>")
+        self.assertNotIn("sent/dmabuf-series-v1", self.tags())
+
+    def test_the_question_on_a_terminal(self):
+        sink = self.serve()
+        for answer, expect in (("no\n", 1), ("yes\n", 0)):
+            master, slave = pty.openpty()
+            os.write(master, answer.encode())
+            done = subprocess.run([self.repo / "scripts/send", "--send"], stdin=slave, text=True,
+                                  capture_output=True, env=self.env, timeout=120, check=False)
+            os.close(master)
+            os.close(slave)
+            self.assertEqual(done.returncode, expect, done.stderr)
+            self.assertIn(f"Send these 4 mails by 127.0.0.1:{sink.port}", done.stdout)
+        self.assertEqual([m.subject for m in sink.mails], SUBJECTS)
 
     def test_one_patch_takes_the_cover_along(self):
         self.git(self.work, "reset", "-q", "--hard", "HEAD~2")
@@ -125,26 +288,110 @@ class Send(Fixture):
         done = self.script("send")
         self.assertIn("[PATCH] toy: return more, part 1", done.stdout)
 
+    def test_what_mail_cannot_carry(self):
+        sink = self.serve()
+        for number, content in ((1, b" text with \xe4\n"), (2, b"GIT binary patch\n"), (3, b" text\r\n")):
+            with open(self.patch(number), "ab") as stream:
+                stream.write(content)
+        done = self.script("send", "--send", "--yes", expect=1)
+        for number, why in ((1, r"line \d+ is not UTF-8"), (2, "binary content"),
+                            (3, r"line \d+ has a carriage return")):
+            self.assertRegex(done.stderr, rf"patches/toy/{self.patch(number).name}: {why}")
+        self.assertEqual(sink.mails, [])
+
+    def test_mails_that_give_another_tree_are_refused(self):
+        b4 = self.top / "bin/b4"
+        self.write(b4, f"#!/bin/sh\n{shutil.which('b4')} \"$@\" || exit\n"
+                   "for last; do :; done\nsed -i 's/return 20;/return 21;/' \"$last\"/*\n")
+        b4.chmod(0o755)
+        done = self.script("send", expect=1, PATH=f"{b4.parent}:{self.env['PATH']}")
+        self.assertIn("do not give what the patches give", done.stderr)
+
     def test_refusals(self):
         done = self.script("send", "--send", "--yes", expect=125)
         self.assertIn("sendemail.smtpServer", done.stderr)
+        self.assertIn("without a terminal", self.script("send", "--send", expect=1).stderr)
         self.assertIn("no recipient", self.script("send", "--no-maintainers", expect=1).stderr)
         cover = self.repo / "COVER-LETTER.txt"
-        cover.write_text("EDITME\n\nBody.\n")
-        self.assertIn("EDITME", self.script("send", expect=1).stderr)
-        cover.write_text("no body\n")
-        self.assertIn("first line is the subject", self.script("send", expect=1).stderr)
+        for text, why in (("EDITME\n\nBody.\n", "EDITME"), ("no body\n", "first line is the subject")):
+            cover.write_text(text)
+            self.assertIn(why, self.script("send", expect=1).stderr)
+        cover.write_bytes(b"toy: more\n\nB\xf6dy.\n")
+        self.assertIn("not UTF-8", self.script("send", expect=1).stderr)
         cover.unlink()
         self.assertIn("no cover letter", self.script("send", expect=125).stderr)
+        (self.top / ".gitconfig").write_text("[user\n")
+        self.assertIn("bad config", self.script("send", expect=125).stderr)
         (self.top / ".gitconfig").write_text("")
         cover.write_text("toy: more\n\nBody.\n")
         self.assertIn("who submits", self.script("send", expect=125).stderr)
 
     def test_a_closed_server_is_an_error(self):
-        self.config("[sendemail]\n\tsmtpServer = 127.0.0.1\n\tsmtpServerPort = 9\n")
-        self.script("send", "--send", "--yes", expect=125)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.config(f"[sendemail]\n\tsmtpServer = 127.0.0.1\n\tsmtpServerPort = {port}\n")
+        done = self.script("send", "--send", "--yes", expect=125)
+        self.assertIn("nothing was sent", done.stderr)
+        self.assertIn("[PATCH 1/3]", self.script("send").stdout)
 
     def test_a_patch_that_does_not_apply(self):
-        path = next((self.repo / "patches/toy").glob("0002-*"))
+        path = self.patch(2)
         path.write_text(path.read_text().replace("-\treturn 2;", "-\treturn 7777;"))
         self.assertIn(path.name, self.script("send", expect=1).stderr)
+
+
+class Server(unittest.TestCase):
+    """lib.mailserver, without git."""
+
+    def test_settings(self):
+        plain = {"sendemail.smtpserver": ["old", "host"], "sendemail.smtpserverport": ["25"],
+                 "sendemail.from": ["Me <me@toy.example>"]}
+        found = mailserver.settings(plain, "user@toy.example")
+        self.assertEqual((str(found), found.sender, found.command), ("host:25", "me@toy.example", ()))
+        work = {**plain, "sendemail.identity": ["work"], "sendemail.work.smtpencryption": ["tls"],
+                "sendemail.work.envelopesender": ["bounce@toy.example"]}
+        found = mailserver.settings(work, "user@toy.example")
+        self.assertEqual((found.encryption, found.sender, found.port), ("tls", "bounce@toy.example", 25))
+        found = mailserver.settings({**work, "sendemail.sendmailcmd": ["msmtp"]}, "user@toy.example")
+        self.assertEqual(found.command[0], "sh")
+
+    def test_settings_that_cannot_be_used(self):
+        for config, why in (
+                ({}, "sendemail.smtpServer"),
+                ({"sendemail.identity": ["x"]}, r'no section \[sendemail "x"\]'),
+                ({"sendemail.smtpserver": ["h"], "sendemail.smtpserverport": ["smtp"]}, "not a number"),
+                ({"sendemail.smtpserver": ["h"], "sendemail.smtpencryption": ["rot13"]}, "rot13")):
+            with self.subTest(config), self.assertRaisesRegex(mailserver.CannotJudge, why):
+                mailserver.settings(config, "user@toy.example")
+
+    def test_a_mail_on_the_wire(self):
+        sink = Sink()
+        self.addCleanup(sink.close)
+        content = "Subject: \n\n.\n..dots\nä\n.\n".encode()
+        settings = mailserver.Settings("me@toy.example", server="127.0.0.1", port=sink.port)
+        with mailserver.Server(settings) as server:
+            server.deliver(["a@toy.example", "b@toy.example"], content)
+            sink.unwanted = {"b@toy.example"}
+            with self.assertRaisesRegex(mailserver.Refused, "b@toy.example: 550"):
+                server.deliver(["a@toy.example", "b@toy.example"], content)
+            server.deliver(["a@toy.example"], content)  # the connection is good for more
+            sink.drops = True
+            with self.assertRaises(mailserver.Unclear):
+                server.deliver(["a@toy.example"], content)
+            with self.assertRaises(mailserver.Refused):  # no connection any more
+                server.deliver(["a@toy.example"], content)
+        self.assertEqual([m.recipients for m in sink.mails],
+                         [["a@toy.example", "b@toy.example"], ["a@toy.example"]])
+        self.assertEqual({m.content for m in sink.mails}, {content})
+        self.assertRegex(sink.options[0].upper(), r"SIZE=\d+ BODY=8BITMIME")
+
+    def test_a_name_with_a_comma(self):
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (directory / "a.eml").write_text(
+            "To: =?utf-8?q?B=C3=A4r=2C_A?= <a@toy.example>,\n \"C, D\" <c@toy.example>\n"
+            "Cc: list@toy.example\nSubject: =?utf-8?q?=C3=A4?=\n\nBody\n")
+        mail = posting.mails(directory)[0]
+        self.assertEqual(mail.recipients(), ["a@toy.example", "c@toy.example", "list@toy.example"])
+        self.assertEqual(mail.people("To")[0], "Bär, A <a@toy.example>")
+        self.assertEqual(mail.subject, "ä")

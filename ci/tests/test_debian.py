@@ -48,22 +48,30 @@ class Clone(Fixture):
         (self.top / "bin/mmdebstrap").chmod(0o755)
         self.env["PATH"] = f"{self.top / 'bin'}:{self.env['PATH']}"
         self.root = self.cache / "debian/bookworm"
+        self.sleep = str(time.monotonic_ns())  # seconds, and a name for who sleeps them
 
     def debian(self, *words, **kwargs):
         return self.command(self.repo / "ci/debian", *words, **kwargs)
 
     def seen(self):
-        """Mounts below the fixture that this machine sees, and processes that work there."""
+        """Mounts below the fixture that this machine sees, and processes that sleep in a root."""
         mounts = [x for x in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
                   if str(self.top) in x]
         found = []
-        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             try:
-                if os.readlink(entry / "root").startswith(str(self.top)):
-                    found.append(entry.name)
+                if entry.read_bytes().split(b"\0")[-2:-1] == [self.sleep.encode()]:
+                    found.append(entry.parent.name)
             except OSError:
                 pass
         return mounts, found
+
+    def wait(self, condition):
+        """Until condition() holds; fails after 20 seconds."""
+        limit = time.monotonic() + 20
+        while not condition():
+            self.assertLess(time.monotonic(), limit, self.seen())
+            time.sleep(0.05)
 
 
 class Use(Clone):
@@ -115,17 +123,15 @@ class Roots(Clone if os.geteuid() == 0 and can_mount() and BUSYBOX.exists() else
     def test_signals(self):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
             child = subprocess.Popen(
-                [self.repo / "ci/debian", "bookworm", "--", "sh", "-c", "sleep 1000 & echo here; wait"],
+                [self.repo / "ci/debian", "bookworm", "--", "sh", "-c",
+                 f"sleep {self.sleep} & echo here; wait"],
                 env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             self.assertEqual(child.stdout.readline(), "here\n")
-            self.assertNotEqual(self.seen()[1], [])
+            self.wait(lambda: self.seen()[1])
             child.send_signal(number)
             self.assertEqual(child.wait(30), -9 if number == signal.SIGKILL else 125)
             child.stdout.close()
-            limit = time.monotonic() + 20
-            while self.seen() != ([], []) and time.monotonic() < limit:
-                time.sleep(0.05)
-            self.assertEqual(self.seen(), ([], []))
+            self.wait(lambda: self.seen() == ([], []))
         self.assertTrue((self.cache / "linux.git/HEAD").exists())
 
     def test_what_somebody_mounted_there_is_not_removed(self):

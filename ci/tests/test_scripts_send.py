@@ -133,6 +133,7 @@ class Send(Fixture):
         done = self.script("send", "--topic", "other", "--prefix", "RFC", "--revision", "2")
         self.assertIn("[PATCH RFC v2 0/2] toy: the other", done.stdout)
         self.assertIn("[PATCH RFC v2 2/2] toy: other topic, more", done.stdout)
+        self.script("refresh", "--check")  # which takes the letter for no patch
         done = self.script("send", "--topic", "toy", "--cover", self.repo / "COVER-LETTER.txt")
         self.assertIn("[PATCH 0/3] toy: return more", done.stdout)
 

@@ -94,7 +94,7 @@ class Base(Fixture):
         from lib import disk  # pylint: disable=import-outside-toplevel
         readme = (TOP / "README.md").read_text()
         for bytes_ in (disk.BASE, disk.COLD):
-            self.assertIn(f"{bytes_ >> 30} GiB", readme)
+            self.assertTrue(f" {bytes_ >> 30} GiB " in readme, f"README: {bytes_ >> 30} GiB")
 
     def test_print_imports_nothing(self):
         done = self.script("base", "--print", expect=125, LINUX=self.linux)

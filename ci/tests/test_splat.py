@@ -206,7 +206,8 @@ class ExcerptTest(unittest.TestCase):
 
     def test_the_trace_of_the_kernel_s_own_functions_has_no_reporters(self):
         text = ("BUG: KASAN: slab-use-after-free in f+0x1/0x2\nCall Trace:\n dump_stack_lvl+0x1/0x2\n"
-                " print_report+0x1/0x2\n kasan_report+0x1/0x2\n f+0x1/0x2\n g+0x1/0x2\n\nAllocated by task 1:\n")
+                " print_report+0x1/0x2\n kasan_report+0x1/0x2\n f+0x1/0x2\n g+0x1/0x2\n\n"
+                "Allocated by task 1:\n")
         [one] = splat.scan(text, splat.patterns(TOP / "ci/splats"))
         self.assertEqual(one.fingerprint, "f < g")
 

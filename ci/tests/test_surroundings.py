@@ -18,7 +18,8 @@ from lib import environment  # noqa: E402
 HOSTILE = {
     "KCFLAGS": "-O9 --no-such-option", "LLVM": "1", "KCONFIG_CONFIG": "/nonexistent/config",
     "MAKEFLAGS": "-n", "CFLAGS": "-broken", "ARCH": "sparc", "CROSS_COMPILE": "nope-", "O": "/nonexistent",
-    "KBUILD_OUTPUT": "/nonexistent", "V": "1", "W": "1", "CC": "nope-gcc", "LC_ALL": "C", "LANG": "de_DE.UTF-8",
+    "KBUILD_OUTPUT": "/nonexistent", "V": "1", "W": "1", "CC": "nope-gcc", "LC_ALL": "C",
+    "LANG": "de_DE.UTF-8",
     "GIT_AUTHOR_DATE": "garbage", "GIT_COMMITTER_DATE": "garbage", "GIT_EXTERNAL_DIFF": "false",
     "GIT_PAGER": "false", "GIT_EDITOR": "false", "POSIXLY_CORRECT": "1", "PYTHONWARNINGS": "error",
     "GREP_OPTIONS": "-v", "CDPATH": "/", "TZ": "Asia/Kathmandu",

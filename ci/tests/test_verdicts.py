@@ -251,9 +251,10 @@ class ReportTest(VerdictTest):
         self.fixture.patch("skip", "boot.sh", "1..2\n", "1..3\nok 3 new # SKIP no device\n")
         text = self.run_it(0)
         rows = re.findall(r"(?m)^(?:step|   \d)  .*", text)
-        self.assertEqual(len({row.index(w) for row, w in zip(rows, ("patch", "the base", "fake:", "fake:"))}), 1,
-                         rows)
-        self.assertEqual(sorted(p.name for p in logs.iterdir() if p.name.startswith(("9", "m"))), ["mine.txt"])
+        last = [row.index(word) for row, word in zip(rows, ("patch", "the base", "fake:", "fake:"))]
+        self.assertEqual(len(set(last)), 1, rows)
+        self.assertEqual(sorted(p.name for p in logs.iterdir() if p.name.startswith(("9", "m"))),
+                         ["mine.txt"])
         self.assertIn("skip: step 2 a-lane-of-a-long-name/main/unit/new: no device", text)
 
     def test_known_failures_that_are_none_any_more(self):

@@ -68,7 +68,8 @@ class GatesFixture(Fixture):
                   "$f:\\1:2: warning: mixed up|\" >&2\n:\n")
         self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
                   "for f; do case $f in *.c) grep -n unsigned $f | "
-                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative at line \\1|\";; esac; done\n")
+                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative at line \\1|\";;"
+                  " esac; done\n")
 
     def tool(self, name, text):
         (self.bin / name).write_text("#!/bin/sh\n" + text)

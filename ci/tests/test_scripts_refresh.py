@@ -219,7 +219,7 @@ class Refresh(Fixture):
         (tree / "crlf.txt").write_bytes(b"one\r\ntwo\r\n")
         (tree / "mixed.txt").write_bytes(b"one\ntwo\r\n-- \nFrom 0123 Mon Sep 17 00:00:00 2001\n")
         (tree / "binary").write_bytes(bytes(range(256)))
-        (tree / "latin").write_bytes(b"caf\xe9\n")
+        (tree / "latin").write_bytes(b"\xe9t\xe9 \xe0\n")
         (tree / "no end").write_bytes(b"no newline")
         (tree / "n\u00e4me \"quoted\" \t").write_text("x\n")
         (tree / "link").symlink_to("COPYING")

@@ -214,7 +214,8 @@ class Send(Fixture):
         sink.most = 2
         done = self.script("send", "--send", "--yes", expect=125)
         self.assertIn("451 not now", done.stderr)
-        self.assertRegex(done.stderr, r"out:\n  \[PATCH 0/3\].*\n  \[PATCH 1/3\].*\nnot out:\n  \[PATCH 2/3\]")
+        self.assertRegex(done.stderr, r"out:\n  \[PATCH 0/3\].*\n  \[PATCH 1/3\].*\n"
+                         r"not out:\n  \[PATCH 2/3\]")
         self.assertIn("scripts/send --continue", done.stderr)
         sink.most, sink.drops = 1000, True
         done = self.script("send", "--continue", "--yes", expect=125)

@@ -100,7 +100,8 @@ def _brief(text: str | None) -> str:
 
 class Table:
     """ci/tests/surroundings.toml. settings: (name, value); variables: (name, value), None to
-    take it away; umasks; paths: names; expected(): what is right where that is not the same."""
+    take it away; umasks; paths: names; refused: those of them in which nothing can be built, with
+    what is said; entries: what is right where a command does not do as undisturbed."""
 
     def __init__(self, path: pathlib.Path = pathlib.Path(__file__).with_name("surroundings.toml")):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -113,11 +114,11 @@ class Table:
         self.umasks = [int(text, 8) for text in data["umasks"]]
         self.refused: dict[str, str] = data["refused"]
         self.paths = [*data["paths"], *self.refused]
-        self._expect = data.get("expect", [])
+        self.entries = data.get("expect", [])
 
     def expected(self, command: str, around: Around, builds: bool) -> list[dict]:
         """The entries that tell of a command in these surroundings; mostly none."""
-        found = [e for e in self._expect if command in e["commands"] and (
+        found = [e for e in self.entries if command in e["commands"] and (
             ("setting" in e and any(_fits(e, "setting", pair) for pair in around.settings))
             or ("variable" in e and any(_fits(e, "variable", pair) for pair in around.variables)))]
         if builds and around.cache in self.refused:
@@ -148,6 +149,8 @@ class Trials:
         kind = world_of(command)
         key = kind, around.clone, around.cache
         if key not in self._worlds:
+            for other in [k for k in self._worlds if k[0] is kind and any(k[1:])]:
+                self._worlds.pop(other).close()
             self._worlds[key] = kind(around.clone, around.cache)
         self._worlds[key].renew()
         return self._worlds[key]

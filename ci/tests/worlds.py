@@ -127,8 +127,8 @@ class World:
         subprocess.run(["git", "-C", tree, *words], check=True, capture_output=True, timeout=60,
                        env={**self.env, **belongings.PLAIN, **fixture.IDENTITY})
 
-    def keep(self) -> None:
-        """What stands now is what renew() gives, with files that settings of git name."""
+    def _name_files(self) -> None:
+        """Files that settings of git and variables name."""
         theirs = self.top / "theirs"
         (theirs / "hooks").mkdir(parents=True)
         for name in HOOKS:
@@ -138,6 +138,12 @@ class World:
         (theirs / "ignore").write_text("*\n")
         (theirs / "line").write_text("A line.\n")
         (theirs / "code").write_text("raise SystemExit('code of the user was run')\n")
+
+    def keep(self) -> None:
+        """What stands now is what renew() gives."""
+        shutil.rmtree(self.beside / "kept", ignore_errors=True)
+        if not (self.top / "theirs").exists():
+            self._name_files()
         subprocess.run(["cp", "-a", f"{self.top}/.", self.beside / "kept"], check=True)
 
     def renew(self) -> None:
@@ -174,8 +180,8 @@ class World:
         log = self.beside / "log"
         with open(log, "wb") as stream:
             process = subprocess.Popen(
-                ["env", "--default-signal=INT,HUP,TERM", str(self.repo / program),
-                 *[w.replace("{}", str(self.top)) for w in rest]],
+                ["env", "--default-signal=INT,HUP,TERM", "sh", "-c", 'exec "$0" "$@"',
+                 str(self.repo / program), *[w.replace("{}", str(self.top)) for w in rest]],
                 cwd=self.top, env=env, stdin=subprocess.DEVNULL, stdout=stream, umask=umask,
                 stderr=subprocess.STDOUT, start_new_session=True)
             pid = pathlib.Path(place, "pid.new")

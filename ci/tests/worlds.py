@@ -370,6 +370,7 @@ class Harness(World):
 
     def __init__(self, clone: str = "", cache: str = "") -> None:
         self.fixture = made = fixture.Fixture()
+        self._listen(made.linux)
         if clone:
             (made.directory / clone).mkdir(parents=True, exist_ok=True)
             made.top = made.top.rename(made.directory / clone / "repo")
@@ -400,6 +401,19 @@ class Harness(World):
         self.trees["kernel"] = made.linux
         self._work(made.linux, "Makefile")
         self.keep()
+
+    @staticmethod
+    def _listen(tree: pathlib.Path) -> None:
+        """Let the fake kernel heed the variables that kbuild heeds."""
+        text = (tree / "Makefile").read_text()
+        for old, new in (("gcc -Wall -c", "$(CC) -Wall $(KCFLAGS) -c"),
+                         ("srctree :=", "CC = gcc\nKCONFIG_CONFIG ?= $(O)/.config\nsrctree :="),
+                         ("$(KCONFIG_ALLCONFIG) $(O)/.config", "$(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)")):
+            assert old in text
+            text = text.replace(old, new)
+        (tree / "Makefile").write_text(text)
+        fixture.git(tree, "commit", "-q", "-a", "-m", "Linux 7.3")
+        fixture.git(tree, "tag", "-f", "v7.3")
 
     def report(self, name: str) -> str:
         """A report in the clone without the times in it."""

@@ -24,7 +24,8 @@ class Command:
     def _try(self, command):
         for what, wrong in self.each(command):
             with self.subTest(what):
-                self.assertFalse(wrong, "\n".join([command, *wrong]))
+                if wrong:
+                    self.fail("\n".join([command, *wrong]))
 
     def test_base(self): self._try("base")
     def test_apply(self): self._try("apply")

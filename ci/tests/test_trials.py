@@ -26,7 +26,8 @@ class Surroundings(unittest.TestCase):
         cls.seed = os.environ.get("SERIES_TEST_SEED") or str(random.SystemRandom().randrange(10 ** 6))
 
     def good(self, command, wrong):
-        self.assertFalse(wrong, "\n".join([command, *wrong, f"seed: SERIES_TEST_SEED={self.seed}"]))
+        if wrong:
+            self.fail("\n".join([command, *wrong, f"seed: SERIES_TEST_SEED={self.seed}"]))
 
     def chance(self, *words):
         return random.Random(" ".join([self.seed, *words]))

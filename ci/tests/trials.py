@@ -215,8 +215,9 @@ class Trials:
             return wrong
         if signal == "SIGKILL":
             return wrong if ended.code in (-9, 0) else [*wrong, f"it ended with {ended.code}"]
-        # before the interpreter has come to our first line, it ends as Python does
-        allowed = {0, 125} | ({-SIGNALS[signal]} if moment.count == 0 else set())
+        allowed = {0, 125}
+        if moment.count == 0:  # the interpreter had perhaps not come to our first line
+            allowed |= {-SIGNALS[signal]} | ({1} if ended.text.rstrip().endswith("KeyboardInterrupt") else set())
         if ended.code not in allowed:
             wrong.append(f"it ended with {ended.code}")
         if ended.code == 125 and f"interrupted by {signal}" not in ended.text:

@@ -14,6 +14,7 @@ from lib import process
 
 SHARD = 8  # tests: few enough to balance, many enough for the fixtures that a file makes once
 SECONDS = 900  # for a shard
+LONG_SECONDS = 8 * 3600  # for a shard of long tests, which is one test of each class
 _PROGRAM = pathlib.Path(__file__).with_name("shard.py")
 
 
@@ -44,18 +45,20 @@ class Shard:
     file: pathlib.Path
     index: int
     count: int
+    seconds: int = SECONDS
 
     @property
     def label(self) -> str:
         return self.file.stem.removeprefix("test_")
 
 
-def shards(directory: pathlib.Path) -> list[Shard]:
-    """The shards of all files, those of the longest first."""
+def shards(directory: pathlib.Path, long: bool = False) -> list[Shard]:
+    """The shards of all files, those of the longest first: of test_*.py, or long_*.py."""
     sizes = {path: len(re.findall(r"(?m)^\s+def test", path.read_text(encoding="utf-8")))
-             for path in sorted(directory.glob("test_*.py"))}
-    return [Shard(path, index, count) for path in sorted(sizes, key=lambda p: -sizes[p])
-            for count in [max(1, -(-sizes[path] // SHARD))] for index in range(count)]
+             for path in sorted(directory.glob("long_*.py" if long else "test_*.py"))}
+    return [Shard(path, index, count, LONG_SECONDS if long else SECONDS)
+            for path in sorted(sizes, key=lambda p: -sizes[p])
+            for count in [max(1, -(-sizes[path] // (1 if long else SHARD)))] for index in range(count)]
 
 
 def again(file: pathlib.Path, test: str = "") -> str:
@@ -120,17 +123,18 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
     name = scratch / f"{shard.file.stem}-{shard.index}"
     log, results = name.with_suffix(".log"), name.with_suffix(".json")
     outcome = process.run([sys.executable, _PROGRAM, shard.file.parent, shard.file.name, shard.index,
-                           shard.count, results], log, SECONDS,
+                           shard.count, results], log, shard.seconds,
                           env={**os.environ, "TMPDIR": str(scratch)})
-    ended = "" if outcome.rc == 0 else f"took longer than {SECONDS} s" if outcome.rc is None else \
+    ended = "" if outcome.rc == 0 else f"took longer than {shard.seconds} s" if outcome.rc is None else \
         f"the process ended with {outcome.rc}"
     said = log.read_text(encoding="utf-8", errors="replace").split("\n", 1)[1]
     return counted(shard, events(results), ended, said)
 
 
-def run(directory: pathlib.Path, scratch: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, Count]]:
-    """Run the tests of a directory: (label, file, Count) of each file as it ends."""
-    todo = shards(directory)
+def run(directory: pathlib.Path, scratch: pathlib.Path, long: bool = False,
+        ) -> Iterator[tuple[str, pathlib.Path, Count]]:
+    """Run the tests of a directory, or its long ones: (label, file, Count) of each file as it ends."""
+    todo = shards(directory, long)
     left = {shard.file: shard.count for shard in todo}
     counts = {shard.file: Count() for shard in todo}
     pool = concurrent.futures.ThreadPoolExecutor((os.cpu_count() or 1) + 1)

@@ -92,6 +92,7 @@ class Fixture(unittest.TestCase):
                 if (self._worlds[key] / name).exists():
                     shutil.copytree(self._worlds[key] / name, self.top / name, symlinks=True)
             (self.repo / "series").write_text("# base: v7.3\n# topic: toy\n")
+            self.clock = 60  # as after the kernel's commit
             return
         (self.repo / "series").write_text("# base: v7.3\n# topic: toy\n")
         self.git(self.top, "init", "-q", "-b", "main", self.linux)

@@ -133,6 +133,17 @@ class Whole(Repository):
         text, counts = self.call("--quick")
         self.assertEqual(counts, (8, 0, 0), text)
 
+    def test_long(self):
+        """long_*.py are run when asked for, each test of a class in a process of its own."""
+        self.write("ci/tests/long_good.py", LICENCE + GOOD)
+        self.assertEqual(self.call("--quick")[1], (8, 0, 0))
+        text, counts = self.call("--quick", "--long")
+        self.assertEqual(counts, (10, 0, 0), text)
+        self.assertIn("[unit long_good]  PASS: 2 tests\n", text)
+        found = suite.shards(self.top / "ci/tests", long=True)
+        self.assertEqual([(s.index, s.count, s.seconds) for s in found],
+                         [(n, 2, suite.LONG_SECONDS) for n in (0, 1)])
+
     def test_seeded_failures(self):
         """Every one is named and counted, and hides none of the others."""
         self.unit("cases", """

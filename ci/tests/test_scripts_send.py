@@ -122,6 +122,14 @@ class Send(Fixture):
         self.assertEqual(sink.mails, [])
         self.assertNotIn("sent/dmabuf-series-v1", self.tags())
 
+    def test_an_interrupted_dry_run_can_be_repeated(self):
+        self.tool("b4", '"$real" "$@"; kill -s INT "$PPID"; sleep 9\n')
+        done = self.script("send", "--output", self.top / "mails", expect=125)
+        self.assertIn("interrupted by SIGINT; to go on, repeat: scripts/send --output", done.stderr)
+        self.tool("b4", 'exec "$real" "$@"\n')
+        self.script("send", "--output", self.top / "mails")
+        self.assertEqual(len(list((self.top / "mails").iterdir())), 4)
+
     def test_a_topic_has_a_letter_of_its_own(self):
         self.change(self.work, "return 7;", "return 70;", "toy: other topic")
         self.change(self.work, "return 6;", "return 60;", "toy: other topic, more")

@@ -183,6 +183,13 @@ def _flush(stream: TextIO) -> str:
         return "it is closed"
 
 
+def _interrupted(name: str, signalled: KeyboardInterrupt) -> int:
+    """The exit code after a signal, with a message."""
+    say(f"{name}: interrupted by {signalled or 'SIGINT'}; to go on, repeat: "
+        f"{shell([name, *sys.argv[1:]])}")
+    return 125
+
+
 def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
     """Call the function; its exit code, with a message where that is not 0."""
     try:
@@ -203,9 +210,7 @@ def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
             say(f"{name}: {error}")
         return 125
     except KeyboardInterrupt as signalled:
-        say(f"{name}: interrupted by {signalled or 'SIGINT'}; to go on, repeat: "
-            f"{shell([name, *sys.argv[1:]])}")
-        return 125
+        return _interrupted(name, signalled)
     except Exception:  # pylint: disable=broad-except
         say(f"{traceback.format_exc()}{name}: this is a fault of {name} and says nothing of the series")
         return 125
@@ -219,23 +224,31 @@ def main(function: Callable[[Sequence[str]], int | None], name: str) -> NoReturn
     0 it passes, 1 it fails or was used wrongly, 125 it could not be judged. SIGINT, SIGTERM
     and SIGHUP end what was started and then us.
     """
+    _with_docstrings()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
-    environment.isolate()
-    code = _ended(function, name)
+    try:
+        environment.isolate()
+        code = _ended(function, name)
+        ignore_signals()  # the verdict stands
+    except KeyboardInterrupt as signalled:  # before the function began, or when it had ended
+        process.kill_all()
+        code = _interrupted(name, signalled)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and (why := _flush(stream)) and code == 0:
             if why != os.strerror(errno.EPIPE):
                 say(f"{name}: standard output: {why}")
             code = 125
-    os._exit(code) if _threads_left() else sys.exit(code)
+    os._exit(code)  # neither waits for threads nor, as $PYTHONINSPECT has it, for more to do
 
 
-def _threads_left() -> bool:
-    """Whether threads are left that would keep the interpreter from its end."""
-    import threading  # pylint: disable=import-outside-toplevel
-    return any(not t.daemon and t is not threading.main_thread() for t in threading.enumerate())
+def _with_docstrings() -> None:
+    """Start anew where the interpreter leaves docstrings and assertions out, as $PYTHONOPTIMIZE
+    has it: what --help says are docstrings."""
+    if sys.flags.optimize:
+        options = ["-E", *(["-B"] if sys.dont_write_bytecode else [])]
+        os.execv(sys.executable, [sys.executable, *options, *sys.argv])
 
 
 def cache_directory() -> pathlib.Path:

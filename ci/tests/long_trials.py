@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Every command of ours, killed at many moments, under each git setting, each variable and in
+each path: an hour or two, by ci/test --long. test_trials.py is its short form."""
+
+import os
+import random
+import unittest
+
+import worlds
+from trials import Around, Trials
+
+MOMENTS = 20  # a command and signal
+
+
+class Command:
+    """A test a command; each(command) yields (what is tried, what is wrong)."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.trials = Trials()
+        cls.addClassCleanup(cls.trials.close)
+        cls.seed = os.environ.get("SERIES_TEST_SEED") or str(random.SystemRandom().randrange(10 ** 6))
+
+    def _try(self, command):
+        for what, wrong in self.each(command):
+            with self.subTest(what):
+                if wrong:
+                    self.fail("\n".join([command, *wrong]))
+
+    def test_base(self): self._try("base")
+    def test_apply(self): self._try("apply")
+    def test_apply_tree(self): self._try("apply-tree")
+    def test_apply_worktree(self): self._try("apply-worktree")
+    def test_refresh(self): self._try("refresh")
+    def test_refresh_check(self): self._try("refresh-check")
+    def test_check(self): self._try("check")
+    def test_send(self): self._try("send")
+    def test_send_send(self): self._try("send-send")
+    def test_run(self): self._try("run")
+    def test_bench(self): self._try("bench")
+    def test_test(self): self._try("test")
+
+
+class Interrupts(Command, unittest.TestCase):
+
+    def each(self, command):
+        for signal in worlds.SIGNALS:
+            for moment in self.trials.moments(command, f"{self.seed} {signal}", MOMENTS):
+                yield f"{signal} {moment}", self.trials.interrupted(command, signal, moment)
+
+
+class Settings(Command, unittest.TestCase):
+
+    def each(self, command):
+        for pair in self.trials.table.settings:
+            for as_variables in (False, True):
+                yield pair, self.trials.surrounded(command, Around((pair,), as_variables))
+
+
+class Variables(Command, unittest.TestCase):
+
+    def each(self, command):
+        for pair in self.trials.table.variables:
+            yield pair, self.trials.surrounded(command, Around(variables=(pair,)))
+        for mask in self.trials.table.umasks:
+            yield f"umask {mask:03o}", self.trials.surrounded(command, Around(umask=mask))
+
+
+class Paths(Command, unittest.TestCase):
+
+    def each(self, command):
+        for name in self.trials.table.paths:
+            for what in ("clone", "cache"):
+                yield f"{what} {name}", self.trials.surrounded(command, Around(**{what: name}))
+
+
+if __name__ == "__main__":
+    unittest.main()

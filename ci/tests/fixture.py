@@ -84,9 +84,10 @@ exec sh "$1" 3>"$2"
 
 
 def git(tree, *words, data=None):
-    """Standard output of git in a tree."""
+    """Standard output of git in a tree, with its hooks: not in the environment of ci/test."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | IDENTITY
     return subprocess.run(["git", "-C", str(tree), *words], check=True, capture_output=True,
-                          text=True, input=data, env=dict(os.environ, **IDENTITY)).stdout
+                          text=True, input=data, env=env).stdout
 
 
 class Fixture:

@@ -119,6 +119,16 @@ class Apply(Fixture):
             self.assertIn("does not apply", done.stderr)
         self.assertFalse((self.top / "new").exists())
 
+    def test_new_worktree_that_a_kill_interrupts_can_be_made_again(self):
+        self.tool("git", 'case " $* " in\n*" worktree add "*) "$real" "$@"; kill -s KILL "$PPID" ;;\n'
+                  '*) exec "$real" "$@" ;;\nesac\n')
+        self.script("apply", "--worktree", self.top / "new", expect=-9)
+        self.tool("git", 'exec "$real" "$@"\n')
+        self.assertFalse((self.top / "new").exists())
+        self.script("apply", "--worktree", self.top / "new")
+        self.assertEqual(self.tree(self.top / "new"), self.tree(self.work))
+        self.assertEqual(list(self.top.glob(".new*")), [])
+
     def test_applied_already(self):
         self.script("apply", self.user)
         tip = self.git(self.user, "rev-parse", "HEAD")

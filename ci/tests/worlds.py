@@ -75,13 +75,14 @@ class Ended:
 @dataclasses.dataclass(frozen=True)
 class Command:
     """words: the command, {} for the world's top directory; verdict: parts of what it gave, from
-    the world and its Ended; more: variables; moves: it changes the user's things;
+    the world and its Ended; more: variables; once: done, it refuses to be done again;
+    builds: in the cache, as kbuild does;
     then: of what it says when repeated, the words to go on with, by what the text matches."""
 
     words: tuple[str, ...]
     verdict: Callable[["World", Ended], dict[str, str]]
     more: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    moves: bool = False
+    once: bool = False
     builds: bool = False
     then: tuple[str, tuple[str, ...]] | None = None
 
@@ -274,11 +275,11 @@ class Scripts(World):
     commands = {
         "base": Command(("scripts/base",), _last_line, {"LINUX": "{}/linux", "XDG_CACHE_HOME": "{}/empty"}),
         "apply": Command(("scripts/apply",), lambda w, e: _worktree(w.cache / "tree")),
-        "apply-tree": Command(("scripts/apply", "{}/user"), lambda w, e: {}, moves=True),
+        "apply-tree": Command(("scripts/apply", "{}/user"), lambda w, e: {}, once=True),
         "apply-worktree": Command(("scripts/apply", "--worktree", "{}/new"),
-                                  lambda w, e: _worktree(w.top / "new")),
+                                  lambda w, e: _worktree(w.top / "new"), once=True),
         "refresh": Command(("scripts/refresh", "--tree", "{}/work"),
-                           lambda w, e: _worktree(w.top / "work"), moves=True),
+                           lambda w, e: _worktree(w.top / "work")),
         "refresh-check": Command(("scripts/refresh", "--check"), _last_line),
         "check": Command(("scripts/check",), lambda w, e: {"gates": "\n".join(
             line for line in e.text.splitlines() if re.match(r" *\d+ ", line))}, builds=True),

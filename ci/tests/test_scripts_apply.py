@@ -120,7 +120,7 @@ class Apply(Fixture):
         self.assertFalse((self.top / "new").exists())
 
     def test_new_worktree_that_a_kill_interrupts_can_be_made_again(self):
-        self.tool("git", 'case " $* " in\n*" worktree add "*) "$real" "$@"; kill -s KILL "$PPID" ;;\n'
+        self.tool("git", 'case "$*" in\n*" worktree add "*new*) "$real" "$@"; kill -s KILL "$PPID" ;;\n'
                   '*) exec "$real" "$@" ;;\nesac\n')
         self.script("apply", "--worktree", self.top / "new", expect=-9)
         self.tool("git", 'exec "$real" "$@"\n')

@@ -219,7 +219,9 @@ class Trials:
             return wrong if ended.code in (-9, 0) else [*wrong, f"it ended with {ended.code}"]
         allowed = {0, 125}
         if moment.count == 0:  # the interpreter had perhaps not come to our first line
-            allowed |= {-SIGNALS[signal]} | ({1} if ended.text.rstrip().endswith("KeyboardInterrupt") else set())
+            allowed.add(-SIGNALS[signal])
+            if ended.text.rstrip().endswith("KeyboardInterrupt"):
+                allowed.add(1)
         if ended.code not in allowed:
             wrong.append(f"it ended with {ended.code}")
         if ended.code == 125 and f"interrupted by {signal}" not in ended.text:
@@ -298,7 +300,8 @@ def pair(word: str) -> tuple[str, str | None]:
 
 def main(arguments: Sequence[str]) -> int:
     """One trial by its words."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="+", metavar="WORD")
     kind, command, *rest = parser.parse_args(arguments).words
     trials = Trials()

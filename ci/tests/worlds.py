@@ -36,8 +36,8 @@ SETPRIV = """\
 printf x >>'{place}/started'
 read -r all <'{place}/started'
 if [ "${{#all}}" -ge {count} ] && mv '{place}/pid' '{place}/shot' 2>/dev/null; then
-\tread -r pid <'{place}/shot'
-\t{{ sleep {delay}; kill -s {signal} "$pid"; }} >/dev/null 2>&1 </dev/null &
+    read -r pid <'{place}/shot'
+    {{ sleep {delay}; kill -s {signal} "$pid"; }} >/dev/null 2>&1 </dev/null &
 fi
 exec {real} "$@"
 """

@@ -6,8 +6,9 @@ import os
 import random
 import unittest
 
-import worlds
-from trials import Around, Trials
+from surroundings import Around
+from trials import Trials
+from world import SIGNALS
 
 MOMENTS = 20  # a command and signal
 
@@ -44,7 +45,7 @@ class Command:
 class Interrupts(Command, unittest.TestCase):
 
     def each(self, command):
-        for signal in worlds.SIGNALS:
+        for signal in SIGNALS:
             for moment in self.trials.moments(command, f"{self.seed} {signal}", MOMENTS):
                 yield f"{signal} {moment}", self.trials.interrupted(command, signal, moment)
 

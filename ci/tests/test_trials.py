@@ -11,10 +11,12 @@ import os
 import random
 import unittest
 
-import worlds
-from trials import Around, Trials
+from surroundings import Around, Table
+from trials import Trials
+from world import SIGNALS, Moment
+from worlds import WORLDS
 
-COMMANDS = [name for kind in worlds.WORLDS for name in kind.commands]
+COMMANDS = [name for kind in WORLDS for name in kind.commands]
 
 
 class Surroundings(unittest.TestCase):
@@ -64,7 +66,7 @@ class Surroundings(unittest.TestCase):
 
     def test_interrupts(self):
         """Each command at one moment by one signal, of the four."""
-        signals = list(worlds.SIGNALS)
+        signals = list(SIGNALS)
         self.chance("signals").shuffle(signals)
         for number, command in enumerate(COMMANDS):
             signal = signals[number % len(signals)]
@@ -113,13 +115,13 @@ class TrialsTest(unittest.TestCase):
         world = trials.world("base")
         self.replace(world, "trap 'rm $top/user/note; setsid sleep 60 & exit 7' TERM\nsleep 0.2; sleep 0.2")
         world.keep()
-        wrong = "\n".join(trials.interrupted("base", "SIGTERM", worlds.Moment(1, 0.05)))
+        wrong = "\n".join(trials.interrupted("base", "SIGTERM", Moment(1, 0.05)))
         for words in ("process is left: .*sleep 60", "it ended with 7", "user: file note",
                       r"again: python3 ci/tests/trials.py interrupt base SIGTERM 1\+0.050"):
             self.assertRegex(wrong, words)
 
     def test_table(self):
-        table = Trials().table
+        table = Table()
         self.assertGreater(len(table.settings), 60)
         self.assertGreater(len(table.variables), 30)
         self.assertGreater(len(table.paths), 20)

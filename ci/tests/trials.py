@@ -11,67 +11,26 @@ One trial, as a failed test names it; a variable without a value is taken away. 
 the directory of the trial. COMMAND is a name in worlds.py; COUNT+SECONDS a moment of a run:
 how many commands it had started, and how long ago the last.
 
-exit: 0 as undisturbed, 1 not
+exit: 0 as it is right, 1 not
 """
 
 import argparse
 import dataclasses
 import os
-import pathlib
 import random
 import re
-import shlex
 import subprocess
 import sys
 import time
-import tomllib
 import unittest
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import belongings
-from worlds import EDIT, SIGNALS, Ended, Moment, World, world_of
+from surroundings import Around, Pairs, Table, again, pair
+from world import EDIT, SIGNALS, Ended, Moment, World
+from worlds import world_of
 
 PATIENCE = 5.0  # seconds for the processes of a run to end after it
-Pairs = tuple[tuple[str, str | None], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Around:
-    """What a command finds itself in. settings of git, in ~/.gitconfig or (as_variables) by
-    GIT_CONFIG_COUNT; variables, None for one that is taken away; umask, -1 for ours; names
-    of directories that hold the clone and the cache."""
-
-    settings: Pairs = ()
-    as_variables: bool = False
-    variables: Pairs = ()
-    umask: int = -1
-    clone: str = ""
-    cache: str = ""
-
-    def halves(self) -> Iterator["Around"]:
-        """The two halves of the settings, then of the variables."""
-        for name in ("settings", "variables"):
-            every = getattr(self, name)
-            for half in (every[:len(every) // 2], every[len(every) // 2:]):
-                if len(every) > 1:
-                    yield dataclasses.replace(self, **{name: half})
-        if self.settings and self.variables:
-            yield dataclasses.replace(self, settings=())
-            yield dataclasses.replace(self, variables=())
-
-    def again(self, command: str) -> str:
-        """The trials that this is, as commands."""
-        found = []
-        if self.settings:
-            found.append(["setting", command, "variables" if self.as_variables else "file",
-                          *(f"{name}={value}" for name, value in self.settings)])
-        if self.variables or self.umask >= 0:
-            found.append(["variable", command, *(
-                name if value is None else f"{name}={value}" for name, value in self.variables),
-                *([f"umask={self.umask:03o}"] if self.umask >= 0 else [])])
-        found += [["path", command, what, name] for what, name in
-                  (("clone", self.clone), ("cache", self.cache)) if name]
-        return "\n".join(again(*words) for words in found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +43,6 @@ class Undisturbed:
     ended: Ended
 
 
-def again(*words: str) -> str:
-    return "again: " + shlex.join(["python3", "ci/tests/trials.py", *words])
-
-
 def differences(what: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     """A sentence for each part that differs."""
     return [f"{what}: {part}: wanted {_brief(wanted.get(part))}, found {_brief(found.get(part))}"
@@ -96,39 +51,6 @@ def differences(what: str, wanted: Mapping[str, str], found: Mapping[str, str]) 
 
 def _brief(text: str | None) -> str:
     return "nothing" if text is None else repr(text if len(text) < 400 else f"{text[:400]}...")
-
-
-class Table:
-    """ci/tests/surroundings.toml. settings: (name, value); variables: (name, value), None to
-    take it away; umasks; paths: names; refused: those of them in which nothing can be built, with
-    what is said; entries: what is right where a command does not do as undisturbed."""
-
-    def __init__(self, path: pathlib.Path = pathlib.Path(__file__).with_name("surroundings.toml")):
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        self.settings = [(name, value) for name, values in data["settings"].items()
-                         for value in ([values] if isinstance(values, str) else values)]
-        self.variables: list[tuple[str, str | None]] = [
-            (name, value) for name, values in data["variables"].items()
-            for value in ([values] if isinstance(values, str) else values)]
-        self.variables += [(name, None) for name in data["unset"]]
-        self.umasks = [int(text, 8) for text in data["umasks"]]
-        self.refused: dict[str, str] = data["refused"]
-        self.paths = [*data["paths"], *self.refused]
-        self.entries = data.get("expect", [])
-
-    def expected(self, command: str, around: Around, builds: bool) -> list[dict]:
-        """The entries that tell of a command in these surroundings; mostly none."""
-        found = [e for e in self.entries if command in e["commands"] and (
-            ("setting" in e and any(_fits(e, "setting", pair) for pair in around.settings))
-            or ("variable" in e and any(_fits(e, "variable", pair) for pair in around.variables)))]
-        if builds and around.cache in self.refused:
-            found.append({"code": 125, "says": "kbuild and QEMU cannot work in a path with "
-                          + re.escape(self.refused[around.cache]), "started": 0})
-        return found
-
-
-def _fits(entry: Mapping[str, str], kind: str, pair: tuple[str, str | None]) -> bool:
-    return entry[kind] == pair[0] and entry.get("value", pair[1]) == pair[1]
 
 
 class Trials:
@@ -292,12 +214,6 @@ class Trials:
         return wrong
 
 
-def pair(word: str) -> tuple[str, str | None]:
-    """NAME=VALUE as a pair, NAME alone with None."""
-    name, equals, value = word.partition("=")
-    return name, value if equals else None
-
-
 def main(arguments: Sequence[str]) -> int:
     """One trial by its words."""
     parser = argparse.ArgumentParser(description=__doc__,
@@ -320,7 +236,7 @@ def main(arguments: Sequence[str]) -> int:
             wrong = trials.surrounded(command, Around(**{rest[0]: rest[1]}))
     finally:
         trials.close()
-    print("\n".join(wrong) or "as undisturbed")
+    print("\n".join(wrong) or "as it is right")
     return 1 if wrong else 0
 
 

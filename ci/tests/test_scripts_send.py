@@ -195,6 +195,33 @@ class Send(Fixture):
             self.git(linux, "update-ref", f"refs/tags/{name}", "base")
         self.assertIn("[PATCH v7 1/3]", self.script("send").stdout)
 
+    def test_all_is_out_when_a_signal_comes(self):
+        sink = self.serve()
+        self.tool("git", 'case " $* " in *" tag -a "*) kill -s TERM "$PPID"; sleep 0.2 ;; esac\n'
+                  'exec "$real" "$@"\n')
+        self.assertIn("4 mails sent", self.script("send", "--send", "--yes").stdout)
+        self.assertEqual(len(sink.mails), 4)
+        self.assertIn("sent/dmabuf-series-v1", self.tags())
+
+    def test_all_is_out_when_a_kill_comes(self):
+        """The repeat sends nothing twice; what was changed since goes out as version 2."""
+        sink = self.serve()
+        kill = ('case " $* " in *" tag -a "*) kill -s KILL "$PPID"; exit ;; esac\n'
+                'exec "$real" "$@"\n')
+        for change in (False, True):
+            with self.subTest(change=change):
+                self.tool("git", kill)
+                self.script("send", "--send", "--yes", expect=-9)
+                before = len(sink.mails)
+                self.tool("git", 'exec "$real" "$@"\n')
+                if change:
+                    (self.repo / "COVER-LETTER.txt").write_text(LETTER + "Better.\n")
+                done = self.script("send", "--send", "--yes")
+                self.assertIn(f"had sent all of version {1 + change}", done.stderr)
+                self.assertIn(f"sent/dmabuf-series-v{1 + change}", self.tags())
+                self.assertEqual(len(sink.mails) - before, 4 if change else 0)
+        self.assertIn("[PATCH v3 0/3] toy: return more", [m.subject for m in sink.mails])
+
     def test_nothing_of_the_users_git_changes_the_mails(self):
         self.script("send", "--output", self.top / "plain")
         hooks = self.top / "hooks"

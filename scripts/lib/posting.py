@@ -71,12 +71,13 @@ class Posting:
         self.revision: int = record["revision"]
         self.commit: str = record["commit"]
         self.letter: str = record["letter"]
+        self.ended: bool = record.get("ended", True)  # it is tagged, and whoever sent it was told
         self._known: dict[str, str] = record["known"]
 
     def _write(self) -> None:
         repository.write_atomically(self.directory / "record", json.dumps(
             {"revision": self.revision, "commit": self.commit, "letter": self.letter,
-             "known": self._known}, indent=1))
+             "ended": self.ended, "known": self._known}, indent=1))
 
     def mails(self, *states: str) -> list[Mail]:
         """The mails that are in one of the states: OUT, UNCLEAR or ""."""
@@ -85,6 +86,11 @@ class Posting:
     def note(self, mail: Mail, state: str) -> None:
         """Record what is known of a mail, on disk when this returns."""
         self._known[mail.path.name] = state
+        self._write()
+
+    def end(self) -> None:
+        """Record that nothing is left to do."""
+        self.ended = True
         self._write()
 
     def forget(self) -> None:
@@ -104,7 +110,7 @@ def begin(name: str, revision: int, source: pathlib.Path, commit: str, letter: s
     directory = _outbox() / f"{name}-v{revision}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(exist_ok=True)
-    record = {"revision": revision, "commit": commit, "letter": letter, "known": {}}
+    record = {"revision": revision, "commit": commit, "letter": letter, "ended": False, "known": {}}
     repository.write_atomically(source / "record", json.dumps(record))
     shutil.move(source, directory)
     return Posting(directory)

@@ -4,12 +4,15 @@
 import dataclasses
 import pathlib
 import re
-import tomllib
+
+from lib import table
+from lib.table import FLAG, TABLE, TEXTS
 
 from .errors import UsageError
 
-_LISTS = ("scripts", "programs", "modules", "selftests")
-_FLAGS = ("step", "last")
+_FILE = "ci/guest/needs.toml"
+_KEYS = {"scripts": TEXTS, "programs": TEXTS, "modules": TEXTS, "selftests": TEXTS,
+         "step": FLAG, "last": FLAG}
 # In every boot: what all tests source, and the test that init runs at the end.
 ALWAYS = ("ktap.sh", "dma-debug")
 
@@ -34,34 +37,23 @@ class Needs:
 def read(top: pathlib.Path) -> dict[str, Needs]:
     """{file of ci/guest/tests: Needs}; UsageError where the table and the files disagree."""
     guest = pathlib.Path(top) / "ci/guest"
-    name = "ci/guest/needs.toml"
-    try:
-        tables = tomllib.loads((guest / "needs.toml").read_text())
-    except (FileNotFoundError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{name}: {error}") from None
+    tables = table.load(top, _FILE)
+    table.check(tables, _FILE, {}, dict.fromkeys(tables, TABLE))
     files = {p.name for p in (guest / "tests").iterdir() if p.is_file()}
     for test in sorted(files ^ tables.keys()):
-        raise UsageError(f"{name}: {test}: " + ("no such file in ci/guest/tests" if test in tables
+        raise UsageError(f"{_FILE}: {test}: " + ("no such file in ci/guest/tests" if test in tables
                                                 else "a file of ci/guest/tests without a table"))
-    for test, table in tables.items():
-        _check(f"{name}: {test}", table, guest, tables)
+    for test, entry in tables.items():
+        _check(f"{_FILE}: {test}", entry, guest, tables)
     return {test: _closed(test, tables) for test in tables}
 
 
-def _check(where: str, table: dict, guest: pathlib.Path, tables: dict) -> None:
-    for key, value in table.items():
-        if key in _FLAGS:
-            right = isinstance(value, bool)
-        elif key in _LISTS:
-            right = isinstance(value, list) and all(isinstance(v, str) for v in value)
-        else:
-            raise UsageError(f"{where}: unknown: {key}")
-        if not right:
-            raise UsageError(f"{where}: {key} = {value!r}")
-    for script in table.get("scripts", []):
+def _check(where: str, entry: dict, guest: pathlib.Path, tables: dict) -> None:
+    table.check(entry, where, {}, _KEYS)
+    for script in entry.get("scripts", []):
         if script not in tables:
             raise UsageError(f"{where}: no script {script!r}")
-    for program in table.get("programs", []):
+    for program in entry.get("programs", []):
         if not (guest / "programs" / f"{program}.c").is_file():
             raise UsageError(f"{where}: no program {program!r}")
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The files that carry the policy are read strictly: lanes, proofs, known failures."""
+"""The files that carry the policy are read strictly: lanes, proofs, known failures, needs of guest tests."""
 
 import pathlib
+import shutil
 import sys
 import tempfile
 import unittest
@@ -10,7 +11,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import LANE  # noqa: E402
-from harness import evaluate, proof, splat  # noqa: E402
+from harness import evaluate, needs, proof, splat  # noqa: E402
 from lib import lane, series  # noqa: E402
 from lib.command import Failed  # noqa: E402
 from lib.series import Patch, Series  # noqa: E402
@@ -139,6 +140,24 @@ class TableTest(unittest.TestCase):
         self.assertEqual(verdict, Verdict.FAIL)
         self.assertIn("is known until v7.2 and the base is v7.3", reason)
         self.assertEqual(self.known(old).reason_known("a/b/c"), "")
+
+    # --- needs of guest tests
+
+    def test_wrong_needs(self):
+        good = (TOP / "ci/guest/needs.toml").read_text()
+        shutil.copytree(TOP / "ci/guest", self.top / "ci/guest")
+        self.assertEqual(needs.read(self.top)["coherent-heap-selftest"].selftests, ("dmabuf-heaps",))
+        for old, new, words in (
+                ("", "[x]\n", "x: no such file in ci/guest/tests"),
+                ("", "top = 1\n", "top = 1 is not a table"),
+                ("[vfio]\n", "[vfio2]\n", "vfio: a file of ci/guest/tests without a table"),
+                ('["heap_hold"]', '["nope"]', "coherent-heap-cgroup: no program 'nope'"),
+                ('scripts = ["vfio.sh"]', 'scripts = ["no.sh"]', "vfio-dmabuf: no script 'no.sh'"),
+                ("step = true", "step = 1", "dmabuf-heaps: step = 1 is not true or false"),
+                ("last = true", "lastly = true", "kmemleak: unknown: lastly")):
+            with self.subTest(words):
+                self.write("ci/guest/needs.toml", good.replace(old, new, 1))
+                self.refused(words, needs.read, self.top)
 
 
 if __name__ == "__main__":

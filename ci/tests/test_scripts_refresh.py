@@ -343,6 +343,8 @@ class Refresh(Fixture):
                       self.script("refresh", "--tree", "/nonexistent", expect=125).stderr)
         self.assertIn("scripts/apply", self.script("refresh", expect=125).stderr)
         self.assertIn("not TOPIC=REV", self.refresh("--start", "x", expect=1).stderr)
+        self.assertIn("not TOPIC=REV", self.refresh("--start", "..=HEAD", expect=1).stderr)
+        self.assertIn("is no commit of the series", self.refresh("--start", "x=base", expect=1).stderr)
         done = self.refresh("--base", "HEAD", "--check", expect=1)
         self.assertIn("--check takes no other option", done.stderr)
 

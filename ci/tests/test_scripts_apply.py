@@ -281,6 +281,15 @@ class Apply(Fixture):
         after = self.state(self.user)
         self.assertEqual([*after[:6], after[7]], [*before[:6], sorted({*before[7], "ORIG_HEAD"})])
 
+    def test_patches_that_change_meanwhile(self):
+        """What git am gets is what was read: the tree's snapshot and kept steps are of that."""
+        first = sorted((self.repo / "patches/toy").glob("*.patch"))[0]
+        self.tool("git", f'case "$*" in\n*" am "*) sed -i s/toy.c/toy.h/ {first} ;;\nesac\n'
+                  'exec "$real" "$@"\n')
+        self.script("apply", self.user)
+        self.assertEqual(self.tree(self.user), self.tree(self.work))
+        self.assertIn("toy.h", first.read_text())
+
     def test_two_at_once_on_the_users_tree(self):
         both = [subprocess.Popen([self.repo / "scripts/apply", self.user], env=self.env, text=True,
                                  stderr=subprocess.PIPE) for _ in range(2)]

@@ -58,7 +58,14 @@ def _move(top: pathlib.Path, side: str, names: list[str]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             beside = top / NAME / "next"
             _twin(source, beside)
-            os.replace(beside, target)
+            try:
+                os.replace(beside, target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                near = target.with_name(f"{NAME}.next")  # the topic is a link to another disk
+                shutil.copy2(beside, near)
+                os.replace(near, target)
             beside.unlink(missing_ok=True)  # rename() of two names of one file leaves both
         else:
             target.unlink(missing_ok=True)

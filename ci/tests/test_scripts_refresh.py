@@ -257,8 +257,8 @@ class Refresh(Fixture):
             self.change(self.cache / "tree", f"return {n}0;", f"return {n}00;", f"toy: more, part {n}")
         module = self.repo / "scripts/lib/journal.py"
         text = module.read_text()
-        module.write_text(text.replace("            os.replace(beside, target)\n",
-                                       "            os.replace(beside, target)\n            os._exit(9)\n"))
+        module.write_text(text.replace("            _exchange(beside, target)\n",
+                                       "            _exchange(beside, target)\n            os._exit(9)\n"))
         self.script("refresh", expect=9)
         module.write_text(text)
         self.assertNotIn(self.patches(), (before, {}))

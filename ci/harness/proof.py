@@ -65,6 +65,8 @@ def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
         splats = [re.compile(text) for text in entry.get("splats", [])]
     except re.error as error:
         raise UsageError(f"{_FILE}: {name}: splats: {error.pattern!r}: {error}") from None
+    if wide := next((s.pattern for s in splats if s.search("")), None):
+        raise UsageError(f"{_FILE}: {name}: splats: {wide!r} matches every line")
     return Proof(by_slug[name], entry.get("cases", []), entry.get("adds", []),
                  entry.get("drops", []), splats, entry.get("nothing", ""))
 

@@ -57,6 +57,17 @@ class Journal(unittest.TestCase):
             getattr(os, name) if name != "fsync" else lambda _: None)) for name in CALLS]
         return patches, count
 
+    def test_a_topic_that_is_a_link_to_another_disk(self):
+        there = os.replace
+
+        def replace(source, target):
+            if pathlib.Path(source).parent != pathlib.Path(target).parent:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            there(source, target)
+        with mock.patch.object(os, "replace", replace):
+            journal.replace(self.top, CHANGES)
+        self.assertEqual(self.files(), NEW)
+
     def replace(self, moment, act):
         patches, count = self.at(moment, act)
         for patch in patches:

@@ -129,6 +129,12 @@ class Apply(Fixture):
         self.assertEqual(self.tree(self.top / "new"), self.tree(self.work))
         self.assertEqual(list(self.top.glob(".new*")), [])
 
+    def test_new_worktree_whose_place_is_taken_meanwhile(self):
+        new = self.top / "new"
+        self.tool("git", f'case "$*" in\n*" worktree add "*) mkdir {new} ;;\nesac\nexec "$real" "$@"\n')
+        self.assertIn("meanwhile", self.script("apply", "--worktree", new, expect=1).stderr)
+        self.assertEqual([list(new.iterdir()), list(self.top.glob(".new*"))], [[], []])
+
     def test_applied_already(self):
         self.script("apply", self.user)
         tip = self.git(self.user, "rev-parse", "HEAD")
@@ -275,6 +281,15 @@ class Apply(Fixture):
         after = self.state(self.user)
         self.assertEqual([*after[:6], after[7]], [*before[:6], sorted({*before[7], "ORIG_HEAD"})])
 
+    def test_patches_that_change_meanwhile(self):
+        """What git am gets is what was read: the tree's snapshot and kept steps are of that."""
+        first = sorted((self.repo / "patches/toy").glob("*.patch"))[0]
+        self.tool("git", f'case "$*" in\n*" am "*) sed -i s/toy.c/toy.h/ {first} ;;\nesac\n'
+                  'exec "$real" "$@"\n')
+        self.script("apply", self.user)
+        self.assertEqual(self.tree(self.user), self.tree(self.work))
+        self.assertIn("toy.h", first.read_text())
+
     def test_two_at_once_on_the_users_tree(self):
         both = [subprocess.Popen([self.repo / "scripts/apply", self.user], env=self.env, text=True,
                                  stderr=subprocess.PIPE) for _ in range(2)]
@@ -377,6 +392,31 @@ class Apply(Fixture):
         self.assertIn("toy: mine", done.stderr)
         self.assertEqual(self.git(tree, "rev-parse", "HEAD"), tip)
         (tree / "COPYING").write_text("mine\n")
+        self.assertIn("uncommitted", self.script("apply", expect=1).stderr)
+        self.assertEqual((tree / "COPYING").read_text(), "mine\n")
+
+    def test_commits_that_are_no_patches_are_kept(self):
+        """An empty commit, and a merge that holds work of its own."""
+        self.script("apply")
+        tree = self.cache / "tree"
+        self.git(tree, "commit", "-q", "--allow-empty", "-m", "toy: a note")
+        done = self.script("apply", expect=1)
+        self.assertIn("does not hold:\n  toy: a note\nwrite", done.stderr)
+        self.git(tree, "reset", "-q", "--hard", "HEAD^")
+        self.git(tree, "switch", "-q", "--detach", "base")
+        self.git(tree, "merge", "-q", "--no-ff", "--no-commit", "series")
+        (tree / "COPYING").write_text("mine\n")
+        self.git(tree, "commit", "-q", "-a", "-m", "toy: a merge")
+        self.git(tree, "switch", "-q", "-C", "series")
+        done = self.script("apply", expect=1)
+        self.assertIn("toy: a merge", done.stderr)
+        self.assertEqual((tree / "COPYING").read_text(), "mine\n")
+
+    def test_work_in_the_cache_without_an_index_is_kept(self):
+        self.script("apply")
+        tree = self.cache / "tree"
+        (tree / "COPYING").write_text("mine\n")
+        pathlib.Path(self.git(tree, "rev-parse", "--absolute-git-dir"), "index").unlink()
         self.assertIn("uncommitted", self.script("apply", expect=1).stderr)
         self.assertEqual((tree / "COPYING").read_text(), "mine\n")
 

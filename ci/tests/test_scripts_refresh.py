@@ -257,8 +257,8 @@ class Refresh(Fixture):
             self.change(self.cache / "tree", f"return {n}0;", f"return {n}00;", f"toy: more, part {n}")
         module = self.repo / "scripts/lib/journal.py"
         text = module.read_text()
-        module.write_text(text.replace("            os.replace(beside, target)\n",
-                                       "            os.replace(beside, target)\n            os._exit(9)\n"))
+        module.write_text(text.replace("            _exchange(beside, target)\n",
+                                       "            _exchange(beside, target)\n            os._exit(9)\n"))
         self.script("refresh", expect=9)
         module.write_text(text)
         self.assertNotIn(self.patches(), (before, {}))
@@ -343,6 +343,8 @@ class Refresh(Fixture):
                       self.script("refresh", "--tree", "/nonexistent", expect=125).stderr)
         self.assertIn("scripts/apply", self.script("refresh", expect=125).stderr)
         self.assertIn("not TOPIC=REV", self.refresh("--start", "x", expect=1).stderr)
+        self.assertIn("not TOPIC=REV", self.refresh("--start", "..=HEAD", expect=1).stderr)
+        self.assertIn("is no commit of the series", self.refresh("--start", "x=base", expect=1).stderr)
         done = self.refresh("--base", "HEAD", "--check", expect=1)
         self.assertIn("--check takes no other option", done.stderr)
 

@@ -189,6 +189,9 @@ class Send(Fixture):
         self.script("send", "--send", "--yes")
         self.assertEqual([m.subject.split("]")[0] for m in sink.mails[::4]],
                          ["[PATCH 0/3", "[PATCH v2 0/3", "[PATCH v3 0/3"])
+        done = self.script("send", "--send", "--yes", "--revision", "2", expect=1)
+        self.assertIn("version 2 of dmabuf-series is out", done.stderr)
+        self.assertEqual([len(sink.mails), len(list(self.cache.glob("outbox/*-v2/*.eml")))], [12, 4])
         self.git(linux, "tag", "-d", "sent")
         for name in ("sent/20260101-dmabuf-series-0123456789ab-v6", "sent/dmabuf-series-v5",
                      "sent/20260101-other-dmabuf-series-0123456789ab-v9"):

@@ -93,6 +93,7 @@ class TableTest(unittest.TestCase):
                 (start + 'nothing = ""\n', "nothing = '' is not a text that is not empty"),
                 (start + 'case = ["a"]\n', "t/p1: unknown: case; there are: adds, cases, drops, nothing"),
                 (start + 'cases = "a"\n', "cases = 'a' is not a list of texts"),
+                (start + 'cases = ["a"]\nsplats = ["x|.*"]\n', "t/p1: splats: 'x|.*' matches every line"),
                 (start + 'cases = ["a"]\nsplats = ["("]\n', "t/p1: splats: '('"),
                 ('[[proof]]\ncases = ["a"]\n', "a [[proof]]: patch is missing"),
                 ('[[proof]]\npatch = "t/nope"\nnothing = "why"\n', "no patch 't/nope' in series"),

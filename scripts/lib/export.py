@@ -75,8 +75,13 @@ class Commit:
     message: str
     empty: bool
 
+    @property
+    def subject(self) -> str:
+        """The first line of its message."""
+        return self.message.partition("\n")[0]
+
     def __str__(self) -> str:
-        return f"{self.name[:12]} ({self.message.partition(chr(10))[0]})"
+        return f"{self.name[:12]} ({self.subject})"
 
 
 def commits(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> list[Commit]:

@@ -47,6 +47,18 @@ def _twin(source: pathlib.Path, target: pathlib.Path) -> None:
         shutil.copy2(source, target)
 
 
+def _exchange(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Put a file in the place of another, also where that is on another disk by a link."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        near = target.with_name(f"{NAME}.next")
+        shutil.copy2(source, near)
+        os.replace(near, target)
+
+
 def _move(top: pathlib.Path, side: str, names: list[str]) -> None:
     """Bring files to what NAME/side has of them; those that it lacks are removed.
 
@@ -58,7 +70,7 @@ def _move(top: pathlib.Path, side: str, names: list[str]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             beside = top / NAME / "next"
             _twin(source, beside)
-            os.replace(beside, target)
+            _exchange(beside, target)
             beside.unlink(missing_ok=True)  # rename() of two names of one file leaves both
         else:
             target.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 """The repository of the series, the base in the cache, and git on both."""
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -12,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import command, process, series
@@ -284,6 +285,17 @@ def refusal(directory, files, done, user=False):
     return index, "\n".join(f"  {line}" for line in said or lines[-3:])
 
 
+@contextlib.contextmanager
+def frozen(patches: Sequence[series.Patch]) -> Iterator[list[series.Patch]]:
+    """The same patches in files of our own, which nobody edits while we work with them."""
+    with tempfile.TemporaryDirectory(dir=cache(), prefix="round-trip-") as holder:
+        copies = [dataclasses.replace(p, path=pathlib.Path(holder, f"{p.step:04d}.patch"))
+                  for p in patches]
+        for patch, copy in zip(patches, copies, strict=True):
+            copy.path.write_bytes(patch.path.read_bytes())
+        yield copies
+
+
 def replay(patches, start, options=(), identity=None):
     """Commits of patches on a commit, made in a worktree of the cache where only the touched
     files are written out: as steps() returns them. The caller holds lock("steps")."""
@@ -314,7 +326,11 @@ def steps(patches, start=None):
     patch that does not apply and a text that says why. The same patches on the
     same base give the same commits; they are kept in the cache.
     """
-    start = start or base()
+    with frozen(patches) as copies:
+        return _steps(copies, start or base())
+
+
+def _steps(patches, start):
     total = hashlib.sha256("\0".join([start, *AM]).encode())
     for patch in patches:
         total.update(patch.name.encode() + b"\0" + patch.path.read_bytes() + b"\0")

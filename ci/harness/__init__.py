@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The parts of ci/run and ci/test: one noun a module. What scripts/ has is used, not repeated."""
+"""The modules of ci/run, ci/test and ci/bench; they use the library in scripts/lib."""
 
 import pathlib
 import sys

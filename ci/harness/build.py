@@ -259,7 +259,7 @@ def _lost(outcome: process.Outcome, text: str) -> bool:
 
 
 def why_failed(text: str, rc: int | None) -> str:
-    """The line of a build log that says why, for the report."""
+    """The line of a build log that says why the build failed, for the report."""
     if rc is None:
         return f"no end within {BUILD_SECONDS} s"
     for pattern in (*_MACHINE, r":\s(fatal )?error:\s", r"^ERROR: modpost",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel configuration of a lane: its fragments on a target of kbuild's own."""
+"""The kernel configuration of a lane: its fragments, merged into a configuration target of kbuild."""
 
 import pathlib
 import re
@@ -36,9 +36,9 @@ def make(source, lane, commit, tree, toolchain, paths):
     """The text of .config for one step of a lane.
 
     source: Source; tree: worktree checked out at commit. Kept in the cache by
-    Kconfig files, fragments and toolchain, so that only a step that touches one
-    of them pays. CannotJudge when a line of the fragments that no later one overrides
-    does not take effect although the tree knows its symbol.
+    Kconfig files, fragments and toolchain, so that it is made anew only for a step that
+    touches one of them. CannotJudge when a line of the fragments that no later one
+    overrides does not take effect although the tree knows its symbol.
     """
     fragment = lane.fragment
     kconfig = source.listing(commit, _KCONFIG)

@@ -54,4 +54,4 @@ def _last(log):
 def _errors(log):
     """dtc's own words for what is wrong, which begin with file and line."""
     lines = log.read_text(errors="replace").splitlines()[1:]
-    return "; ".join(lines[:3]) or "dtc fails without a word"
+    return "; ".join(lines[:3]) or "dtc failed and printed nothing"

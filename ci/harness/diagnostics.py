@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The diagnostics store: what every object of a lane's build warns about.
+"""The diagnostics store: the warnings of every object of a lane's build.
 
-The compiler wrapper (the file `compiler` beside this one) keeps one file an
+The compiler wrapper (the file `compiler` beside this one) keeps one file per
 object; what make itself prints (modpost, objtool, linker) is kept beside it.
-The set at step k minus the set at step k-1 is exactly what patch k added, with
-line numbers removed, and costs no compile.
+The set at step k minus the set at step k-1, with line numbers removed, is
+exactly what patch k added; to know it, nothing is compiled again.
 """
 
 import json

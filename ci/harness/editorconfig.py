@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The rules of .editorconfig that a file keeps or breaks by its lines alone."""
+"""Check files against those rules of .editorconfig that can be checked line by line."""
 
 import pathlib
 import re

@@ -67,8 +67,8 @@ class Expectations:
             verdict, reason = Verdict.PASS, ""
             if entry.until != self.base:
                 verdict = Verdict.FAIL
-                reason = (f"{entry.case} is known until {entry.until} and the base is "
-                          f"{self.base}: delete the entry, or say why it is still true")
+                reason = (f"{entry.case} is known until {entry.until}, but the base is {self.base}: "
+                          f"delete the entry, or set until = \"{self.base}\" if it still holds")
             elif not fnmatch.filter(cases, entry.case):
                 verdict = Verdict.LOST if lost else Verdict.FAIL
                 reason = f"no case {entry.case} ran" + ("" if lost else ": delete the entry")
@@ -101,7 +101,7 @@ class Expectations:
         if may_die:
             pass
         elif record["ended"] != "done":
-            wrong.append(f"boot {record['ended']}")
+            wrong.append(f"boot: {record['ended']}")
         elif not record["complete"]:
             wrong.append("the guest died before its tests ended")
         # a guest that dies may not come to its init

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is checked of the files of this repository as files: linters, and rules of our own."""
+"""The checks of this repository's files: linters, and rules of our own."""
 
 import dataclasses
 import os
@@ -31,7 +31,7 @@ class Finding:
 
 
 def _prose(name: str) -> bool:
-    """Whether codespell reads a file: patches are checkpatch's, the others nobody's words."""
+    """Whether codespell reads a file: checkpatch reads the patches; the others are not our prose."""
     return not name.startswith(("patches/", "ci/tests/cases/")) and name not in ("series", "COPYING")
 
 

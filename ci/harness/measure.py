@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What guest benchmarks measure, and what one step says against another.
+"""Read what guest benchmarks measured, and compare two steps.
 
-A benchmark prints one line a repetition, among its KTAP:
+A benchmark prints one line per repetition, among its KTAP:
 
     # measured NAME CALLS VALUE [UNIT]
 
 VALUE is for all CALLS together, in instructions where UNIT is left out. With
 "# compared NAME OTHER" it asks for NAME / OTHER, both measured in the same boot.
 
-A measurement may be no dearer than on the earlier step, unless the benchmark says
-"# allowed NAME RATIO": up to that times as dear, or as dear as it likes where RATIO is
-the word "any". What the later step's benchmark says counts.
+A measurement must not be greater than on the earlier step, unless the benchmark prints
+"# allowed NAME RATIO": it may then be up to RATIO times as great, or have any value where
+RATIO is the word "any". The later step's benchmark decides.
 """
 
 import dataclasses
@@ -88,10 +88,10 @@ def read(found):
             raise CannotJudge(f"not a measurement: {line}")
     for name in [name for pair in compared for name in pair]:
         if name not in measured:
-            raise CannotJudge(f"{name} is compared and not measured")
+            raise CannotJudge(f"{name} is compared but not measured")
     for name, ratio in allowed.items():
         if name not in measured:
-            raise CannotJudge(f"{name} is allowed and not measured")
+            raise CannotJudge(f"{name} is allowed but not measured")
         measured[name].allowed = ratio
     return measured, compared
 

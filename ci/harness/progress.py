@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a run says while it goes: one line on a terminal, plain lines elsewhere."""
+"""The progress of a run: one line that changes on a terminal, plain lines elsewhere."""
 
 import sys
 import threading

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Proof per patch: each test names the step from which it passes.
+"""The proof of each patch: the cases that fail before it and pass from it on.
 
-ci/proofs.toml holds one table a patch, by the patch's slug (its path without
+ci/proofs.toml holds one table per patch, under the patch's slug (its path without the
 number): the cases that must fail, or be skipped, on every step before it and pass
-from its step on, and the splats its fault causes before it. A case that passes
-everywhere proves nothing, and is reported. A suite that the patch brings along
-cannot fail before: its cases are named as what the patch adds. A case that passes before
-the patch and is gone from it on is named as what the patch drops.
+from its step on, and the splats that the fault causes before the patch. A case that
+passes before the patch proves nothing, and is a failure. A suite that comes with the
+patch cannot fail before it: its cases are what the patch "adds". The cases that pass
+before the patch and are gone from it on are what the patch "drops".
 
-Besides those of its tests every boot has the case lane/boot/end, that the guest came
-to its end: what a patch that mends a crash proves.
+Besides the cases of its tests, every boot has the case lane/boot/end: the guest came to
+the end of its tests. A patch that fixes a crash is proven by this case.
 """
 
 import dataclasses
@@ -80,10 +80,10 @@ def read(top: pathlib.Path, series: Series) -> list[Proof]:
     proofs = [_read(entry, by_slug) for entry in data.get("proof", [])]
     names = [slug(p.patch) for p in proofs]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"{_FILE}: {twice[0]} is there twice")
+        raise UsageError(f"{_FILE}: {twice[0]} is listed twice")
     if unproven := set(by_slug) - set(names):
-        raise UsageError(f"{_FILE}: nothing about {', '.join(sorted(unproven))}; name the "
-                         "cases that turn green with the patch, or say nothing = \"why\"")
+        raise UsageError(f"{_FILE}: no table for {', '.join(sorted(unproven))}; name the cases "
+                         "that pass from the patch on, or say nothing = \"why\"")
     return sorted(proofs, key=lambda p: p.patch.step)
 
 
@@ -126,14 +126,14 @@ Results = Mapping[int, Mapping[str, str]]
 def turned(proofs: Collection[Proof], results: Results,
            left_out: Collection[tuple[int, str]] = frozenset(),
            unjudged: Collection[tuple[int, str]] = frozenset()) -> list[Judgement]:
-    """What became of every proof: judgements of lane "series", gate "proof".
+    """Whether each proof holds: judgements of lane "series", gate "proof".
 
     left_out, unjudged: (step, "lane/boot") of boots that are not due at a step, and of
     those that are and could not be judged. A proof holds if some case of each pattern failed
     on the last step before the patch that a boot with one was due at, none passed before,
     and all pass from the patch on. What the patch adds need not be there before; what it
-    drops passed before and does not from the patch on. What fails to hold where a boot with
-    such cases could not be judged is LOST.
+    drops passed before and does not pass from the patch on. A proof that does not hold is LOST
+    where a boot with such cases could not be judged.
     """
     judgements = []
     for one in proofs:
@@ -186,8 +186,8 @@ def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results
     if pattern in one.drops:
         there = [f"{c} passes on step {k}" for k in after for c, v in named[k].items() if v == "pass"]
         if "pass" not in named[last].values():
-            return [f"{pattern} is dropped and does not pass on step {last}"]
-        return [f"{there[0]} and is said to be dropped"] if there else []
+            return [f"{pattern} is said to be dropped, but does not pass on step {last}"]
+        return [f"{there[0]}, but is said to be dropped"] if there else []
     if not any(named[k] for k in after):
         return [f"no case {pattern} ran"]
     wrong = []

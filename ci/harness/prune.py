@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Keep the cache from growing for ever: of each kind, what was used last stays.
+"""Bound the size of the cache: of each kind of entry, those used most recently stay.
 
-Verdicts are small and stay. What is pruned is made again when a boot needs it.
+Verdicts are small and stay. A pruned entry is made again when a boot needs it.
 """
 
 import os
@@ -23,7 +23,7 @@ def use(*paths: pathlib.Path | str) -> None:
 
 
 def prune(cache: pathlib.Path, since: float) -> None:
-    """Remove the entries beyond KEEP that were not used for longest.
+    """Remove the least recently used entries beyond KEEP.
 
     since: when the run began, in seconds since the epoch: what was made or used from then on
     stays, however much it is.

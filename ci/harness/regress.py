@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Cases that passed on one step and on a later one are skipped, or not there any more.
+"""Cases that passed on one step and are skipped or missing on a later one.
 
-A case that fails is a matter of its boot. One that is gone is seen only beside the step
-before: of each boot, the last step judged at which it was due.
+The boot itself shows a case that fails. A case that is gone shows only in a comparison with
+the step before: for each boot, the last judged step on which it was due.
 """
 
 import dataclasses

@@ -23,7 +23,7 @@ _LOG = re.compile(r"\d+-[\w.-]+\.txt$")
 
 
 def writable(directory: pathlib.Path) -> None:
-    """CannotJudge where no report can be written: to be asked before anything runs."""
+    """CannotJudge where no report can be written: to be called before anything runs."""
     try:
         pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".writable-"):
@@ -39,7 +39,7 @@ def _steps(steps: Collection[int]) -> str:
 
 
 class Report:
-    """judgements: every word of the run; cells: of runner; series; steps: those run."""
+    """judgements: all of the run; cells: of runner; series; steps: those that ran."""
 
     def __init__(self, series, steps, lanes, judgements, cells, proofs):
         self.series, self.steps, self.lanes = series, steps, lanes
@@ -65,7 +65,7 @@ class Report:
     # --- plain
 
     def table(self):
-        """Steps down, lanes across; then every fail and every skip with its reason."""
+        """A row per step, a column per lane; then every fail and every skip with its reason."""
         widths = {c: max(len(c), 7) + 2 for c in self.columns}
         lines = ["step  " + "".join(f"{c:<{w}}" for c, w in widths.items()) + "patch"]
         for step in self.steps:
@@ -108,7 +108,7 @@ class Report:
         return title(self.series, step)
 
     def _proof_lines(self, proof):
-        """How each pattern of a proof went over the steps; cases that went alike share a line."""
+        """The results of each pattern of a proof, step by step; cases with equal results share a line."""
         lines = []
         for pattern in proof.patterns:
             seen = {}
@@ -142,7 +142,7 @@ class Report:
     # --- KTAP
 
     def ktap(self):
-        """A subtest a step, a result a lane and gate; skips keep their reason."""
+        """A subtest per step, a result per lane and gate; skips keep their reason."""
         lines = ["KTAP version 1", f"1..{len(self.steps)}"]
         for number, step in enumerate(self.steps, 1):
             found = [j for c in self.columns for j in self.of(step, c)]

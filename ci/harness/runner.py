@@ -92,7 +92,7 @@ class LaneRun:
     def leave_out_step(self, step):
         """The cell of a step that the lane is not due at: one skip, and no boot of it."""
         return Cell(step, self.lane.name, [Judgement(
-            step, self.lane.name, "build", Verdict.SKIP, "the lane is due at the ends of topics",
+            step, self.lane.name, "build", Verdict.SKIP, "the lane is due on the last step of each topic",
             command=f"ci/run --lane {self.lane.name} --step {step}")],
             left_out=[b.name for b in self.run.boots(self.lane)])
 
@@ -235,9 +235,10 @@ class LaneRun:
         cell.left_out.append(boot.name)
         cell.judgements.append(Judgement(
             cell.step, self.lane.name, f"boot:{boot.name}", Verdict.SKIP,
-            {"every": f"is due in {', '.join(boot.topics)}, and as other topics end",
-             "ends": "is due at the ends of topics and where a case of it is a proof",
-             "last": "is due on the last step and where a case of it is a proof"}[boot.at],
+            {"every": f"is due in {', '.join(boot.topics)}, at the end of other topics, and where a case "
+                      "of it is a proof",
+             "ends": "is due on the base, at the end of each topic, and where a case of it is a proof",
+             "last": "is due on the last step, and where a case of it is a proof"}[boot.at],
             command=f"ci/run --lane {self.lane.name} --step {cell.step} --boot {boot.name}"))
 
     def boot(self, cell, boot):
@@ -379,7 +380,7 @@ class LaneRun:
 
 
 def _sentence(problems):
-    """The first few of many problems: the log has all."""
+    """The first few of many problems."""
     more = f"; and {len(problems) - 6} more" if len(problems) > 6 else ""
     return "; ".join(problems[:6]) + more
 
@@ -476,7 +477,7 @@ class Run:
         return cells
 
     def _prepare(self) -> None:
-        """Make what the boots of each lane share, so that what is missing is said first."""
+        """Make what the boots of each lane share, so that a missing tool is reported at the start."""
         for lane in list(self.lanes):
             due = [s for s in self.steps or [0] if self.lane_due(lane.lane, s)]
             try:
@@ -557,7 +558,7 @@ class Run:
         try:
             return lane.ran(step, boot)
         except (CannotJudge, OSError):
-            return None  # it is a comparison more, and no part of what was asked for
+            return None  # this comparison is an extra, which the user did not ask for
 
     def _count(self, futures):
         concurrent.futures.wait(futures)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What every command that builds needs around it: room, the base, the cache's lock."""
+"""What every command that builds needs: disk space, packages, the base, the cache's lock."""
 
 import contextlib
 import os
@@ -35,23 +35,23 @@ def prepare(paths: Paths, script: str) -> None:
 
 
 def install(paths: Paths) -> None:
-    """Install what is missing, if we may; else say so: what lacks its tools is LOST later."""
+    """Install what is missing, as root; else say so: what lacks its tools is LOST later."""
     try:
         prepare(paths, "ci/install")
     except CannotJudge as error:
-        say(f"{error}\ngoing on with what is there")
+        say(f"{error}\ncontinuing with what is installed")
 
 
 @contextlib.contextmanager
 def held(paths: Paths) -> Iterator[None]:
-    """Everything installed, the base there, the cache held; pruned when the run is over."""
+    """Install everything, obtain the base, lock the cache; prune it when the run is over."""
     if why := environment.buildable(paths.cache):
         raise CannotJudge(why)
     room(paths)
     install(paths)
     room(paths)
     prepare(paths, "scripts/base")
-    # not inherited: make would work on after our death, and who has the lock ends it
+    # not inherited: make would go on after our death, and the next holder of the lock ends it
     with repository.lock("run", inherited=False):
         start = time.time()
         mark = f"{paths.cache}:{paths.cache.stat().st_ino}"

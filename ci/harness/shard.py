@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A share of one file's unit tests, run in a process of its own, told line by line in JSON.
+"""Run a share of one file's unit tests, in a process of its own; its results are lines of JSON.
 
 usage: python3 ci/harness/shard.py DIRECTORY FILE INDEX COUNT RESULTS
 
 Of the tests of DIRECTORY/FILE, in their order, those with number INDEX modulo COUNT are run.
-RESULTS gets a line an event, so that it tells of a process that dies how far it came:
+RESULTS gets a line per event, so that it shows how far a process came that died:
   {"total": N, "share": [ID, ...]}         the tests of the file, and those to run here
   {"begin": ID}
   {"end": ID, "outcome": "pass" | "fail" | "skip", "text": TEXT}
@@ -76,7 +76,7 @@ class Told(unittest.TestResult):
 
     def addUnexpectedSuccess(self, test: Any) -> None:
         super().addUnexpectedSuccess(test)
-        self._bad(test, "passes, and is said to fail\n")
+        self._bad(test, "passes, but is an expected failure\n")
 
     def addSkip(self, test: Any, reason: str) -> None:
         super().addSkip(test, reason)

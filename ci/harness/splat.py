@@ -9,8 +9,8 @@ from lib.store import digest
 
 from .errors import UsageError
 
-# What the console of a machine that came to its tests has: the kernel's banner, and the
-# line of the guest's init. Without them nothing else on it means anything.
+# What the console of a machine that reached its tests has: the kernel's banner, and the
+# line of the guest's init. Without them a console without splats proves nothing.
 BANNER, ALIVE = "Linux version", "ci: console alive"
 # Raise when the same console gives other splats.
 _VERSION = 1
@@ -70,7 +70,7 @@ def patterns(path: pathlib.Path) -> Patterns:
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; without it no splat is seen") from None
+        raise UsageError(f"{path}: no such file; without it no splat would be found") from None
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -83,7 +83,7 @@ def patterns(path: pathlib.Path) -> Patterns:
         if found[-1].search(""):
             raise UsageError(f"{path}:{number}: it matches every line")
     if not found:
-        raise UsageError(f"{path}: it has no pattern, and no splat would be seen")
+        raise UsageError(f"{path}: it has no pattern, and no splat would be found")
     return Patterns(found, digest(_VERSION, [e.pattern for e in found]))
 
 

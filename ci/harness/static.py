@@ -14,8 +14,8 @@ BEFORE, BESIDE = 3600, 8 * 3600
 
 
 class Static:
-    """series; steps: those to judge, none of them where the gates are left out; again: take no
-    kept verdict."""
+    """series; steps: those to judge, none where the gates are left out; again: ignore kept
+    verdicts."""
 
     def __init__(self, paths, series, steps, progress, again=False):
         self.paths, self.progress, self.again = paths, progress, again
@@ -23,7 +23,7 @@ class Static:
         self._beside: concurrent.futures.Future[list[Judgement]] = concurrent.futures.Future()
 
     def cheap(self) -> list[Judgement]:
-        """Judge by the gates that take a second a patch; what is no pass is said at once."""
+        """Judge by the gates that take a second per patch; report at once what does not pass."""
         found = self._check("cheap", gates.CHEAP, BEFORE)
         for j in found:
             if j.verdict is not Verdict.PASS:

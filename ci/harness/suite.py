@@ -20,8 +20,8 @@ _PROGRAM = pathlib.Path(__file__).with_name("shard.py")
 
 @dataclasses.dataclass
 class Count:
-    """Tests by outcome; texts: of those that are not passed, each with the command that
-    repeats it. A skipped one is not passed either: ci/install made all of them possible."""
+    """Tests by outcome; texts: of those that did not pass, each with the command that repeats
+    it. A skipped test counts as not passed, since ci/install installs what the tests need."""
 
     passed: int = 0
     failed: int = 0
@@ -69,7 +69,7 @@ def again(file: pathlib.Path, test: str = "") -> str:
 
 
 def events(path: pathlib.Path) -> list[dict]:
-    """What a shard told; its last line may have been cut off."""
+    """The events that a shard wrote; its last line may have been cut off."""
     found = []
     if path.exists():
         for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():

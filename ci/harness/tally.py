@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What ci/test counts: a line for each gate while it goes, the sums at its end."""
+"""Count the results of ci/test: a line for each gate as it ends, the sums at the end."""
 
 import json
 import pathlib
@@ -64,7 +64,7 @@ class Tally:
             self._count_bad("ci/run", Verdict.LOST, lost)
         if avoidable:
             self._count_bad(f"ci/run:skipped-gates:{len(avoidable)}", Verdict.FAIL, len(avoidable))
-            show("gates that are skips, and that the packages of ci/packages make possible:",
+            show("gates that were skipped for lack of a tool that ci/packages has:",
                  "\n".join(f"step {j['step']} {j['lane']} {j['gate']}: {j['reason']}\n"
                            f"again: {j['command']}" for j in avoidable))
         if rc != told or not judgements:

@@ -49,8 +49,8 @@ class ReadTest(unittest.TestCase):
         for line, words in (("measured map 10", "not a measurement: measured map 10"),
                             ("measured map ten 500", "not a measurement"),
                             ("measured map 0 500", "of no calls"),
-                            ("compared a b", "a is compared and not measured"),
-                            ("allowed a 1.05", "a is allowed and not measured"),
+                            ("compared a b", "a is compared but not measured"),
+                            ("allowed a 1.05", "a is allowed but not measured"),
                             ("allowed a 0.9", "not a measurement"),
                             ("allowed a much", "not a measurement")):
             with self.subTest(line), self.assertRaisesRegex(CannotJudge, words):

@@ -179,7 +179,7 @@ class Whole(Repository):
         # its fixture 2, crash 2, broken 1, empty 1 do not
         self.assertEqual(counts, (10, 12, 0), text)
         for words in ("[shellcheck]  FAIL\n", "seeded finding", "seeded failure", "seeded error",
-                      "skipped: seeded skip", "(n=0)", "(n=2)", "passes, and is said to fail",
+                      "skipped: seeded skip", "(n=0)", "(n=2)", "passes, but is an expected failure",
                       "seeded fixture", "Fixture.test_never: not run: its fixture failed",
                       "test_2: the process ended with -6 while it ran",
                       "test_3: not run: the process ended with -6", "nothing_of_this_name",

@@ -89,9 +89,9 @@ class ProofTest(unittest.TestCase):
         one = entry(1, nothing="why", drops=["x/main/t/b"])
         self.assertEqual(self.turned(one, {0: "a b", 1: "a"})[0], Verdict.PASS)
         self.assertEqual(self.turned(one, {0: "a b", 1: "a b-"})[0], Verdict.PASS)
-        self.assertIn("x/main/t/b is dropped and does not pass on step 0",
+        self.assertIn("x/main/t/b is said to be dropped, but does not pass on step 0",
                       self.turned(one, {0: "a", 1: "a"})[1])
-        self.assertIn("x/main/t/b passes on step 2 and is said to be dropped",
+        self.assertIn("x/main/t/b passes on step 2, but is said to be dropped",
                       self.turned(one, {0: "a b", 1: "a", 2: "a b"})[1])
 
     def test_a_case_that_a_later_patch_drops_is_proven_until_then(self):

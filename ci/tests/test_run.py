@@ -69,7 +69,7 @@ class RunTest(unittest.TestCase):
         lane.write_text(lane.read_text() + 'at = "ends"\n')
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
-        self.assertIn("skip: step 2 fake boot:main: is due at the ends of topics", text)
+        self.assertIn("skip: step 2 fake boot:main: is due on the base, at the end of each topic", text)
         self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1, pass 3", text)
         code, text = self.fixture.run("--step", "2", "--boot", "main")
         self.assertIn("step 2 fake: boot main pass", text)
@@ -78,7 +78,7 @@ class RunTest(unittest.TestCase):
         self.assertIn("step 2 fake: boot main pass", text)
         lane.write_text(lane.read_text().replace('topics = ["fake"]', 'topics = ["other"]'))
         code, text = self.fixture.run()
-        self.assertIn("skip: step 2 fake boot:main: is due in other, and as other topics end", text)
+        self.assertIn("skip: step 2 fake boot:main: is due in other, at the end of other topics", text)
         self.assertIn("step 3 fake: boot main pass", text)
         lane.write_text(lane.read_text().replace('topics = ["other"]', 'at = "never"'))
         code, text = self.fixture.run()
@@ -139,7 +139,7 @@ class RunTest(unittest.TestCase):
         other.patch("comment 4", "main.c", "return 0;", "return 0; /* 4 */", topic="more")
         code, text = other.run()
         self.assertEqual(code, 0, text)
-        self.assertIn("skip: step 0-1,3 second build: the lane is due at the ends of topics", text)
+        self.assertIn("skip: step 0-1,3 second build: the lane is due on the last step of each topic", text)
         self.assertIn("skip: step 2,4 second diagnostics: the step before was not built", text)
         self.assertEqual([k for k in range(5) if f"step {k} second: boot main pass" in text], [2, 4])
         self.assertIn("ci/run --lane second --step 1", (other.top / "out/index.html").read_text())
@@ -398,7 +398,7 @@ class RunTest(unittest.TestCase):
     def test_patch_without_proof_is_refused(self):
         self.fixture.mend()
         (self.fixture.top / "ci/proofs.toml").write_text("")
-        self.assertRefused(1, "ci/proofs.toml: nothing about fake/fake-mend-the-case")
+        self.assertRefused(1, "ci/proofs.toml: no table for fake/fake-mend-the-case")
 
 
 class KillTest(unittest.TestCase):

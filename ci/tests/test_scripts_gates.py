@@ -206,11 +206,11 @@ class Kept(GatesFixture):
         good = lane.read_text().replace("boot = []", '[[boot]]\nname = "b"\ntests = ["t"]\nseconds = 60')
         for old, new, words in (
                 ('fragment = "toy.config"', "fragment = 3",
-                 "fragment = 3 is not a text or a list of texts"),
-                ('["qemu"]', '["qemu", 3]', "qemu = ['qemu', 3] is not a list of texts"),
+                 "fragment = 3 is not a string or a list of strings"),
+                ('["qemu"]', '["qemu", 3]', "qemu = ['qemu', 3] is not a list of strings"),
                 ("seconds = 60", 'seconds = "60"', "boot b: seconds = '60' is not a whole number"),
                 ("seconds = 60", "seconds = true", "boot b: seconds = True is not a whole number"),
-                ('["t"]', '"unit"', "boot b: tests = 'unit' is not a list of texts"),
+                ('["t"]', '"unit"', "boot b: tests = 'unit' is not a list of strings"),
                 ("seconds", "second", "boot b: unknown: second"),
                 ("arch =", "at = true\narch =", 'at = True is not "every" or "ends"'),
                 ("arch =", "arch", "Expected '=' after a key in a key/value pair (at line 1, column 6)"),

@@ -189,11 +189,11 @@ class Refresh(Fixture):
         before = self.patches()
         cases = (
             ("toy: x", "Why.\n\nFrom 0123456789 Mon Sep 17 00:00:00 2001\n", "another mail"),
-            ("toy: x", "Why.\n\ndiff --git a/x b/x\n", "begins like a patch"),
-            ("toy: x", "Why.\n---\nBut.\n", "begins like a patch"),
-            ("toy: x", "Why.\n\n--- a/x\n", "begins like a patch"),
-            ("[toy] x", "Why.\n", "how its subject begins"),
-            ("Re: toy: x", "Why.\n", "how its subject begins"),
+            ("toy: x", "Why.\n\ndiff --git a/x b/x\n", "for the beginning of the diff"),
+            ("toy: x", "Why.\n---\nBut.\n", "for the beginning of the diff"),
+            ("toy: x", "Why.\n\n--- a/x\n", "for the beginning of the diff"),
+            ("[toy] x", "Why.\n", "the beginning of its subject"),
+            ("Re: toy: x", "Why.\n", "the beginning of its subject"),
             ("fixup! toy: x", "Why.\n", "git rebase -i --autosquash"),
             ("amend! toy: x", "Why.\n", "git rebase -i --autosquash"),
             ("toy: x", "From: Somebody Else <s@toy.example>\n\nWhy.\n", "does not survive"),

@@ -142,7 +142,7 @@ class PathTest(unittest.TestCase):
             code, text = fixture.run()
             self.assertEqual(code, 125, text)
             self.assertRegex(text, "^ci/run: .*: kbuild and QEMU cannot work in a path with .*; "
-                                   "set XDG_CACHE_HOME to another\n$")
+                                   "set XDG_CACHE_HOME to another path\n$")
             self.assertFalse((fixture.directory / name).exists())
 
 
@@ -182,7 +182,7 @@ class WrapperTest(unittest.TestCase):
         (self.directory / "alias").symlink_to("bin")
         done = self.wrapped("bin", f"{self.directory}/alias:/usr/bin:/bin")
         self.assertEqual(done.returncode, 2)
-        self.assertIn("gcc calls this wrapper again: PATH has it by another name", done.stderr)
+        self.assertIn("gcc calls this wrapper again: PATH has it under another name", done.stderr)
 
     def test_diagnose_refuses_to_call_itself(self):
         diagnose = TOP / "scripts/lib/diagnose"

@@ -51,10 +51,10 @@ class TableTest(unittest.TestCase):
         self.assertTrue(self.lane().default)
         self.assertFalse(self.lane(new="default = false\n").default)
         for old, new, words in (
-                ('arch = "fake"', "arch = 1", "arch = 1 is not a text that is not empty"),
+                ('arch = "fake"', "arch = 1", "arch = 1 is not a string that is not empty"),
                 ('arch = "fake"\n', "", "arch is missing"),
-                ('tests = ["unit"]', 'tests = "unit"', "boot main: tests = 'unit' is not a list of texts"),
-                ('tests = ["unit"]', 'tests = ["a,b"]', "'a,b' is no name"),
+                ('tests = ["unit"]', 'tests = "unit"', "boot main: tests = 'unit' is not a list of strings"),
+                ('tests = ["unit"]', 'tests = ["a,b"]', "'a,b' is not a valid name"),
                 ("seconds = 60", 'seconds = "60"', "boot main: seconds = '60' is not a whole number"),
                 ("seconds = 60", "seconds = true", "seconds = True is not a whole number"),
                 ("seconds = 60", "seconds = 0", "seconds = 0 is not a whole number above 0"),
@@ -90,16 +90,16 @@ class TableTest(unittest.TestCase):
                 (start + "cases = []\n", "it has neither cases, adds nor nothing"),
                 (start + 'drops = ["c"]\n', "it has neither cases, adds nor nothing"),
                 (start + 'cases = ["a"]\nnothing = "why"\n', "it has cases and nothing"),
-                (start + 'nothing = ""\n', "nothing = '' is not a text that is not empty"),
+                (start + 'nothing = ""\n', "nothing = '' is not a string that is not empty"),
                 (start + 'case = ["a"]\n', "t/p1: unknown: case; there are: adds, cases, drops, nothing"),
-                (start + 'cases = "a"\n', "cases = 'a' is not a list of texts"),
                 (start + 'cases = ["a"]\nsplats = ["x|.*"]\n', "t/p1: splats: 'x|.*' matches every line"),
+                (start + 'cases = "a"\n', "cases = 'a' is not a list of strings"),
                 (start + 'cases = ["a"]\nsplats = ["("]\n', "t/p1: splats: '('"),
                 ('[[proof]]\ncases = ["a"]\n', "a [[proof]]: patch is missing"),
                 ('[[proof]]\npatch = "t/nope"\nnothing = "why"\n', "no patch 't/nope' in series"),
-                (start + 'nothing = "why"\n' + start + 'nothing = "why"\n', "t/p1 is there twice"),
+                (start + 'nothing = "why"\n' + start + 'nothing = "why"\n', "t/p1 is listed twice"),
                 ('[[proofs]]\npatch = "t/p1"\n', "unknown: proofs"),
-                ("", "nothing about t/p1")):
+                ("", "no table for t/p1")):
             with self.subTest(text):
                 self.refused(words, self.proofs, text)
 
@@ -123,7 +123,7 @@ class TableTest(unittest.TestCase):
         for text, words in ((self.ENTRY.replace('reason = "why"\n', ""), "a/*/c: reason is missing"),
                             (self.ENTRY.replace('until = "v7.3"\n', ""), "a/*/c: until is missing"),
                             (self.ENTRY.replace("case", "cases"), "entry 1: unknown: cases"),
-                            (self.ENTRY.replace('"why"', '" "'), "reason = ' ' is not a text")):
+                            (self.ENTRY.replace('"why"', '" "'), "reason = ' ' is not a string")):
             with self.subTest(text):
                 self.refused(words, self.known, text)
 
@@ -139,7 +139,7 @@ class TableTest(unittest.TestCase):
         old = self.ENTRY.replace("v7.3", "v7.2")
         verdict, reason = unused(old, ["a/b/c"])
         self.assertEqual(verdict, Verdict.FAIL)
-        self.assertIn("is known until v7.2 and the base is v7.3", reason)
+        self.assertIn("is known until v7.2, but the base is v7.3", reason)
         self.assertEqual(self.known(old).reason_known("a/b/c"), "")
 
     # --- needs of guest tests

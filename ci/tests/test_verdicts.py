@@ -44,7 +44,7 @@ class ConsoleTest(VerdictTest):
         self.fixture.mend()
         splats = self.fixture.top / "ci/splats"
         splats.write_text("# nothing\n")
-        self.assertIn("ci/splats: it has no pattern, and no splat would be seen", self.run_it(1))
+        self.assertIn("ci/splats: it has no pattern, and no splat would be found", self.run_it(1))
         splats.unlink()
         text = self.run_it(1)
         self.assertIn("ci/splats: no such file", text)
@@ -134,10 +134,10 @@ class LostTest(VerdictTest):
         works = emulator.read_text()
         emulator.write_text(works.replace('exec sh "$1" 3>"$2"', "echo 'Invalid parameter' >&2; exit 1"))
         text = self.run_it(125)
-        self.assertIn("boot the emulator ended with 1: Invalid parameter", text)
+        self.assertIn("boot: the emulator ended with 1: Invalid parameter", text)
         self.assertIn("lost: step 1 series proof: ", text)
         emulator.write_text(works.replace('exec sh "$1" 3>"$2"', "kill -ABRT $$"))
-        self.assertIn("boot the emulator ended with -6", self.run_it(125))
+        self.assertIn("boot: the emulator ended with -6", self.run_it(125))
         emulator.write_text(works)
         self.run_it(0)
 
@@ -228,7 +228,7 @@ class LaneTest(VerdictTest):
         (self.fixture.top / "ci/install").write_text("#!/bin/sh\necho ci/install: missing: x >&2; exit 125\n")
         text = self.run_it(0)
         self.assertIn("ci/install: missing: x\nci/install ended with 125; see above\n"
-                      "going on with what is there\n", text)
+                      "continuing with what is installed\n", text)
 
 
 class ReportTest(VerdictTest):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What we know a tree's branch held: who wrote patches/ from it or applied them there.
+"""What a tree's branch is known to have held, since we applied patches/ there or wrote it from there.
 
-A patch that was never in the branch was not dropped there either.
+A patch that was never in the branch cannot have been dropped from it.
 """
 
 import dataclasses

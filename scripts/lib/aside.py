@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Files of the user's that are about to be replaced are kept, in the clone's git directory."""
+"""Keep copies of the user's files that are about to be replaced, in the clone's git directory."""
 
 import datetime
 import os
@@ -20,7 +20,7 @@ def _holder(top: pathlib.Path) -> pathlib.Path:
 
 
 def keep(top: pathlib.Path, names: Iterable[str]) -> None:
-    """Copy files, named relative to top, and say where they are; nobody removes them but the user."""
+    """Copy files, named relative to top, and print where the copies are; only the user removes them."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     kept = None
     for name in names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A command of ours and the commands it calls: how they run, and how they end."""
+"""Run our commands and the commands that they call: arguments, messages, signals, exit codes."""
 
 import argparse
 import errno
@@ -152,15 +152,14 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
 
 
 def full(said: BaseException | str) -> bool:
-    """Whether an error, or what a command said, is that a disk is full, in the kernel's words or
-    in git's."""
+    """Whether an error, or the output of a command, says that a disk is full."""
     return getattr(said, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
         words in str(said) for words in ("No space left on device", "Disk quota exceeded",
                                          "Out of diskspace"))
 
 
 def ignore_signals() -> None:
-    """From here on to the end no signal cuts our work short: it is bounded."""
+    """From here to the end no signal interrupts our work, which takes a bounded time."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
 
@@ -198,7 +197,7 @@ def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
         say(f"{name}: {error}")
         return 1
     except BrokenPipeError:
-        return 125  # who read our standard output has gone, and needs no message
+        return 125  # the reader of our standard output has gone, and needs no message
     except (CannotJudge, OSError) as error:
         if isinstance(error, OSError) and sys.stdout is not None and (why := _flush(sys.stdout)):
             say(f"{name}: standard output: {why}")  # what it did not take is still in its buffer
@@ -212,7 +211,7 @@ def _ended(function: Callable[[Sequence[str]], int | None], name: str) -> int:
     except KeyboardInterrupt as signalled:
         return _interrupted(name, signalled)
     except Exception:  # pylint: disable=broad-except
-        say(f"{traceback.format_exc()}{name}: this is a fault of {name} and says nothing of the series")
+        say(f"{traceback.format_exc()}{name}: this is a bug in {name}; it says nothing about the series")
         return 125
     finally:
         process.kill_all()
@@ -244,8 +243,8 @@ def main(function: Callable[[Sequence[str]], int | None], name: str) -> NoReturn
 
 
 def _with_docstrings() -> None:
-    """Start anew where the interpreter leaves docstrings and assertions out, as $PYTHONOPTIMIZE
-    has it: what --help says are docstrings."""
+    """Start anew where the interpreter leaves out docstrings and assertions, as $PYTHONOPTIMIZE
+    demands: --help prints docstrings."""
     if sys.flags.optimize:
         options = ["-E", *(["-B"] if sys.dont_write_bytecode else [])]
         os.execv(sys.executable, [sys.executable, *options, *sys.argv])

@@ -95,7 +95,7 @@ class Archive:
 def search(directory, package, fetch, source=False, say=lambda text: None):
     """fetch(archive, suite) for the suites that have the package, until one gives a value.
 
-    Returns that value. Missing: packages cannot be had on this machine; CannotJudge tells what
+    Returns that value. Missing: no packages can be fetched on this machine; CannotJudge says what
     each suite answered.
     """
     for tool in ("apt-get", "dpkg-deb"):
@@ -124,7 +124,7 @@ def search(directory, package, fetch, source=False, say=lambda text: None):
                 value = fetch(archive, suite)
                 if value is not None:
                     return value
-                answers.append(f"{suite}: its {package} will not do")
+                answers.append(f"{suite}: its {package} is not suitable")
             else:
                 answers.append(f"{suite}: has no package {package}")
             if (name := archive.codename()) and name not in suites:

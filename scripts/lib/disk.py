@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How much of a disk the work takes, the only place that says so, and whether that is free."""
+"""How much disk space the work takes, for all commands, and whether that much is free."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ import shutil
 
 from .command import CannotJudge
 
-# Bytes, as measured with the series on two cores, and some for what it will grow to.
+# Bytes, as measured with the series on two cores, and some more for its growth.
 BASE = 6 << 30  # scripts/base and scripts/apply: objects, the unpacked package, a worktree
 COLD = 13 << 30  # ci/run from nothing: besides, object directories and a worktree of each lane
 ROOT = 4 << 30  # ci/debian: a root, and its packages while it is made

@@ -83,7 +83,7 @@ def isolate() -> None:
 
 
 def users() -> dict[str, str]:
-    """The environment that we were called in, less what names a repository.
+    """The environment that we were called in, without the variables that name a repository.
 
     For git on a tree of the user's, and to ask git who the user is: both follow the user's
     configuration.
@@ -103,4 +103,4 @@ def buildable(directory: pathlib.Path) -> str:
         return ""
     named = " ".join("a blank" if c == " " else "a tab" if c == "\t" else c for c in bad)
     return (f"{directory}: kbuild and QEMU cannot work in a path with {named}; "
-            "set XDG_CACHE_HOME to another")
+            "set XDG_CACHE_HOME to another path")

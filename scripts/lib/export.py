@@ -41,7 +41,7 @@ def _without_signoff(message: str) -> str:
 
 
 def unsigned(text):
-    """A patch without Signed-off-by: who submits it signs it, these files do not."""
+    """A patch without Signed-off-by lines: the submitter adds them."""
     head, found, body = text.partition("\n\n")
     message, cut, rest = body.partition("\n---\n")
     if not found or not cut or body.startswith("---\n"):
@@ -103,18 +103,18 @@ def unfit(commit: Commit) -> str:
     """Why a commit cannot become a patch that git am takes back unchanged, or ""."""
     subject, _, body = commit.message.partition("\n")
     if match := re.match(r"(fixup|squash|amend)! ", subject):
-        return f"it is a {match.group(1)}! commit: git rebase -i --autosquash BASE melts it in"
+        return f"it is a {match.group(1)}! commit: git rebase -i --autosquash BASE folds it in"
     if commit.empty:
         return "it changes nothing"
     if not subject.strip():
         return "it has no message"
     if re.match(r"\[|re:|:", subject, re.I):
-        return f"git am cuts off how its subject begins: {subject!r}"
+        return f"git am cuts off the beginning of its subject: {subject!r}"
     for line in body.split("\n"):
         if re.match(r"---(?:\s*$|\s\S)|diff -|Index: ", line):
-            return f"git am ends a message where a line begins like a patch: {line!r}"
+            return f"git am takes this line of its message for the beginning of the diff: {line!r}"
         if re.match(r"From .*\d:\d\d.*\d{4}", line):
-            return f"git am takes this line for the beginning of another mail: {line!r}"
+            return f"git am takes this line of its message for the beginning of another mail: {line!r}"
     return ""
 
 
@@ -142,7 +142,7 @@ def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib
 
 def verify(directory: pathlib.Path | str, start: str, texts: Sequence[str],
            wanted: Sequence[Commit]) -> None:
-    """The round trip: Failed names the first commit that git am does not get back from its text."""
+    """The round trip: Failed names the first commit that git am does not reproduce from its text."""
     with tempfile.TemporaryDirectory(dir=repository.cache(), prefix="round-trip-") as holder:
         scratch = pathlib.Path(holder)
         files = [scratch / f"{number:04d}.patch" for number in range(1, len(texts) + 1)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The history of a kernel tree, LINUX=DIR, in which a patch's Fixes: are looked up."""
+"""The history of a kernel tree, LINUX=DIR, in which the commits in Fixes: tags are looked up."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from .repository import git, succeeds
 
 
 class History:
-    """A tree with history, and why there is none where `missing` is not ""."""
+    """A tree with history; `missing`: why there is none, or ""."""
 
     def __init__(self, directory: str | None) -> None:
         self.directory = directory or ""

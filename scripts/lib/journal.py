@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""patches/ and series are replaced as a whole: all of it is written beside them first, and
-what a kill interrupts is finished by whoever reads the series next."""
+"""Replace patches/ and series as a whole: everything is written beside them first, and the next
+command that reads the series finishes what a kill interrupted."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ NAME = ".refresh"  # the directory in the top directory, gone when all is done
 
 @contextlib.contextmanager
 def _held(top: pathlib.Path) -> Iterator[None]:
-    """Hold the top directory: a writer that lives is waited for."""
+    """Lock the top directory; waits for a writer that is at work."""
     descriptor = os.open(top, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -114,13 +114,13 @@ def replace(top: pathlib.Path, files: Mapping[str, bytes | None]) -> None:
 
 
 def _undo(top: pathlib.Path, names: list[str], error: OSError) -> None:
-    """Everything as it was; CannotJudge where that cannot be, and the next run must finish."""
+    """Restore everything; CannotJudge where that fails, and the next run must finish."""
     try:
         _move(top, "old", names)
         _clear(top)
     except OSError:
-        raise CannotJudge(f"{top}: patches/ and series are replaced in part: {error}; when that "
-                          "is mended, any command of scripts/ finishes it") from None
+        raise CannotJudge(f"{top}: patches/ and series are replaced in part: {error}; once that "
+                          "is corrected, any command in scripts/ completes it") from None
 
 
 def _edited(top: pathlib.Path, name: str) -> bool:
@@ -131,7 +131,7 @@ def _edited(top: pathlib.Path, name: str) -> bool:
 
 
 def finish(top: pathlib.Path) -> None:
-    """Finish what a killed replace() began; CannotJudge where that cannot be."""
+    """Finish what a killed replace() began; CannotJudge where that fails."""
     if not any((top / f"{NAME}{kind}").exists() for kind in ("", ".new", ".old")):
         return
     try:

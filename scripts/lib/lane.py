@@ -15,14 +15,15 @@ class Boot:
     """One boot of the lane's kernel.
 
     append: kernel command line after the lane's own; qemu: more arguments, which
-    override the lane's; devicetree: file beside the lane's with nodes that the
-    machine's own device tree is extended by, or None; tests: names of guest tests in
-    order; seconds: bound of the whole boot; silence: seconds without a byte on
-    console or results port before the boot is given up; test_seconds: bound of one
-    test, kept by the guest; at: "every" step; or "ends": on the base, on the last
-    step of each topic, and on both sides of a patch that a case of it proves; or
-    "last": on the last step of the series, and on both sides of such a patch; topics:
-    those whose steps "every" means, all of them if empty; on other steps it is "ends".
+    override the lane's; devicetree: file beside the lane's with nodes to add to
+    the machine's own device tree, or None; tests: names of guest tests in order;
+    seconds: limit of the whole boot; silence: seconds without a byte on the console
+    or results port before the boot is given up; test_seconds: limit of one test,
+    enforced by the guest; at: "every" step; or "ends": on the base, on the last
+    step of each topic, and on the steps before and after a patch that a case of the
+    boot proves; or "last": on the last step of the series, and on the steps before and
+    after such a patch; topics: those whose steps "every" means, all of them if empty;
+    on steps of other topics the boot is due as for "ends".
     """
 
     name: str
@@ -41,20 +42,19 @@ class Boot:
 class Lane:
     """The fields of the file, checked.
 
-    arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the target the
-    fragments go on; fragments: files of kconfig-fragments, "fragment" in the file, a
-    name or a list of names, of which a later one overrides those before; at: "every"
-    step; or "ends": built and booted on the last step of each topic only; default: run
-    when no lane is named;
-    targets: what is built; image: path of the bootable image
-    in the object directory; strip: reduce it to what is loaded before keeping
-    it; sizes: directories whose objects are kept for bloat-o-meter;
-    test_patches: test-only patches every kernel of the lane carries; modules:
-    test modules built for it; kernel_modules: modules of its own that the guest gets,
-    by path, where a step has them;
-    busybox: path of a static one, below / or below the foreign packages; foreign:
-    architecture, packages and library directory of what the guest's programs need
-    that the machine's own architecture does not bring.
+    arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the configuration target
+    that the fragments modify; fragments: files of kconfig-fragments, "fragment" in the
+    file, a name or a list of names, of which a later one overrides those before; at:
+    "every" step; or "ends": built and booted on the last step of each topic only;
+    default: whether the lane runs when no lane is named; targets: make targets to build;
+    image: path of the bootable image in the object directory; strip: reduce it to what
+    is loaded before keeping it; sizes: directories whose objects are kept for
+    bloat-o-meter; test_patches: test-only patches that every kernel of the lane carries;
+    modules: test modules built for it, "ci:NAME" or "kunit:PATH" (see
+    ci/harness/build.py); kernel_modules: paths of the kernel's own modules that the
+    guest gets, where a step has them; busybox: path of a static busybox, below / or
+    below the foreign packages; foreign: the architecture, packages and library directory
+    of what the guest's programs need and the machine's own architecture does not have.
     """
 
     name: str
@@ -112,8 +112,8 @@ def _check(data: dict, where: str) -> None:
     every = [b["name"] for b in data["boot"]]
     for name in [*every, *(t for b in data["boot"] for t in b["tests"])]:
         if not _NAME.match(name):
-            raise Failed(f"{where}: {name!r} is no name of a boot or test: "
-                         "it has letters, digits and any of . _ - only")
+            raise Failed(f"{where}: {name!r} is not a valid name of a boot or test: "
+                         "use only letters, digits and . _ -")
     if twice := sorted({name for name in every if every.count(name) > 1}):
         raise Failed(f"{where}: two boots have the name {twice[0]}")
 

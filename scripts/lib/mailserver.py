@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The mail server that the sendemail.* settings of a user's git name, and how a mail gets to it."""
+"""The mail server that the user's sendemail.* settings of git name, and how a mail gets there."""
 
 import dataclasses
 import email.utils
@@ -20,11 +20,11 @@ HAND_OVER = 300
 
 
 class Refused(CannotJudge):
-    """The server has not taken the mail at hand, and said so."""
+    """The server refused the mail at hand, and said so."""
 
 
 class Unclear(CannotJudge):
-    """The mail at hand was given away, but nobody said whether it was taken."""
+    """The mail at hand was handed over, but the server did not say whether it accepted the mail."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def section(config: Mapping[str, Sequence[str]]) -> dict[str, str]:
 def settings(config: Mapping[str, Sequence[str]], address: str) -> Settings:
     """How the user sends mail; CannotJudge where git's configuration does not tell.
 
-    address: of who submits, for the envelope where sendemail.* names no other.
+    address: of the submitter, for the envelope where sendemail.* names no other.
     """
     found = section(config)
     sender = found.get("envelopesender", "")
@@ -82,7 +82,7 @@ def settings(config: Mapping[str, Sequence[str]], address: str) -> Settings:
         return Settings(sender, ("sh", "-c", f'{command} "$@"', "sendmailCmd"))
     server = found.get("smtpserver", "")
     if not server:
-        raise CannotJudge("git does not know your mail server; tell it one of:\n"
+        raise CannotJudge("git does not know your mail server; configure one of:\n"
                           "  git config --global sendemail.smtpServer HOST\n"
                           "  git config --global sendemail.sendmailCmd COMMAND\n"
                           "or the name of a section [sendemail \"NAME\"] that has it:\n"
@@ -93,7 +93,7 @@ def settings(config: Mapping[str, Sequence[str]], address: str) -> Settings:
     if not port.isdigit():
         raise CannotJudge(f"sendemail.smtpServerPort is {port!r}, not a number")
     if encryption not in ("", "none", "tls", "starttls", "ssl", "smtps"):
-        raise CannotJudge(f"sendemail.smtpEncryption is {encryption!r}; scripts/send can do tls and ssl")
+        raise CannotJudge(f"sendemail.smtpEncryption is {encryption!r}; scripts/send supports tls and ssl")
     kind = {"tls": "tls", "starttls": "tls", "ssl": "ssl", "smtps": "ssl"}.get(encryption, "")
     return Settings(sender, (), server, int(port), kind, found.get("smtpuser", ""),
                     found.get("smtppass", ""), found.get("smtpdomain", ""),
@@ -171,7 +171,7 @@ class Server:
         return smtp
 
     def deliver(self, recipients: Sequence[str], message: bytes) -> None:
-        """Give one mail away, for all recipients or for none.
+        """Hand over one mail, for all recipients or for none.
 
         message: with line feeds. Refused: nobody gets it; Unclear: somebody may.
         """
@@ -209,7 +209,7 @@ class Server:
         code, words = smtp.mail(self.chosen.sender, options)
         if code != 250:
             smtp.rset()
-            raise Refused(f"mail server {self.chosen}, of sender {self.chosen.sender}: "
+            raise Refused(f"mail server {self.chosen} refuses the sender {self.chosen.sender}: "
                           f"{_said(code, words)}")
         bad = []
         for address in recipients:
@@ -218,8 +218,8 @@ class Server:
                 bad.append(f"  {address}: {_said(code, words)}")
         if bad:
             smtp.rset()
-            raise Refused(f"mail server {self.chosen} does not take these addresses:\n"
-                          + "\n".join(bad) + "\nto do without one: --not-to ADDR")
+            raise Refused(f"mail server {self.chosen} refuses these addresses:\n"
+                          + "\n".join(bad) + "\nto leave one out: --not-to ADDR")
 
     def _data(self, _recipients: Sequence[str], message: bytes) -> None:
         assert self._smtp is not None

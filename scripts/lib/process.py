@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Start commands and end them: each with a bound, in a process group of its own, and none
+"""Start commands and end them: each has a time limit and a process group of its own, and none
 outlives us."""
 
 import contextlib

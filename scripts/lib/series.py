@@ -11,7 +11,7 @@ from .command import CannotJudge, Failed
 
 
 def read_text(path: pathlib.Path) -> str:
-    """A file as UTF-8, in which bytes that are none survive, as do carriage returns."""
+    """A file as UTF-8; bytes that are not UTF-8 survive, as do carriage returns."""
     return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
@@ -57,7 +57,7 @@ class Series:
         names = re.split(r"[\s,]+", match.group(1).strip()) if match else []
         for name in names:
             if name not in self.topics:
-                raise Failed(f"series: topic {topic} needs {name}, which is no topic of it")
+                raise Failed(f"series: topic {topic} needs {name}, which is not a topic of the series")
         return names
 
     def choose(self, topic):
@@ -184,7 +184,7 @@ def title(series, step):
 
 
 def select(series: Series, which: Sequence[str], topic: str | None = None) -> list[Patch]:
-    """The patches that words name, in order; all of the topic (None: of the series) for no words.
+    """The patches that words name, in order; without words, all of the topic (None: of the series).
 
     which: steps ("3"), ranges ("2..5", "4..") and patch files. Failed names a wrong word.
     """

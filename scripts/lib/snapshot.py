@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a git tree is before we change it, kept in its git directory until the change is whole:
-whoever interrupts us finds the tree as it was, and after a kill the next run brings it back."""
+"""The state of a git tree before we change it, kept in its git directory until the change is
+complete: after an interruption the tree is as it was, and after a kill the next run restores it."""
 
 import contextlib
 import datetime
@@ -92,7 +92,7 @@ class Snapshot:
             "refs": {ref: self._value(ref) for ref in refs}, "original": self._value("ORIG_HEAD"),
             "made": list(made), "target": target, "directories": [], "files": []}
         if locks := _linger(self._lock_files()):
-            raise Failed(f"{self.tree}: another git is at work there; if there is none: "
+            raise Failed(f"{self.tree}: another git is at work there; if there is none, remove its locks: "
                          f"{shell(['rm', '-f', *locks])}")
         fresh = self.place.with_name(f"{NAME}.new")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -122,7 +122,7 @@ class Snapshot:
         shutil.rmtree(gone, ignore_errors=True)
 
     def restore(self) -> None:
-        """The tree as it was; CannotJudge says what to do where that cannot be had."""
+        """Restore the tree; where that fails, CannotJudge says what to do."""
         shutil.rmtree(self.place.with_name(f"{NAME}.new"), ignore_errors=True)
         if not self.place.exists():
             return
@@ -134,7 +134,7 @@ class Snapshot:
             self._restore_files()
             self._restore_head()
         except (OSError, Broken) as error:
-            raise CannotJudge(f"{self.tree} could not be brought back: {error}\n"
+            raise CannotJudge(f"{self.tree} could not be restored: {error}\n"
                               f"{self._by_hand()}") from None
         worktree.refresh_index(self.tree, self.user)
         self.drop()
@@ -169,7 +169,7 @@ class Snapshot:
                 git(self.tree, "update-ref", *([ref, value] if value else ["-d", ref]))
 
     def _by_hand(self) -> str:
-        """The commands that bring the tree back, and those that leave it as it is."""
+        """The commands that restore the tree, and those that leave it as it is."""
         locks = [lock for lock in self._lock_files() if lock.exists()]
         words = [["rm", "-rf", self.own / "rebase-apply", *locks]]
         if self.state["head"]:
@@ -177,7 +177,7 @@ class Snapshot:
         words += [["git", "-C", self.tree, "reset", "--hard", self.state["commit"]],
                   ["sh", "-c", 'cd "$0" && xargs -0 rm -f <"$1"', self.tree, self.place / "absent"],
                   ["rm", "-r", self.place]]
-        return ("to have it as it was before, without any change since:\n  "
+        return ("to restore it, without any change made since:\n  "
                 + "\n  ".join(map(shell, words))
                 + f"\nto keep it as it stands:\n  {shell(['rm', '-r', self.place])}")
 
@@ -197,7 +197,7 @@ class Snapshot:
             + (f"; files as that left them are kept in {kept}" if kept else ""))
 
     def _foreign(self) -> str:
-        """What stands there that a killed run of ours cannot have left, or ""."""
+        """What is in the tree that a killed run of ours cannot have left, or ""."""
         head = repository.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip()
         if head != self.state["head"] and head not in self.state["refs"]:
             return f"HEAD is {head or 'detached'}, not {self.state['head'] or 'detached'}"
@@ -232,7 +232,7 @@ class Snapshot:
 
 @contextlib.contextmanager
 def guarded(tree: pathlib.Path, user: bool, **kept: Any) -> Iterator[None]:
-    """A change of a tree: whole, or undone when the block raises.
+    """A change of a tree: complete, or undone when the block raises.
 
     kept: what Snapshot.take() is told. The caller holds the tree's lock and has called repair().
     """

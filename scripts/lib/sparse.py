@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A sparse that the kernel accepts: kbuild runs silently without one that it does not."""
+"""A sparse that the kernel accepts: with any other, kbuild silently does not run sparse."""
 
 import os
 import pathlib
@@ -80,7 +80,7 @@ def obtain(say=lambda text: None):
 
 
 def _build(archive, scratch, say):
-    """Build the suite's source package; the program's path, None when it will not do."""
+    """Build the suite's source package; the program's path, None when it is not suitable."""
     downloads = archive.directory / "download"
     shutil.rmtree(downloads)
     downloads.mkdir()

@@ -75,7 +75,7 @@ def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement,
 
 def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
                  ) -> Iterator[tuple[Judgement, str]]:
-    """What is said of the patch that does not apply, and of those after it."""
+    """The judgements of the patch that does not apply, and of those after it."""
     for patch in patches:
         if patch is broken:
             yield Judgement(patch.step, LANE, "apply", Verdict.FAIL, " ".join(refusal.split()),
@@ -89,7 +89,8 @@ def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
 def _turn() -> Iterator[None]:
     """Hold the worktree of the checks for one judgement.
 
-    Who holds check-next.lock gets it next: a run of minutes lets one of seconds pass.
+    The holder of check-next.lock gets it next, so that a short run need not wait for all of a
+    long one.
     """
     with contextlib.ExitStack() as stack:
         with repository.lock("check-next"):

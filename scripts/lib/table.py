@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tables of our TOML files: which keys they have, and of what kind the values are."""
+"""Check the tables of our TOML files: their keys, and the kinds of the values."""
 
 import dataclasses
 import pathlib
@@ -26,10 +26,10 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
-TEXT = Kind("a text that is not empty", _text)
-TEXTS = Kind("a list of texts", _texts)
-TEXT_OR_TEXTS = Kind("a text or a list of texts", lambda v: _text(v) or (_texts(v) and v != []))
-LINE = Kind("a text", lambda v: isinstance(v, str))
+TEXT = Kind("a string that is not empty", _text)
+TEXTS = Kind("a list of strings", _texts)
+TEXT_OR_TEXTS = Kind("a string or a list of strings", lambda v: _text(v) or (_texts(v) and v != []))
+LINE = Kind("a string", lambda v: isinstance(v, str))
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 NUMBER = Kind("a whole number above 0",
               lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0)

@@ -66,6 +66,6 @@ class Judgement:
 
 
 def overall(judgements: Iterable[Judgement]) -> Verdict:
-    """The verdict of a run: the gravest word, skips apart; LOST where nothing but skips is said."""
+    """The verdict of a run: the gravest one but for skips; LOST where there are only skips."""
     said = [j.verdict for j in judgements if j.verdict is not Verdict.SKIP]
     return worst(said) if said else Verdict.LOST

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A worktree that somebody works in: what is changed or unfinished there, who commits.
+"""A worktree that somebody works in: what is changed or unfinished there, and the committer.
 
 user: whether the tree is the user's own, where git follows their configuration and hooks; in
-the cache's worktrees none counts.
+the cache's worktrees it follows neither.
 """
 
 import pathlib
@@ -45,7 +45,7 @@ def changed(directory: pathlib.Path, user: bool) -> list[str]:
 def clean(directory: pathlib.Path, user: bool) -> None:
     """Failed when something of the user's stands uncommitted or unfinished there."""
     if what := repository.in_progress(directory):
-        raise Failed(f"{directory}: an unfinished {what} is there; end it first, for example: "
+        raise Failed(f"{directory}: an unfinished {what} is there; finish or abort it first, for example: "
                      f"{shell(['git', '-C', directory, what.removeprefix('git '), '--abort'])}")
     if names := changed(directory, user):
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""

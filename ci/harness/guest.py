@@ -28,7 +28,7 @@ _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/k
                     "tools/testing/selftests/Makefile")
 _SECONDS = 600
 # Raise when an archive's making changes.
-_LAYOUT = 3
+_LAYOUT = 4
 
 
 class Guest:
@@ -169,30 +169,39 @@ class Guest:
 
     def _build_selftests(self, commit: str, directory: str) -> list[pathlib.Path]:
         """The programs that kselftest's makefiles build in a directory, sorted."""
-        tree = self.source.worktree(self.paths.cache / "series")
-        self.source.checkout(tree, commit)
         out = self.paths.lane(self.lane.name) / "selftests"
         output(["rm", "-rf", out])
         built = out / directory
         built.mkdir(parents=True)
-        log = out / "log"
-        kbuild = [f"ARCH={self.lane.arch}", f"CROSS_COMPILE={self.lane.cross}"]
+        with self.source.selftests(commit) as tree:
+            headers = self._headers(tree, commit, out / "log")
+            self._make_selftests(tree / "tools/testing/selftests" / directory, headers, built,
+                                 out / "log")
+        return [p for p in sorted(built.iterdir()) if p.is_file() and os.access(p, os.X_OK)]
+
+    def _headers(self, tree: pathlib.Path, commit: str, log: pathlib.Path) -> pathlib.Path:
+        """Where the UAPI headers of a tree, which is at a commit, are installed."""
         headers = self.paths.lane(self.lane.name) / "headers"
         uapi = digest([self.source.object(commit, n) for n in _SELFTEST_INPUTS if "uapi" in n])
         if not (headers / uapi).exists():
             output(["rm", "-rf", headers])
             headers.mkdir(parents=True)
-            self._run(["make", "-s", "-C", tree, f"O={headers}", *kbuild, "headers"], log)
+            self._run(["make", "-s", "-C", tree, f"O={headers}", *self._kbuild(), "headers"], log)
             (headers / uapi).touch()
+        return headers
+
+    def _make_selftests(self, directory: pathlib.Path, headers: pathlib.Path, built: pathlib.Path,
+                        log: pathlib.Path) -> None:
         include, library = "", ""
         if root_of := self.foreign():
             include = f" -idirafter {root_of / 'usr/include'}"
             library = f" -L{root_of / 'usr/lib' / self.lane.foreign['library']}"
-        self._run(["make", "-s", "-C", tree / "tools/testing/selftests" / directory,
-                   f"OUTPUT={built}", *kbuild,
+        self._run(["make", "-s", "-C", directory, f"OUTPUT={built}", *self._kbuild(),
                    f"KHDR_INCLUDES=-isystem {headers / 'usr/include'}{include}",
                    f"LDFLAGS=-static{library}"], log)
-        return [p for p in sorted(built.iterdir()) if p.is_file() and os.access(p, os.X_OK)]
+
+    def _kbuild(self) -> list[str]:
+        return [f"ARCH={self.lane.arch}", f"CROSS_COMPILE={self.lane.cross}"]
 
     def _run(self, words: Sequence[object], log: pathlib.Path) -> None:
         if process.run(words, log, _SECONDS).rc != 0:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """The source of each step: objects of the base repository, worktrees, test-only patches."""
 
+import contextlib
 import os
 import pathlib
 import re
+import threading
+from collections.abc import Iterator
 
 from lib import command, repository
 from lib.command import Broken
@@ -28,6 +31,7 @@ class Source:
     def __init__(self, paths):
         self.paths = paths
         self._objects: dict[tuple[str, str], str] = {}
+        self._selftests = threading.Lock()
 
     def git(self, *arguments, cwd=None, env=None, data=None):
         """Standard output of a git command in the base repository."""
@@ -56,6 +60,14 @@ class Source:
     def checkout(self, directory, commit):
         """Plain checkout: git rewrites only the files that differ."""
         repository.move(directory, commit)
+
+    @contextlib.contextmanager
+    def selftests(self, commit: str) -> Iterator[pathlib.Path]:
+        """CACHE/series at a commit, for one thread: all lanes build their selftests in it."""
+        with self._selftests:
+            tree = self.worktree(self.paths.cache / "series")
+            self.checkout(tree, commit)
+            yield tree
 
     def with_test_patches(self, commit, patches):
         """A commit of the step's tree plus test-only patches; DoesNotApply.

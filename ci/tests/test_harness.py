@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from unittest import mock
@@ -13,7 +14,7 @@ from unittest import mock
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import config, devicetree, diagnostics, prune, results  # noqa: E402
+from harness import config, devicetree, diagnostics, guest, prune, results  # noqa: E402
 from lib import series, store  # noqa: E402
 from harness.errors import CannotJudge, UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
@@ -166,6 +167,54 @@ class StoreTest(unittest.TestCase):
             for path in pathlib.Path(name).glob("build/*.json"):
                 path.write_text("{")
             self.assertIsNone(kept.get("build", {"a": 1, "b": 2}))
+
+
+class SelftestsTest(unittest.TestCase):
+    """Lanes build their selftests at the same time, each at a step of its own."""
+
+    STEPS = 20
+
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+        self.top = pathlib.Path(self.temporary.name)
+        self.tree = self.top / "series"
+        self.tree.mkdir()
+        self.wrong = []
+
+    def make(self, name):
+        paths = mock.Mock(top=TOP, cache=self.top, lane=lambda name: self.top / "lanes" / name)
+        lane = mock.Mock(arch="x86", cross="", foreign=None)
+        lane.name = name
+
+        def run(words, log):
+            """A make that leaves a program of the commit that the tree is at."""
+            output = next((str(w)[7:] for w in words if str(w).startswith("OUTPUT=")), None)
+            time.sleep(0.001)
+            if output:
+                program = pathlib.Path(output) / "program"
+                program.write_text((self.tree / "HEAD").read_text())
+                program.chmod(0o755)
+
+        made = guest.Guest(lane, self.source, paths, "toolchain")
+        made._run = run
+        for step in range(self.STEPS):
+            commit = f"{name} {step}"
+            built, = made._build_selftests(commit, "vfio")
+            if built.read_text() != commit:
+                self.wrong.append(f"{commit}: built from {built.read_text()}")
+
+    def test_each_is_built_from_its_step(self):
+        self.source = Source(mock.Mock(cache=self.top))
+        self.source.object = lambda commit, path: commit
+        self.source.worktree = lambda directory: self.tree
+        self.source.checkout = lambda directory, commit: (self.tree / "HEAD").write_text(commit)
+        threads = [threading.Thread(target=self.make, args=(name,)) for name in ("arm64", "x86_64")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.wrong, [])
 
 
 class PruneTest(unittest.TestCase):

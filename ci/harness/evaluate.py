@@ -4,11 +4,12 @@
 import dataclasses
 import fnmatch
 import pathlib
+import signal
 
 from lib import table
 from lib.lane import Boot
 from lib.series import Series
-from lib.table import TABLES, TEXT
+from lib.table import FLAG, TABLES, TEXT
 from lib.verdict import Judgement, Verdict
 
 from . import machine, proof, splat
@@ -19,12 +20,13 @@ _FILE = "ci/known.toml"
 @dataclasses.dataclass(frozen=True)
 class Known:
     """case: pattern of lane/boot/test/suite/case; reason: why it may fail; until: the base
-    that this is true of; link: of a report, or ""."""
+    that this is true of; link: of a report, or ""; sometimes: a whole run may do without it."""
 
     case: str
     reason: str
     until: str
     link: str = ""
+    sometimes: bool = False
 
 
 def known(top: pathlib.Path) -> list[Known]:
@@ -33,35 +35,40 @@ def known(top: pathlib.Path) -> list[Known]:
     table.check(data, _FILE, {}, {"known": TABLES})
     for number, entry in enumerate(data.get("known", []), 1):
         table.check(entry, f"{_FILE}: {entry.get('case', f'entry {number}')}",
-                    {"case": TEXT, "reason": TEXT, "until": TEXT}, {"link": TEXT})
+                    {"case": TEXT, "reason": TEXT, "until": TEXT},
+                    {"link": TEXT, "sometimes": FLAG})
     return [Known(**entry) for entry in data.get("known", [])]
 
 
 class Expectations:
     """What the series says should happen: proofs, known failures, splat patterns.
 
-    ci/known.toml lists cases that fail or need not run for reasons outside the series.
+    ci/known.toml lists cases that fail or need not run for reasons outside the series; needed
+    are those of its entries that excused a case.
     """
 
     def __init__(self, top: pathlib.Path, series: Series, deny: splat.Patterns) -> None:
         self.proofs = proof.read(top, series)
         self.base = series.base
         self.known = known(top)
+        self.needed: set[Known] = set()
         self.deny = deny
 
-    def reason_known(self, case: str) -> str:
-        """Why a case may fail, or ""."""
+    def excuse(self, case: str) -> str:
+        """Why a case that fails or is gone may do so, or ""; notes that its entry is needed."""
         for entry in self.known:
             if entry.until == self.base and fnmatch.fnmatchcase(case, entry.case):
+                self.needed.add(entry)
                 return entry.reason
         return ""
 
     def unused(self, results: proof.Results, lost: bool) -> list[Judgement]:
-        """Whether each entry of ci/known.toml is of the base and of a case of a whole run.
+        """Whether each entry of ci/known.toml is of the base, and excused a case of a whole run.
 
-        results: of all steps in all lanes; lost: whether some of it could not be judged.
+        results: of all steps in all lanes, whose boots were judged; lost: whether some of them
+        could not be. An entry with `sometimes` need not have excused a case, but some case is its.
         """
-        cases = {case for found in results.values() for case in found}
+        cases = {proof.plain(case) for found in results.values() for case in found}
         judgements = []
         for entry in self.known:
             verdict, reason = Verdict.PASS, ""
@@ -72,15 +79,18 @@ class Expectations:
             elif not fnmatch.filter(cases, entry.case):
                 verdict = Verdict.LOST if lost else Verdict.FAIL
                 reason = f"no case {entry.case} ran" + ("" if lost else ": delete the entry")
+            elif entry not in self.needed and not entry.sometimes:
+                verdict = Verdict.LOST if lost else Verdict.FAIL
+                reason = f"no case {entry.case} fails or is gone" + (
+                    "" if lost else ": delete the entry, or set sometimes = true if it fails now and then")
             judgements.append(Judgement(0, "series", "known", verdict,
                                         f"{_FILE}: {reason}" if reason else "",
                                         command="ci/run --no-static"))
         return judgements
 
     def _excused(self, step: int, case: str) -> bool:
-        # NAME@step is NAME with the selftests of the step's own tree
-        case = case.replace("@step/", "/")
-        return proof.due(self.proofs, case) > step or self.reason_known(case) != ""
+        case = proof.plain(case)
+        return proof.due(self.proofs, case) > step or self.excuse(case) != ""
 
     def unexpected(self, step: int, record: dict) -> list[dict]:
         """The splats of an attempt that no later patch mends, each line once."""
@@ -96,8 +106,8 @@ class Expectations:
         """
         where = f"{lane}/{boot.name}"
         wrong = []
-        may_die = self._excused(step, f"{where}/{proof.END}") and not reached_end(record) \
-            and not record["ended"].startswith(machine.BROKEN)
+        may_die = not reached_end(record) and not record["ended"].startswith(machine.BROKEN) \
+            and self._excused(step, f"{where}/{proof.END}")
         if may_die:
             pass
         elif record["ended"] != "done":
@@ -121,11 +131,20 @@ class Expectations:
                 wrong.append(f"{name} took longer than its limit")
             elif test["rc"] is None:
                 wrong.append(f"{name} did not end")
-            elif test["rc"] not in (0, 4) and not failing:
-                wrong.append(f"{name} ended with {test['rc']}")
+            # 1 is the status of a test with a failing case; any other says that it broke
+            elif test["rc"] not in (0, 4) and not (test["rc"] == 1 and failing):
+                wrong.append(f"{name} ended with {test['rc']}{_signal(test['rc'])}")
             elif not test["cases"]:
                 wrong.append(f"{name} reported no case")
         return wrong
+
+
+def _signal(rc: int) -> str:
+    """The signal that a shell's exit status tells of, in brackets, or ""."""
+    try:
+        return f" ({signal.Signals(rc - 128).name})" if rc > 128 else ""
+    except ValueError:
+        return ""
 
 
 def reached_end(record: dict) -> bool:

@@ -6,7 +6,8 @@ number): the cases that must fail, or be skipped, on every step before it and pa
 from its step on, and the splats that the fault causes before the patch. A case that
 passes before the patch proves nothing, and is a failure. A suite that comes with the
 patch cannot fail before it: its cases are what the patch "adds". The cases that pass
-before the patch and are gone from it on are what the patch "drops".
+before the patch and are gone from it on are what the patch "drops"; with NAME@step in
+place of a test's NAME these are cases of NAME with the selftests of the step's own tree.
 
 Besides the cases of its tests, every boot has the case lane/boot/end: the guest came to
 the end of its tests. A patch that fixes a crash is proven by this case.
@@ -28,6 +29,8 @@ from .errors import UsageError
 
 # The case of every boot that the guest came to the end of its tests.
 END = "end"
+# After a test's name: it ran with the selftests of the step's own tree, not of the last step's.
+OWN = "@step"
 
 _FILE = "ci/proofs.toml"
 _KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothing": TEXT}
@@ -51,6 +54,11 @@ class Proof:
         return self.cases + self.adds
 
 
+def plain(case: str) -> str:
+    """A case, or a pattern of cases, without OWN: as it is with the last step's selftests."""
+    return case.replace(OWN, "", 1)
+
+
 def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
     """One table; UsageError where it is wrong."""
     table.check(entry, f"{_FILE}: {entry.get('patch', 'a [[proof]]')}", {"patch": TEXT}, _KEYS)
@@ -61,6 +69,9 @@ def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
     if bool(shown) == ("nothing" in entry):
         raise UsageError(f"{_FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, "
                          "adds nor ") + "nothing; a patch has cases, adds or both, or nothing = \"why\"")
+    if own := next((c for key in shown for c in entry[key] if OWN in c), None):
+        raise UsageError(f"{_FILE}: {name}: {own!r}: only drops may name the step's own selftests "
+                         f"({OWN}); the last step's run on every step")
     try:
         splats = [re.compile(text) for text in entry.get("splats", [])]
     except re.error as error:
@@ -101,7 +112,7 @@ def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
     steps = set()
     for proof in proofs:
         for case in proof.patterns + proof.drops:
-            where = [*case.split("/"), "*", "*"][:3]
+            where = [*plain(case).split("/"), "*", "*"][:3]
             if any(all(map(fnmatch.fnmatchcase, (lane, boot.name, test), where))
                    for test in [*boot.tests, END]):
                 steps |= {proof.patch.step - 1, proof.patch.step}
@@ -114,9 +125,36 @@ def splat_expected(proofs: Collection[Proof], step: int, line: str) -> bool:
 
 
 def dropped(proofs: Collection[Proof], before: int, step: int, case: str) -> bool:
-    """Whether a patch after step `before`, up to `step`, says that it drops a case."""
-    return any(before < p.patch.step <= step and any(fnmatch.fnmatchcase(case, d) for d in p.drops)
+    """Whether a patch after step `before`, up to `step`, says that it drops a case.
+
+    What a patch drops from the last step's selftests may be gone from the step's own, too.
+    """
+    return any(before < p.patch.step <= step and any(fnmatch.fnmatchcase(name, d) for d in p.drops
+                                                     for name in {case, plain(case)})
                for p in proofs)
+
+
+def unseen(proofs: Collection[Proof], seen: Mapping[int, Collection[str]],
+           unjudged: Collection[tuple[int, str]] = frozenset()) -> list[Judgement]:
+    """Whether a boot before each patch showed the splats that its proof says its fault causes.
+
+    seen: {step: lines of the splats of all its boots}, of a whole run; unjudged: as of turned().
+    Returns a judgement for each proof with splats, lane "series", gate "splats".
+    """
+    judgements = []
+    for one in (p for p in proofs if p.splats):
+        step, reason = one.patch.step, ""
+        lines = {line for k, found in seen.items() if k < step for line in found}
+        wrong = [s.pattern for s in one.splats if not any(map(s.search, lines))]
+        lost = next((f"step {k} {where}" for k, where in sorted(unjudged) if k < step), "")
+        if wrong:
+            reason = f"{_FILE}: {slug(one.patch)}: no boot before step {step} shows the splats " \
+                     f"{', '.join(map(repr, wrong))}" \
+                     + (f"; not all boots could be judged: {lost}" if lost else ": correct or delete them")
+        verdict = Verdict.PASS if not wrong else Verdict.LOST if lost else Verdict.FAIL
+        judgements.append(Judgement(step, "series", "splats", verdict, reason,
+                                    command="ci/run --no-static"))
+    return judgements
 
 
 # The cases of each step that was judged: {step: {"lane/boot/test/case": "pass" | "fail" | "skip"}}.
@@ -133,7 +171,8 @@ def turned(proofs: Collection[Proof], results: Results,
     on the last step before the patch that a boot with one was due at, none passed before,
     and all pass from the patch on. What the patch adds need not be there before; what it
     drops passed before and does not pass from the patch on. A proof that does not hold is LOST
-    where a boot with such cases could not be judged.
+    where a boot with such cases could not be judged. A pattern names cases of the step's own
+    selftests only where it has OWN.
     """
     judgements = []
     for one in proofs:
@@ -178,7 +217,8 @@ def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results
     """Why a pattern of a proof does not hold: sentences."""
     step = one.patch.step
     before, after = [k for k in results if k < step], [k for k in results if k >= step]
-    named = {k: {c: v for c, v in results[k].items() if fnmatch.fnmatchcase(c, pattern)}
+    named = {k: {c: v for c, v in results[k].items()
+                 if (OWN in c) == (OWN in pattern) and fnmatch.fnmatchcase(c, pattern)}
              for k in results}
     boots = {"/".join(c.split("/")[:2]) for cases in named.values() for c in cases}
     was_due = {k: named[k] or any((k, b) not in left_out for b in boots) for k in results}

@@ -7,7 +7,7 @@ import os
 import pathlib
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from lib import lane as lanes
 from lib import process
@@ -30,7 +30,8 @@ BOOT_VERSION = 1
 class Cell:
     """One step in one lane: its judgements, each boot's cases, why cases were skipped,
     the lines of what was measured, the splats that nothing explains as (boot, splat), the
-    names of boots that are not due and of those that are and could not be judged."""
+    names of boots that are not due and of those that are and could not be judged; seen: the
+    lines of all splats."""
 
     step: int
     lane: str
@@ -44,6 +45,7 @@ class Cell:
     left_out: list = dataclasses.field(default_factory=list)
     splats: list = dataclasses.field(default_factory=list)
     unjudged: list = dataclasses.field(default_factory=list)
+    seen: set = dataclasses.field(default_factory=set)
 
 
 def again(lane: str, *steps: int, boot: str = "") -> str:
@@ -189,7 +191,10 @@ class LaneRun:
         if not record or not record["ok"] or latest.get("image") != record["image"]:
             return None
         attempts = self.attempts(step, boot, self.boot_inputs(step, boot, record))
-        return self._ran(boot, attempts[-1], record) if attempts else None
+        if not attempts:
+            return None
+        return dataclasses.replace(self._ran(boot, attempts[-1], record),
+                                   good=not self._problems(step, boot, attempts[-1]))
 
     def attempts(self, step: int, boot: lanes.Boot, inputs: dict) -> list[dict]:
         """The kept attempts of a boot, judged by today's patterns: at most two.
@@ -274,6 +279,7 @@ class LaneRun:
                 cell.measured += test.get("measured", [])
             cell.splats += [(boot.name, splat.Splat(**one)) for one in
                             run.expectations.unexpected(cell.step, attempts[-1])]
+            cell.seen |= {one["line"] for a in attempts for one in a["splats"]}
             if judgement.verdict is Verdict.LOST:
                 cell.unjudged.append(boot.name)
         run.progress.note(f"step {cell.step} {self.lane.name}: boot {boot.name} "
@@ -285,15 +291,21 @@ class LaneRun:
         """The cases of an attempt. record: of the step's build."""
         where = f"{self.lane.name}/{boot.name}"
         words = {f"{where}/{proof.END}": "pass" if evaluate.reached_end(attempt) else "fail"}
-        reasons = {}
+        own, reasons = {}, {}
+        again_as_own = {*attempt.get("due", ()), *attempt["tests"]}
         for name, test in attempt["tests"].items():
             for case, word in test["cases"].items():
-                if not name.endswith("@step"):
+                if name.endswith(proof.OWN):
+                    own[f"{where}/{case}"] = word
+                else:
                     words[f"{where}/{case}"] = word
+                    # where it does not run again, the step's own selftests are the last step's
+                    if f"{name}{proof.OWN}" not in again_as_own:
+                        own[f"{where}/{name}{proof.OWN}{case.removeprefix(name)}"] = word
                 if word == "skip":
                     reasons[f"{where}/{case}"] = test["reasons"].get(case, "no reason given")
         failed = [f"the module {said}" for said in record.get("modules_failed", [])]
-        return regress.Ran(words, reasons, attempt["console"], failed)
+        return regress.Ran(words, own, reasons, attempt["console"], failed)
 
     def _problems(self, step: int, boot: lanes.Boot, attempt: dict) -> list[str]:
         return self.run.expectations.problems(step, self.lane.name, boot, attempt)
@@ -533,7 +545,8 @@ class Run:
     def still_there(self, cells: Iterable[Cell]) -> list[Judgement]:
         """Whether the cases of each boot that passed are still there on the next step.
 
-        The first step of the run is compared with the one before, if that was judged once.
+        A step whose predecessors are no part of this run is compared with what other runs
+        judged of them.
         """
         judgements: list[Judgement] = []
         cells = list(cells)
@@ -541,18 +554,33 @@ class Run:
             of_lane = {c.step: c for c in cells if c.lane == lane.lane.name}
             for boot in self.boots(lane.lane):
                 history = {k: c.ran[boot.name] for k, c in of_lane.items() if boot.name in c.ran}
-                if not history:
-                    continue
-                first = min(history)
-                earlier = [k for k in range(first) if k not in of_lane
-                           and self.lane_due(lane.lane, k) and boot in self.due(lane.lane, k)]
-                if earlier and (ran := self._before(lane, earlier[-1], boot)):
-                    history[earlier[-1]] = ran
+                earlier: dict[int, regress.Ran] = {}
+                for step in history:
+                    earlier |= self._earlier(lane, boot, step, of_lane.keys(), history.keys())
                 judgements += regress.judge(
-                    lane.lane.name, boot.name, history, first, self.expectations.proofs,
-                    self.expectations.reason_known,
+                    lane.lane.name, boot.name, earlier | history, history.keys(),
+                    self.expectations.proofs, self.expectations.excuse,
                     lambda a, b, lane=lane, boot=boot: again(lane.lane.name, a, b, boot=boot.name))
         return judgements
+
+    def _earlier(self, lane: LaneRun, boot: lanes.Boot, step: int, steps: Collection[int],
+                 ran_on: Collection[int]) -> dict[int, regress.Ran]:
+        """What other runs judged of a boot below a step: {step: Ran}, back to where it was good.
+
+        steps: those of this run, for which nothing is taken from others; ran_on: those of them
+        that the boot ran on, before which it is not looked for.
+        """
+        found: dict[int, regress.Ran] = {}
+        for k in range(step - 1, -1, -1):
+            if k in ran_on:
+                break
+            if k in steps or not self.lane_due(lane.lane, k) or boot not in self.due(lane.lane, k):
+                continue
+            if ran := self._before(lane, k, boot):
+                found[k] = ran
+                if ran.good:
+                    break
+        return found
 
     def _before(self, lane: LaneRun, step: int, boot: lanes.Boot) -> regress.Ran | None:
         try:

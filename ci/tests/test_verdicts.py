@@ -264,8 +264,32 @@ class ReportTest(VerdictTest):
         self.assertIn("fail: step 0 series known: ci/known.toml: no case */unit/nope ran", self.run_it(1))
         self.run_it(0, "--lane", "fake")
         self.run_it(0, "--step", "0..1")
+        # before the patch that mends it the case need not pass, and then it does
         known.write_text(known.read_text().replace("nope", "mended"))
+        self.assertIn("fail: step 0 series known: ci/known.toml: no case */unit/mended fails or is gone: "
+                      "delete the entry, or set sometimes = true if it fails now and then", self.run_it(1))
+        self.run_it(0, "--step", "0..1")
+        known.write_text(known.read_text() + "sometimes = true\n")
         self.run_it(0)
+
+    def test_known_failures_that_are_needed(self):
+        self.fixture.mend()
+        self.fixture.patch("break", "boot.sh", "ok 1 always", "not ok 1 always")
+        self.fixture.patch("lose", "boot.sh", "1..2\nnot ok 1 always\nok 2", "1..1\nok 1")
+        known = self.fixture.top / "ci/known.toml"
+        known.write_text('[[known]]\ncase = "*/unit/always"\nreason = "x"\nuntil = "v7.3"\n')
+        # that a case is gone is enough
+        self.fixture.patch("more", "boot.sh", "1..1\n", "1..2\nok 2 new\n")
+        self.fixture.patch("lose again", "boot.sh", "1..2\nok 2 new\n", "1..1\n")
+        known.write_text(known.read_text() + known.read_text().replace("always", "new"))
+        self.run_it(0)
+
+    def test_splats_said_to_be_seen_that_no_boot_shows(self):
+        self.fixture.patch("mend the case", "boot.sh", "not ok 2 mended", "ok 2 mended",
+                           'cases = ["*/main/unit/mended"]\nsplats = ["^Oops: seeded"]')
+        self.assertIn("fail: step 1 series splats: ci/proofs.toml: fake/fake-mend-the-case: no boot before "
+                      "step 1 shows the splats '^Oops: seeded': correct or delete them\n", self.run_it(1))
+        self.run_it(0, "--step", "0..1")
 
     def test_help_says_everything(self):
         text = self.run_it(0, "--help")

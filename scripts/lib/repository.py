@@ -171,17 +171,6 @@ def private(directory):
     return pathlib.Path(git(directory, "rev-parse", "--absolute-git-dir"))
 
 
-def in_progress(directory):
-    """What git operation stands unfinished in a worktree, or ""."""
-    own = private(directory)
-    for name, what in (("rebase-apply/applying", "git am"), ("rebase-apply", "git rebase"),
-                       ("rebase-merge", "git rebase"), ("MERGE_HEAD", "git merge"),
-                       ("CHERRY_PICK_HEAD", "git cherry-pick")):
-        if (own / name).exists():
-            return what
-    return ""
-
-
 def abandon(directory):
     """Free a worktree of this repository's own from what a kill left: locks, a git am."""
     own = private(directory)

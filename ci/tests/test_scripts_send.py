@@ -122,6 +122,14 @@ class Send(Fixture):
         self.assertEqual(sink.mails, [])
         self.assertNotIn("sent/dmabuf-series-v1", self.tags())
 
+    def test_patches_that_change_meanwhile(self):
+        """The mails have the patches as they were read together with the series."""
+        self.tool("git", f'case "$*" in\n*checkout*b4/*) sed -i s/30/31/ {self.patch(3)} ;;\nesac\n'
+                  'exec "$real" "$@"\n')
+        self.script("send", "--output", self.top / "mails")
+        self.assertIn("+\treturn 31;", self.patch(3).read_text())
+        self.assertIn("+\treturn 30;", sorted((self.top / "mails").iterdir())[3].read_text())
+
     def test_an_interrupted_dry_run_can_be_repeated(self):
         self.tool("b4", '"$real" "$@"; kill -s INT "$PPID"; sleep 9\n')
         done = self.script("send", "--output", self.top / "mails", expect=125)

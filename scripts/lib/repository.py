@@ -3,7 +3,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -12,12 +11,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import command, process, series
+from . import command, series
 from .command import Broken, CannotJudge, Failed, Full, output, run
+from .lock import hold
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BASE = "refs/heads/base"
@@ -32,40 +31,6 @@ def cache():
         raise CannotJudge(f"cannot make the cache directory {path}: {error.strerror}; "
                           "set XDG_CACHE_HOME") from None
     return path
-
-
-@contextlib.contextmanager
-def hold(path: pathlib.Path, seconds: float = 1800, inherited: bool = True) -> Iterator[None]:
-    """Hold a file, made when missing, or a directory, so long as nobody else does.
-
-    inherited: children hold it, too, so that no orphan works unlocked; without, whoever gets
-    it has to end what orphans there are. CannotJudge when another run holds it for longer
-    than `seconds`.
-    """
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        end, told = time.monotonic() + seconds, False
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not told:
-                    command.say(f"waiting for another run that holds {path}")
-                    told = True
-                if time.monotonic() > end:
-                    raise CannotJudge(f"another run still holds {path}, after {seconds:.0f} s; "
-                                      "wait for its end") from None
-                time.sleep(0.2)
-        if inherited:
-            process.held.append(descriptor)
-        try:
-            yield
-        finally:
-            if inherited:
-                process.held.remove(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def lock(name: str, seconds: float = 1800, inherited: bool = True,
@@ -278,10 +243,10 @@ def refusal(directory, files, done, user=False):
 def frozen(patches: Sequence[series.Patch]) -> Iterator[list[series.Patch]]:
     """The same patches in files of our own, which nobody edits while we work with them."""
     with tempfile.TemporaryDirectory(dir=cache(), prefix="round-trip-") as holder:
-        copies = [dataclasses.replace(p, path=pathlib.Path(holder, f"{p.step:04d}.patch"))
-                  for p in patches]
+        copies = [dataclasses.replace(p, path=pathlib.Path(holder, f"{p.step:04d}.patch"),
+                                      data=p.content) for p in patches]
         for patch, copy in zip(patches, copies, strict=True):
-            copy.path.write_bytes(patch.path.read_bytes())
+            copy.path.write_bytes(patch.content)
         yield copies
 
 
@@ -322,7 +287,7 @@ def steps(patches, start=None):
 def _steps(patches, start):
     total = hashlib.sha256("\0".join([start, *AM]).encode())
     for patch in patches:
-        total.update(patch.name.encode() + b"\0" + patch.path.read_bytes() + b"\0")
+        total.update(patch.name.encode() + b"\0" + patch.content + b"\0")
     kept = cache() / "verdicts/steps" / f"{total.hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         commits = json.loads(kept.read_text())

@@ -59,6 +59,24 @@ def hold(path: pathlib.Path, seconds: float = 1800, inherited: bool = True,
 
 
 @contextlib.contextmanager
+def hold_name(path: pathlib.Path) -> Iterator[int]:
+    """Hold whatever file has that name, empty when it is made: its descriptor.
+
+    Unlike hold(), it is for a file that its holder renames or removes.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _wait(descriptor, fcntl.LOCK_EX, path, 60)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                    yield descriptor
+                    return
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
 def if_free(path: pathlib.Path) -> Iterator[bool]:
     """Hold a file or directory that exists, if nobody does: whether we do now."""
     descriptor = os.open(path, os.O_RDONLY)

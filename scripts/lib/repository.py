@@ -10,13 +10,12 @@ import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import command, series
+from . import command, scratch, series
 from .command import Broken, CannotJudge, Failed, Full, output, run
-from .lock import hold
+from .lock import hold, hold_name
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BASE = "refs/heads/base"
@@ -39,23 +38,28 @@ def lock(name: str, seconds: float = 1800, inherited: bool = True,
     return hold(cache() / f"{name}.lock", seconds, inherited)
 
 
-def write_atomically(path, data):
-    """Write text or bytes so that a reader sees the old file or the new one."""
+def write_atomically(path: pathlib.Path | str, data: str | bytes) -> None:
+    """Write text or bytes so that a reader sees the old file or the new one.
+
+    What is written first has one name for each path: what a kill left of it is used anew.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogateescape")
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    beside = path.with_name(f".new-{path.name}")
+    with hold_name(beside) as descriptor:
+        try:
+            with open(descriptor, "wb", closefd=False) as stream:
+                stream.truncate(0)
+                stream.write(data)
+                stream.flush()
+                os.fsync(descriptor)
+            os.fchmod(descriptor, 0o644)
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
 
 def git(directory, *arguments, **kwargs):
@@ -242,9 +246,9 @@ def refusal(directory, files, done, user=False):
 @contextlib.contextmanager
 def frozen(patches: Sequence[series.Patch]) -> Iterator[list[series.Patch]]:
     """The same patches in files of our own, which nobody edits while we work with them."""
-    with tempfile.TemporaryDirectory(dir=cache(), prefix="round-trip-") as holder:
-        copies = [dataclasses.replace(p, path=pathlib.Path(holder, f"{p.step:04d}.patch"),
-                                      data=p.content) for p in patches]
+    with scratch.directory("patches") as holder:
+        copies = [dataclasses.replace(p, path=holder / f"{p.step:04d}.patch", data=p.content)
+                  for p in patches]
         for patch, copy in zip(patches, copies, strict=True):
             copy.path.write_bytes(patch.content)
         yield copies

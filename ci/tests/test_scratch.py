@@ -104,7 +104,8 @@ class Scratch(unittest.TestCase):
         self.assertEqual((self.cache / "record").read_text(), "new")
 
     def test_many_write_one_file(self):
-        path, texts = self.cache / "record", [letter * size for letter, size in zip("abcd", (9, 999, 99, 9999))]
+        path = self.cache / "record"
+        texts = [letter * size for letter, size in zip("abcd", (9, 999, 99, 9999))]
         path.parent.mkdir()
         path.write_text(texts[0])
         seen = set()

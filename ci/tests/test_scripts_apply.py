@@ -75,7 +75,7 @@ class Apply(Fixture):
         self.script("refresh", "--tree", self.work)
         clone = self.top / "a clone"
         self.repo.rename(clone)
-        readme = (TOP / "README.md").read_text().partition("## To apply")[2].partition("\n## ")[0]
+        readme = (TOP / "README.md").read_text().partition("## Applying the patches")[2].partition("\n## ")[0]
         lines = re.findall(r"(?m)^    (.*\$R.*)$", readme)
         self.assertEqual(len(lines), 2)
         for line in lines:
@@ -277,7 +277,7 @@ class Apply(Fixture):
         done = self.script("apply", self.user, expect=125)
         self.assertIn("COPYING was changed, which the series does not touch", done.stderr)
         self.assertEqual((self.user / "COPYING").read_text(), "mine\n")
-        lines = done.stderr.partition("without any change since:\n")[2].partition("to keep")[0]
+        lines = done.stderr.partition("without any change made since:\n")[2].partition("to keep")[0]
         self.command("sh", "-e", "-c", lines)
         after = self.state(self.user)
         self.assertEqual([*after[:6], after[7]], [*before[:6], sorted({*before[7], "ORIG_HEAD"})])

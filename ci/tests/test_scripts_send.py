@@ -142,7 +142,7 @@ class Send(Fixture):
         self.change(self.work, "return 7;", "return 70;", "toy: other topic")
         self.change(self.work, "return 6;", "return 60;", "toy: other topic, more")
         self.script("refresh", "--tree", self.work, "--start", "other=HEAD~1")
-        self.assertIn("a tree takes a topic", self.script("send").stdout)
+        self.assertIn("for one maintainer's tree", self.script("send").stdout)
         done = self.script("send", "--topic", "other", expect=1)
         self.assertIn("--cover FILE", done.stderr)
         (self.repo / "patches/other/COVER").write_text("toy: the other\n\nIts letter.\n")

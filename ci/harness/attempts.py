@@ -87,8 +87,8 @@ class Attempts:
                     words[f"{where}/{case}"] = word
                 if word == "skip":
                     reasons[f"{where}/{case}"] = test["reasons"].get(case, "no reason given")
-        return regress.Ran(words, reasons, attempt["console"],
-                           [f"the module {said}" for said in modules_failed])
+        return regress.Ran(words, reasons=reasons, log=attempt["console"],
+                           remarks=[f"the module {said}" for said in modules_failed])
 
     def _problems(self, step: int, boot: Boot, attempt: Attempt) -> list[str]:
         return self.work.expectations.problems(step, self.lane, boot, attempt)

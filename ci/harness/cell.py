@@ -21,9 +21,9 @@ def again(lane: str, *steps: int, boot: str = "") -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """The build of a step. record: as the store has it, None where nothing was built; image: the
-    directory of the image and the modules, None where there is no kernel to boot; unknown: an
-    error ended the judging."""
+    """The build of a step. record: as the store has it, None where none was begun; image: the
+    directory of the image and the modules, None where there is none; unknown: an error ended the
+    judging."""
 
     judgement: Judgement
     record: Mapping[str, Any] | None = None
@@ -31,9 +31,9 @@ class Built:
     unknown: bool = False
 
     @property
-    def diagnostics(self) -> list[str] | None:
-        """All that the compiler and the other tools said, None where the step was not built."""
-        return self.record["diagnostics"] if self.record and self.image else None
+    def good(self) -> Mapping[str, Any] | None:
+        """The record of a step that builds, else None."""
+        return self.record if self.record and self.record["ok"] else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Cell:
 
     @property
     def record(self) -> Mapping[str, Any] | None:
-        """The record of the build, where there is a kernel."""
-        return self.built.record if self.built and self.built.image else None
+        """The record of the build, where the step builds."""
+        return self.built.good if self.built else None
 
     @property
     def image(self) -> pathlib.Path | None:

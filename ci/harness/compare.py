@@ -19,30 +19,36 @@ def new_diagnostics(lane: LaneRun, built: Mapping[int, Built], step: int) -> Jud
 
     built: of the lane's steps in this run.
     """
-    here = built[step]
-    if here.diagnostics is None:
+    here = built[step].good
+    if here is None:
         return None
-    name, log, said = lane.lane.name, here.judgement.log, here.diagnostics
+    name, log, said = lane.lane.name, here["log"], here["diagnostics"]
     if step == 0:
         return Judgement(step, name, "diagnostics", Verdict.SKIP,
                          f"the base adds nothing; it has {len(said)}", log, again(name, step))
-    before = _before(lane, built, step - 1)
+    earlier = lane.work.policy.before(lane.lane, step)
+    before = _before(lane, built, earlier)
     if before is None:
         return Judgement(step, name, "diagnostics", Verdict.SKIP,
                          "the step before was not built, nothing to compare with", log, again(name, step))
     added = diagnostics.new(before, said)
     return Judgement(step, name, "diagnostics", Verdict.FAIL if added else Verdict.PASS,
-                     f"new: {'; '.join(added)}" if added else "", log, again(name, step - 1, step))
+                     f"new: {'; '.join(added)}" if added else "", log, again(name, earlier, step))
 
 
 def _before(lane: LaneRun, built: Mapping[int, Built], step: int) -> list[str] | None:
     """The diagnostics of a step, or of the last one before it that builds; None for unknown."""
-    while step in built and built[step].diagnostics is None and not built[step].unknown:
-        step -= 1
-    if step in built:
-        return built[step].diagnostics
-    record = lane.builds.kept(step) if step >= 0 else None
+    step = passed_over(lane, built, step)
+    record = built[step].good if step in built else lane.builds.kept(step) if step >= 0 else None
     return record["diagnostics"] if record else None
+
+
+def passed_over(lane: LaneRun, built: Mapping[int, Built], step: int) -> int:
+    """The step itself, or where it does not build, the last one before it that does or is not in
+    this run."""
+    while step in built and built[step].good is None and not built[step].unknown:
+        step = lane.work.policy.before(lane.lane, step)
+    return step
 
 
 def still_there(work: Work, lane: LaneRun, cells: Sequence[Cell]) -> list[Judgement]:

@@ -144,6 +144,15 @@ class Policy:
             self._milestones[where] = proof.milestones(self.proofs, lane.name, boot)
         return self._milestones[where]
 
+    def before(self, lane: Lane, step: int) -> int:
+        """The step that a lane's step is compared with; below 0 for none."""
+        del lane  # each builds all that a patch may touch
+        return step - 1
+
+    def own(self, selftests: Collection[str], step: int) -> bool:
+        """Whether a test with these directories of selftests runs again with the step's own."""
+        return any(self.own_selftests(directory, step) for directory in selftests)
+
     def own_selftests(self, directory: str, step: int) -> Due:
         """Whether the step's own selftests of a directory run beside those of the last step.
 

@@ -48,8 +48,7 @@ def _own_rows(boot: Boot, steps: Sequence[int], policy: Policy,
     """A row for each test that runs again with the step's own selftests."""
     for test in boot.tests:
         if test in needs and needs[test].step:
-            own = [s for s in steps
-                   if any(policy.own_selftests(d, s) for d in needs[test].selftests)]
+            own = [s for s in steps if policy.own(needs[test].selftests, s)]
             yield f"  {'':18} on     {spans(own) or 'none'}: {test}@step, where it differs from the last step's"
 
 

@@ -107,10 +107,7 @@ class Run:
         name, built = lane.lane.name, self._built[lane.lane.name]
         planned = {c.step for phase in self.plan.phases for c in phase.cells if c.lane == name}
         for step in sorted(built):
-            # a step that does not build is passed over: what is compared with stands before it
-            before = step - 1
-            while before in built and built[before].diagnostics is None:
-                before -= 1
+            before = compare.passed_over(lane, built, self.work.policy.before(lane.lane, step))
             if (name, step) not in self._compared and (before in built or before not in planned):
                 found = self._compared[name, step] = compare.new_diagnostics(lane, built, step)
                 if found and found.verdict is Verdict.FAIL:

@@ -76,7 +76,8 @@ class Cell:
         if not self.plan.due:
             return [Judgement(self.step, self.lane, "build", Verdict.SKIP, self.plan.due.why,
                               command=f"ci/run --lane {self.lane} --step {self.step}")]
-        made = [j for j in (self.built and self.built.judgement, self.diagnostics) if j]
+        made = [self.built.judgement] if self.built else []
+        made += [self.diagnostics] if self.diagnostics else []
         if self.image is None:
             return made
         booted = {b.boot: b.judgement for b in self.boots}

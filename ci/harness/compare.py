@@ -4,6 +4,7 @@
 Each comparison is of two steps that are both judged, in whichever order they were.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from lib.verdict import Judgement, Verdict
@@ -71,5 +72,5 @@ def still_there(work: Work, lane: LaneRun, cells: Sequence[Cell]) -> list[Judgem
         judgements += regress.judge(
             lane.lane.name, boot.name, history, first, work.expectations.proofs,
             work.expectations.reason_known,
-            lambda a, b, boot=boot: again(lane.lane.name, a, b, boot=boot.name))
+            functools.partial(again, lane.lane.name, boot=boot.name))
     return judgements

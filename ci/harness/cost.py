@@ -47,7 +47,8 @@ class Cost:
     def verdict(self) -> str:
         """A sentence on the budget."""
         if not self.judged:
-            return f"the budget of {BUDGET} s CPU is for a complete run with an empty cache, which this was not"
+            return (f"the budget of {BUDGET} s CPU is for a complete run with an empty cache, "
+                    "which this was not")
         left = round(BUDGET - self.cpu)
         return f"within the budget of {BUDGET} s CPU, with {left} s left" if self.within else \
             f"above the budget of {BUDGET} s CPU by {-left} s"

@@ -49,7 +49,8 @@ def _own_rows(boot: Boot, steps: Sequence[int], policy: Policy,
     for test in boot.tests:
         if test in needs and needs[test].step:
             own = [s for s in steps if policy.own(needs[test].selftests, s)]
-            yield f"  {'':18} on     {spans(own) or 'none'}: {test}@step, where it differs from the last step's"
+            yield (f"  {'':18} on     {spans(own) or 'none'}: {test}@step, where it differs from "
+                   "the last step's")
 
 
 def _path(steps: Sequence[int]) -> str:

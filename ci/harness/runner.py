@@ -70,10 +70,10 @@ class Run:
     def _prepare(self) -> None:
         """Make what the boots of each lane share, so that a missing tool is reported at the start."""
         for name, lane in list(self.lanes.items()):
-            planned = next((c for c in reversed(self.plan.cells) if c.lane == name and c.due), None)
+            steps = [c.step for c in self.plan.cells if c.lane == name and c.due]
             try:
-                for boot in self.work.policy.boots(lane.lane) if planned else []:
-                    lane.boots.parts(planned.step, boot)
+                for boot in self.work.policy.boots(lane.lane) if steps else []:
+                    lane.boots.parts(steps[-1], boot)
             except (CannotJudge, FileNotFoundError) as error:
                 self._cannot(name, error)
 

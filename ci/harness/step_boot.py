@@ -122,7 +122,7 @@ class Boots:
                                            self.guest.modules_needed(boot.tests)))
         initrd = work.paths.cache / "boots" / f"{key}.cpio"
         self.guest.initramfs(archives, initrd)
-        attempt = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch)
+        attempt: Attempt = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch)
         attempt["due"] = tests
         texts = {kind: attempt.pop(kind) for kind in ("console", "results")}
         for kind, text in texts.items():

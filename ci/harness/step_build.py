@@ -88,7 +88,7 @@ class Builds:
         work.progress.begin(("build", name), f"build {name}")
         if work.why:
             work.progress.note(f"build {name}: {work.store.why('build', inputs, name)}")
-        record = self.builder.build(self.commits[step], image)
+        record: dict[str, Any] = self.builder.build(self.commits[step], image)
         log = work.paths.logs / f"build-{work.store.key(inputs)}.log"
         write_atomically(log, self.builder.log.read_bytes())
         record["log"] = str(log)

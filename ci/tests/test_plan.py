@@ -14,11 +14,11 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
-from harness import cost, guest, needs, plan, plan_text, proof, session, spans  # noqa: E402
+from harness import cost, guest, needs, plan, plan_text, proof, session, spans, step_boot  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.jobs import Jobs  # noqa: E402
 from lib import lane as lanes  # noqa: E402
-from lib import series  # noqa: E402
+from lib import series, store  # noqa: E402
 from lib.verdict import Judgement, Verdict  # noqa: E402
 
 ASCENDING = '''
@@ -87,7 +87,8 @@ class PolicyTest(unittest.TestCase):
         self.assertEqual(plan.order([0, 8], {3, 8}), ([8], [], [0]))
 
     def test_lanes_due_at_ends_are_built_after_the_ends_of_the_others(self):
-        made = self.policy.plan(range(9), [lane("e", boot(), at="ends"), lane("x", boot()), lane("y", boot())])
+        chosen = [lane("e", boot(), at="ends"), lane("x", boot()), lane("y", boot())]
+        made = self.policy.plan(range(9), chosen)
         self.assertEqual([(p.steps, p.lanes, p.first) for p in made.phases],
                          [([8, 6, 3], ["x", "y"], True), ([8, 6, 3], ["e"], True),
                           ([4, 5, 7], ["x", "y"], False), ([2, 1, 0], ["x", "y"], False)])
@@ -193,6 +194,19 @@ class JobsTest(unittest.TestCase):
         jobs.close()
 
 
+class DurationTest(unittest.TestCase):
+    """How long a boot will take: as the last time, else its limit."""
+
+    def test_seconds(self):
+        with tempfile.TemporaryDirectory() as directory:
+            kept = store.Store(pathlib.Path(directory))
+            kept.put("boot", {"k": 1}, {"attempts": [{"seconds": 30.0}, {"seconds": 12.0}]}, "3/x/main")
+            made = step_boot.Boots.__new__(step_boot.Boots)
+            made.lane, made.work = lane("x"), mock.Mock(store=kept)
+            self.assertEqual(made.seconds(3, boot(seconds=400)), 42)
+            self.assertEqual(made.seconds(4, boot(seconds=400)), 400)
+
+
 class CostTest(unittest.TestCase):
     def test_what_this_run_made_is_counted_beside_the_budget(self):
         def judged(gate, seconds, cpu, cached=False, name="x"):
@@ -232,7 +246,8 @@ class RunTest(unittest.TestCase):
         makefile = made.linux / "Makefile"
         makefile.write_text(makefile.read_text() + "\n$(O)/extra.o: $(srctree)/extra.c\n\t@cd $(O) && "
                             "gcc -Wall -c -o extra.o $(srctree)/extra.c\n")
-        made.patch("add a file that warns", "Makefile", "image: $(O)/main.o", "image: $(O)/main.o $(O)/extra.o")
+        made.patch("add a file that warns", "Makefile", "image: $(O)/main.o",
+                   "image: $(O)/main.o $(O)/extra.o")
         made.patch("break the build", "main.c", "return 0;", "return 0")
         made.patch("mend the build", "main.c", "return 0\n", "int more;\n\treturn 0;\n", topic="more")
         made.patch("lose a case", "boot.sh", "1..2\nok 1 always\nok 2", "1..1\nok 1", topic="more")

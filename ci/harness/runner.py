@@ -47,14 +47,18 @@ class Run:
 
         Builds go one after the other with all cores, in the order of the plan; boots of finished
         steps run beside them, one a core and one more, since they wait a lot: those of an
-        earlier phase first, of one phase the longest first. A failing step does not end the walk,
-        nor does a lane that cannot run. Where the walk is interrupted, what runs is ended and
-        nothing else begins.
+        earlier phase first, of one phase the longest first. The boots of a first answer are all
+        begun before other steps are built. A failing step does not end the walk, nor does a lane
+        that cannot run. Where the walk is interrupted, what runs is ended and nothing else begins.
         """
         self._prepare()
         jobs = Jobs(self.work.jobs + 1)
         try:
-            watchers = [self._phase(number, phase, jobs) for number, phase in enumerate(self.plan.phases)]
+            watchers = []
+            for number, phase in enumerate(self.plan.phases):
+                watchers.append(self._phase(number, phase, jobs))
+                if phase.first:
+                    jobs.all_begun()
             for boots in self._boots.values():
                 for boot in boots:
                     boot.result()

@@ -191,6 +191,13 @@ class JobsTest(unittest.TestCase):
             one.result()
         self.assertEqual(ran, [(0, 400), (0, 3), (1, 9), (1, 5)])
         self.assertRaises(ZeroDivisionError, jobs.submit((0,), lambda: 1 / 0).result)
+        gate.clear()
+        jobs.submit((0.0,), gate.wait)
+        behind = jobs.submit((0.0,), ran.clear)
+        threading.Timer(0.05, gate.set).start()
+        jobs.all_begun()
+        behind.result()
+        self.assertEqual((gate.is_set(), ran), (True, []))
         jobs.close()
 
 

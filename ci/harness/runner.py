@@ -218,6 +218,8 @@ class LaneRun:
         """Look for splats in the console of an attempt; whether it is still there."""
         try:
             console = pathlib.Path(attempt["console"]).read_text(errors="replace")
+            # what it said when it was asked where it hangs is no splat
+            console = console[:attempt.get("judged")]
         except FileNotFoundError:
             return False
         deny = self.run.expectations.deny
@@ -307,7 +309,7 @@ class LaneRun:
                                            self.guest.modules_needed(boot.tests)))
         initrd = run.paths.cache / "boots" / f"{key}.cpio"
         self.guest.initramfs(archives, initrd)
-        attempt = machine.run(self.lane, boot, tests, cell.image / "image", initrd, scratch)
+        attempt = machine.run(self.lane, boot, tests, cell.image / "image", initrd, scratch, archives)
         attempt["due"] = tests
         console, text = attempt.pop("console"), attempt.pop("results")
         attempt["console"] = str(run.paths.logs / f"boot-{key}.console")

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from . import qmp
 from .symbols import Symbols
 
-# Seconds for all questions, and for one answer.
-_SECONDS, _ANSWER = 10.0, 3.5
+# Seconds for all questions; for the emulator's answers, for the guest's, and until a kernel
+# that got an NMI is taken to have said all.
+_SECONDS, _EMULATOR, _GUEST, _QUIET = 10.0, 3.0, 5.0, 2.0
 # The question that ci/guest/init reads on its console, and the last line of its answer.
 _WHERE, _END = b"ci: where\n", "ci: no more tasks"
 _CPU = re.compile(r"^CPU#(\d+)\s*$", re.M)
@@ -30,11 +31,11 @@ _HALTED = re.compile(r"\bHLT=1\b")
 # Registers of vectors and floating point say nothing of where a CPU is.
 _VECTORS = re.compile(r"\b(?:XMM|YMM|ZMM|FPR|FCW|MXCSR|Opmask|Q|P|Z|FFR)\d*=|\bFPCR=")
 _WORDS = re.compile(r"0x([0-9a-f]{16})")
-_TASK = re.compile(r"ci: task (\d+) (.*) (\S)$")
+_TASK = re.compile(r"(\d+) (.*) (\S)$")
 _STACK = re.compile(r"\[<0>\] (\S+?)(?:/0x[0-9a-f]+)?(?: \[\w+\])?$")
 # The innermost functions of a task that sleeps, and of one that waits for its child.
-_SWITCH = re.compile(r"(?:__switch_to|__?schedule|schedule)\+")
-_PARENT = re.compile(r"(?:do_wait|__do_wait|kernel_wait4|do_sigtimedwait|__?x64_sys_rt_sigsuspend|sigsuspend)\+")
+_SWITCH = re.compile(r"(?:__switch_to|(?:__)?schedule)\+")
+_PARENT = re.compile(r"(?:__)?do_wait\+")
 _FRAMES, _TASKS = 16, 4
 
 
@@ -53,7 +54,7 @@ class Asked:
         self._note(f"{why}; asked where it hangs")
         cpus: list[str] = []
         try:
-            with qmp.Monitor(self.scratch, min(self.limit, time.monotonic() + _ANSWER)) as monitor:
+            with qmp.Monitor(self.scratch, min(self.limit, time.monotonic() + _EMULATOR)) as monitor:
                 self._note(f"the emulator: {monitor.execute('query-status').get('status')}, "
                            f"{len(monitor.execute('query-cpus-fast'))} CPUs")
                 cpus = list(self._registers(monitor))
@@ -135,21 +136,10 @@ class Asked:
             self.child.stdin.flush()
         except OSError:
             return []
-        answer = self._wait(_ANSWER, _END)
+        answer = self._wait(_GUEST, _END)
         if "ci: task " not in answer:
             self._note("user space does not answer")
-        found, name, state, stack = [], "", "", []
-        for line in [*answer.splitlines(), _END]:
-            if match := _STACK.search(line):
-                stack.append(match.group(1))
-            elif (match := _TASK.search(line)) or line == _END:
-                stack = [one for one in stack if not _SWITCH.match(one)]
-                if name and not (stack and _PARENT.match(stack[0])):
-                    found.append(f"task {name} {'in ' + stack[0] if stack else 'in user space'}"
-                                 + (f", {state}" if state != "S" else ""))
-                name, state, stack = "", "", []
-                if match:
-                    name, state = f"{match.group(2)} ({match.group(1)})", match.group(3)
+        found = _waiting(answer)
         return found[:_TASKS] + ([f"{len(found) - _TASKS} more tasks"] if len(found) > _TASKS else [])
 
     def _interrupt(self, monitor: qmp.Monitor) -> None:
@@ -161,10 +151,27 @@ class Asked:
             return
         except qmp.Silent:
             pass  # a kernel that panics at once ends the emulator
-        size, quiet = -1, time.monotonic() + 2
+        size, quiet = -1, time.monotonic() + _QUIET
         while time.monotonic() < min(self.limit, quiet):
             if os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 return
             if (grown := self.console.stat().st_size) != size:
-                size, quiet = grown, time.monotonic() + 2
+                size, quiet = grown, time.monotonic() + _QUIET
             time.sleep(0.1)
+
+
+def _waiting(answer: str) -> list[str]:
+    """Where the guest says that its tasks are, but for those that wait for others."""
+    found = []
+    for part in answer.split("\nci: task ")[1:]:
+        head, _, rest = part.partition("\n")
+        if not (match := _TASK.match(head)):
+            continue
+        number, name, state = match.groups()
+        stack = [m.group(1) for m in map(_STACK.match, rest.splitlines()) if m]
+        stack = [one for one in stack if not _SWITCH.match(one)]
+        if name == "timeout" or (stack and _PARENT.match(stack[0])):
+            continue
+        where = "runs" if state == "R" else f"in {stack[0]}" if stack else "at an unknown place"
+        found.append(f"task {name} ({number}) {where}" + (", D" if state == "D" else ""))
+    return found

@@ -39,9 +39,11 @@ def _steps(steps: Collection[int]) -> str:
 
 
 class Report:
-    """judgements: all of the run; cells: of runner; series; steps: those that ran."""
+    """judgements: all of the run; cells: of runner; series; steps: those that ran; accelerators:
+    what each lane boots under, and why."""
 
-    def __init__(self, series, steps, lanes, judgements, cells, proofs):
+    def __init__(self, series, steps, lanes, judgements, cells, proofs, accelerators=()):
+        self.accelerators = dict(accelerators)
         self.series, self.steps, self.lanes = series, steps, lanes
         self.judgements, self.cells, self.proofs = judgements, cells, proofs
 
@@ -76,6 +78,7 @@ class Report:
         lines.append("-" * min(max(map(len, lines)), 100))
         for proof in self.proofs:
             lines += self._proof_lines(proof)
+        lines += [f"accelerator: lane {name}: {what}" for name, what in self.accelerators.items()]
         lines += self._skip_lines()
         grouped = {}
         for j in self.judgements:
@@ -161,8 +164,9 @@ class Report:
 
     def results(self) -> str:
         """What ci/test and other programs read: {"judgements": [...]}, the fields of Judgement
-        each, its verdict as a word."""
-        return json.dumps({"judgements": [j.data() for j in self.judgements]}, indent=1) + "\n"
+        each, its verdict as a word; "accelerators": {lane: what it boots under}."""
+        return json.dumps({"judgements": [j.data() for j in self.judgements],
+                           "accelerators": self.accelerators}, indent=1) + "\n"
 
     # --- HTML
 
@@ -204,7 +208,9 @@ class Report:
             for case, steps in cases.items():
                 out.append(f"<tr><td>{html.escape(reason)}</td><td>{html.escape(case)}</td>"
                            f"<td>{', '.join(map(str, steps))}</td></tr>")
-        out.append("</table>" + self._splats() + "<h2>Cost</h2>" + self._cost())
+        out.append("</table>" + "".join(f"<p>Lane {html.escape(name)} boots under {html.escape(what)}</p>"
+                                        for name, what in self.accelerators.items()))
+        out.append(self._splats() + "<h2>Cost</h2>" + self._cost())
         for step in self.steps:
             for column in self.columns:
                 found = self.of(step, column)

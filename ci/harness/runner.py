@@ -16,7 +16,8 @@ from lib.series import ends
 from lib.store import Store, digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
 
-from . import build, devicetree, diagnostics, evaluate, guest, machine, proof, prune, regress
+from . import accelerator, build, devicetree, diagnostics, evaluate, guest, machine, proof, prune
+from . import regress
 from . import results, splat
 from .errors import CannotJudge, UsageError
 from .source import DoesNotApply
@@ -63,6 +64,7 @@ class LaneRun:
         self.builder = build.Builder(self.lane, run.source, run.paths, run.jobs)
         self.guest = guest.Guest(self.lane, run.source, run.paths, self.builder.toolchain)
         self.qemu = machine.version(self.lane)
+        self.lane, self.accelerator = accelerator.suited(self.lane, run.paths.cache, self.qemu)
         devicetree.check(run.boots(self.lane))
         self.commits = {}
         self.refusal = {}
@@ -417,6 +419,9 @@ class Run:
                 self.lanes.append(LaneRun(name, self))
             except (CannotJudge, FileNotFoundError) as error:
                 self._unable(name, error)
+        self.accelerators = {run.lane.name: run.accelerator for run in self.lanes if run.accelerator}
+        for name, what in self.accelerators.items():
+            self.progress.note(f"lane {name} boots under {what}")
 
     def _unable(self, name: str, error: Exception) -> None:
         """Note that a lane cannot run here: it is LOST, and the others run."""

@@ -63,7 +63,7 @@ def suited(lane: Lane, cache: pathlib.Path, version: str) -> tuple[Lane, str]:
     try:
         why = kept.read_text()
     except FileNotFoundError:
-        why = probe(lane.arch, words)
+        why = probe(lane.arch, words, SECONDS)
         write_atomically(kept, why.encode())
     if why:
         return lane, f"tcg: {why}"
@@ -108,7 +108,7 @@ def _booted() -> str:
         return ""
 
 
-def probe(arch: str, words: list[str], seconds: float = SECONDS) -> str:
+def probe(arch: str, words: list[str], seconds: float) -> str:
     """Why KVM does not work, or "". words: the emulator with machine, accelerator, processor."""
     how = PROBES[arch]
     with tempfile.TemporaryDirectory(prefix="series-kvm-") as scratch:

@@ -139,7 +139,7 @@ class Asked:
         answer = self._wait(_GUEST, _END)
         if "ci: task " not in answer:
             self._note("user space does not answer")
-        found = _waiting(answer)
+        found = waiting(answer)
         return found[:_TASKS] + ([f"{len(found) - _TASKS} more tasks"] if len(found) > _TASKS else [])
 
     def _interrupt(self, monitor: qmp.Monitor) -> None:
@@ -160,7 +160,7 @@ class Asked:
             time.sleep(0.1)
 
 
-def _waiting(answer: str) -> list[str]:
+def waiting(answer: str) -> list[str]:
     """Where the guest says that its tasks are, but for those that wait for others."""
     found = []
     for part in answer.split("\nci: task ")[1:]:

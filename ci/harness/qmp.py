@@ -57,7 +57,8 @@ class Monitor:
         """What a command returns; Refused, or Silent."""
         try:
             self._wait()
-            self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+            asked = json.dumps({"execute": command, "arguments": arguments})
+            self.socket.sendall(f"{asked}\n".encode())
             while True:
                 said = self._message()
                 if "error" in said:

@@ -30,7 +30,6 @@ MONITOR = """\
 import json, os, pathlib, socket, sys, threading
 os.chdir(os.path.dirname(os.path.abspath(sys.argv[0])))
 answers = json.loads(pathlib.Path("answers").read_text())
-print("Linux version 7.3.4\\nci: console alive", flush=True)
 
 
 def guest():
@@ -43,6 +42,7 @@ where = sys.argv[sys.argv.index("-qmp") + 1].split(":")[1].split(",")[0]
 server = socket.socket(socket.AF_UNIX)
 server.bind(where)
 server.listen()
+print("Linux version 7.3.4\\nci: console alive", flush=True)
 client, _ = server.accept()
 client.sendall(b'{"QMP": {}}\\n')
 for line in client.makefile():

@@ -8,10 +8,11 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from lib import process
 from lib.command import Broken, output
-from lib.lane import Boot
+from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
 from . import devicetree, hang, qmp
@@ -60,10 +61,11 @@ def command(lane, boot, tests, image, initrd, results):
     return _fill([*lane.qemu, *boot.qemu], values, lane)
 
 
-def described(lane, boot, tests, image, archives, blob=None):
+def described(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path,
+              archives: Sequence[pathlib.Path], blob: pathlib.Path | None = None) -> str:
     """How to start the machine of a boot by hand: lines for the head of its console.
 
-    The first is the command, with {initrd} and {results} in the working directory; what its
+    The first is the command, with initrd and results in the working directory. What the
     initramfs is made of, archives, stays in the cache, as do image and blob.
     """
     words = command(lane, boot, tests, image, "initrd", "results")
@@ -72,7 +74,8 @@ def described(lane, boot, tests, image, archives, blob=None):
     return f"$ {process.shell(words)}\n# its initrd: {made}\n"
 
 
-def devicetree_of(words, boot, image, scratch):
+def devicetree_of(words: Sequence[str], boot: Boot, image: pathlib.Path,
+                  scratch: pathlib.Path) -> pathlib.Path | None:
     """The device tree blob of a boot, kept beside the image; None where it adds no nodes."""
     if not boot.devicetree:
         return None
@@ -81,7 +84,8 @@ def devicetree_of(words, boot, image, scratch):
     return blob
 
 
-def run(lane, boot, tests, image, initrd, scratch, archives=()):
+def run(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path, initrd: pathlib.Path,
+        scratch: pathlib.Path, archives: Sequence[pathlib.Path] = ()) -> dict[str, Any]:
     """Boot once. Returns the raw record: how it ended, what came over each channel.
 
     ended: "done" when QEMU ended by itself and with 0, else why, and where it hung; rc;
@@ -104,35 +108,33 @@ def run(lane, boot, tests, image, initrd, scratch, archives=()):
         stream.flush()
         child = process.spawn([*words, *qmp.SERVER], stdin=subprocess.PIPE, stdout=stream,
                               stderr=subprocess.STDOUT, cwd=scratch)
+        judged: list[int | None] = [None, None]
         try:
             ended = _watch(child, boot, [console, results])
-            sizes = [path.stat().st_size for path in (console, results)]
             if ended != "done":
-                where = hang.Asked(child, scratch, console, Symbols(pathlib.Path(image).parent)).ask(ended)
+                judged = [path.stat().st_size for path in (console, results)]
+                symbols = Symbols(pathlib.Path(image).parent)
+                where = hang.Asked(child, scratch, console, symbols).ask(ended)
                 ended += f"; {where}" if where else ""
         finally:
             # of a group that has ended already nothing is left to kill
             process.kill(child)
             cpu = process.reap(child)
             _close(child)
-    judged, said = _text(console, 0, sizes[0]), _text(console, sizes[0])
-    if ended == "done":
-        judged, said = judged + said, ""
-        sizes[1] = -1
+    said = _text(console, 0, judged[0])
+    answers = _text(console, judged[0]) if judged[0] is not None else ""
     if ended == "done" and child.returncode != 0:
         # a guest cannot do that: it powers off, or resets, and -no-reboot ends with 0
-        last = judged.removeprefix(head).strip().splitlines()[-1:]
+        last = said.removeprefix(head).strip().splitlines()[-1:]
         ended = f"{BROKEN} {child.returncode}: {''.join(last)[:200]}"
     return {"ended": ended, "rc": child.returncode, "seconds": time.monotonic() - start, "cpu": cpu,
-            "console": judged + said, "judged": len(judged) if said else None,
-            "results": _text(results, 0, sizes[1])}
+            "console": said + answers, "judged": len(said) if answers else None,
+            "results": _text(results, 0, judged[1])}
 
 
-def _text(path: pathlib.Path, start: int, end: int = -1) -> str:
-    """The bytes of a file from start to end as text; -1 is its end."""
-    with open(path, "rb") as stream:
-        stream.seek(start)
-        data = stream.read() if end < 0 else stream.read(end - start)
+def _text(path: pathlib.Path, start: int, end: int | None = None) -> str:
+    """The bytes of a file from start to end as text; None is its end."""
+    data = path.read_bytes()[start:end]
     return io.TextIOWrapper(io.BytesIO(data), errors="replace").read()
 
 

@@ -151,7 +151,8 @@ class HangTest(unittest.TestCase):
 
     def test_callers_by_frame_pointers_and_no_nmi(self):
         said, console = self.ask(self.answers(ARM, **{
-            "x /2gx 0xffff800081000000": {"return": "ffff800081000000: 0xffff800081000040 0xffff800080001004\r\n"},
+            "x /2gx 0xffff800081000000": {
+                "return": "ffff800081000000: 0xffff800081000040 0xffff800080001004\r\n"},
             "x /2gx 0xffff800081000040": {"error": {"desc": "Cannot access memory"}},
             "inject-nmi": {"error": {"desc": "not supported"}}}))
         self.assertIn("CPU 0 in spin+0x10; CPU 1 in user space; task", said)
@@ -259,7 +260,8 @@ class AcceleratorTest(unittest.TestCase):
                          "tcg: KVM: the probe ended with 9")
 
     def test_no_rights(self):
-        found, what = self.emulator("echo 'Could not access KVM kernel module: Permission denied' >&2; exit 1")
+        found, what = self.emulator(
+            "echo 'Could not access KVM kernel module: Permission denied' >&2; exit 1")
         self.assertEqual(what, "tcg: KVM: the probe ended with 1: Could not access KVM kernel module: "
                                "Permission denied")
         self.assertEqual(found, self.lane)

@@ -29,7 +29,7 @@ _FRAME = re.compile(r"\bX29=([0-9a-f]{16})")
 _USER = re.compile(r"\bCPL=3\b|\bEL0t\b")
 _HALTED = re.compile(r"\bHLT=1\b")
 # Registers of vectors and floating point say nothing of where a CPU is.
-_VECTORS = re.compile(r"\b(?:XMM|YMM|ZMM|FPR|FCW|MXCSR|Opmask|Q|P|Z|FFR)\d*=|\bFPCR=")
+_VECTORS = re.compile(r"\b(?:XMM|YMM|ZMM|FP[R]|FCW|MXCSR|Opmask|Q|P|Z|FFR)\d*=|\bFPCR=")
 _WORDS = re.compile(r"0x([0-9a-f]{16})")
 _TASK = re.compile(r"(\d+) (.*) (\S)$")
 _STACK = re.compile(r"\[<0>\] (\S+?)(?:/0x[0-9a-f]+)?(?: \[\w+\])?$")

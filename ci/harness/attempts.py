@@ -49,6 +49,8 @@ class Attempts:
         """Look for splats in the console of an attempt; whether it is still there."""
         try:
             console = pathlib.Path(attempt["console"]).read_text(errors="replace")
+            # what it said when it was asked where it hangs is no splat
+            console = console[:attempt.get("judged")]
         except FileNotFoundError:
             return False
         deny = self.work.expectations.deny

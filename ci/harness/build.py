@@ -13,7 +13,7 @@ from lib.lane import Lane
 from lib.series import slug
 from lib.store import hash_file, write_atomically
 
-from . import config
+from . import config, symbols
 from .diagnostics import Diagnostics
 from .errors import CannotJudge, UsageError
 
@@ -185,6 +185,7 @@ class Builder:
             shutil.copyfile(built, keep / ".image")
         os.replace(keep / ".image", target)
         record["image"] = hash_file(target)
+        symbols.keep(self.objects / "System.map", keep)
         for directory in self.lane.sizes:
             self._keep_objects(keep, directory)
 

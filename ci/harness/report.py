@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 
 from lib.series import last, title
 from lib.store import write_atomically
@@ -35,9 +36,12 @@ def writable(directory: pathlib.Path) -> None:
 
 
 class Report:
-    """judgements: all of the run; cells: of runner; series; steps: those that ran; cost: or None."""
+    """judgements: all of the run; cells: of runner; series; steps: those that ran; cost: or None;
+    accelerators: what each lane boots under, and why."""
 
-    def __init__(self, series, steps, lanes, judgements, cells, proofs, cost: Cost | None = None):
+    def __init__(self, series, steps, lanes, judgements, cells, proofs, cost: Cost | None = None,
+                 accelerators: Mapping[str, str] | None = None):
+        self.accelerators = dict(accelerators or {})
         self.series, self.steps, self.lanes = series, steps, lanes
         self.judgements, self.cells, self.proofs, self.cost = judgements, cells, proofs, cost
 
@@ -72,6 +76,7 @@ class Report:
         lines.append("-" * min(max(map(len, lines)), 100))
         for proof in self.proofs:
             lines += self._proof_lines(proof)
+        lines += [f"accelerator: lane {name}: {what}" for name, what in self.accelerators.items()]
         lines += self._skip_lines()
         grouped = {}
         for j in self.judgements:
@@ -157,9 +162,11 @@ class Report:
     # --- JSON
 
     def results(self) -> str:
-        """What ci/test and other programs read: {"judgements": [...], "cost": ...}, the fields of
-        Judgement each, its verdict as a word; of Cost.data()."""
+        """What ci/test and other programs read: {"judgements": [...], "accelerators": {lane: what
+        it boots under}, "cost": ...}, the fields of Judgement each, its verdict as a word; of
+        Cost.data()."""
         return json.dumps({"judgements": [j.data() for j in self.judgements],
+                           "accelerators": self.accelerators,
                            **({"cost": self.cost.data()} if self.cost else {})}, indent=1) + "\n"
 
     # --- HTML
@@ -202,7 +209,9 @@ class Report:
             for case, steps in cases.items():
                 out.append(f"<tr><td>{html.escape(reason)}</td><td>{html.escape(case)}</td>"
                            f"<td>{', '.join(map(str, steps))}</td></tr>")
-        out.append("</table>" + self._splats() + "<h2>Cost</h2>" + self._cost())
+        out.append("</table>" + "".join(f"<p>Lane {html.escape(name)} boots under {html.escape(what)}</p>"
+                                        for name, what in self.accelerators.items()))
+        out.append(self._splats() + "<h2>Cost</h2>" + self._cost())
         for step in self.steps:
             for column in self.columns:
                 found = self.of(step, column)

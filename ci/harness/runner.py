@@ -21,7 +21,8 @@ Boot = concurrent.futures.Future[Booted | None]
 
 
 class Run:
-    """A plan that is carried out. unable: why lanes cannot run here, by name."""
+    """A plan that is carried out. unable: why lanes cannot run here, by name; accelerators:
+    what the others boot under."""
 
     def __init__(self, work: Work, plan: Plan) -> None:
         self.work, self.plan = work, plan
@@ -35,6 +36,10 @@ class Run:
                 self.lanes[lane.name] = LaneRun(lane, work)
             except (CannotJudge, FileNotFoundError) as error:
                 self._cannot(lane.name, error)
+        self.accelerators = {name: run.boots.accelerator for name, run in self.lanes.items()
+                             if run.boots.accelerator}
+        for name, what in self.accelerators.items():
+            work.progress.note(f"lane {name} boots under {what}")
 
     def _cannot(self, name: str, error: Exception) -> None:
         """Note that a lane cannot run here: it is LOST, and the others run."""

@@ -11,7 +11,7 @@ from lib.command import output
 from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
-from . import devicetree, guest, machine, results, splat
+from . import accelerator, devicetree, guest, machine, results, splat
 from .attempts import Attempt, Attempts
 from .cell import Booted, Built
 from .regress import Ran
@@ -23,12 +23,13 @@ BOOT_VERSION = 1
 
 class Boots:
     """All boots of one lane; CannotJudge where it cannot be booted here. toolchain: what its
-    kernels are built by."""
+    kernels are built by; accelerator: what it boots under, "" for unknown."""
 
     def __init__(self, lane: Lane, work: Work, toolchain: str) -> None:
-        self.lane, self.work = lane, work
+        self.work = work
         self.guest = guest.Guest(lane, work.source, work.paths, toolchain)
         self.qemu = machine.version(lane)
+        self.lane, self.accelerator = accelerator.suited(lane, work.paths.cache, self.qemu)
         self.parser = results.parser(work.source, work.paths)
         self.attempts = Attempts(lane.name, work)
         devicetree.check(work.policy.boots(lane))
@@ -125,7 +126,8 @@ class Boots:
                                            self.guest.modules_needed(boot.tests)))
         initrd = work.paths.cache / "boots" / f"{key}.cpio"
         self.guest.initramfs(archives, initrd)
-        attempt: Attempt = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch)
+        attempt: Attempt = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch,
+                                       archives)
         attempt["due"] = tests
         texts = {kind: attempt.pop(kind) for kind in ("console", "results")}
         for kind, text in texts.items():

@@ -19,11 +19,6 @@ def of_code(series: Series) -> list[str]:
     return sorted(n for n in touched if n.endswith((".c", ".h")) and not _TESTS.search(n))
 
 
-def touching(series: Series, file: str) -> list[Patch]:
-    """The patches that touch a file, in order."""
-    return [p for p in series.patches if file in paths(p.text)]
-
-
 class Additions:
     """Which patch each line of the last step is of. commits: of the base and each step."""
 
@@ -31,6 +26,11 @@ class Additions:
         self._source, self._series, self._commits = source, series, commits
         self._lines: dict[str, Mapping[int, Patch]] = {}
         self._texts: dict[str, str] = {}
+        self._files = {patch.name: paths(patch.text) for patch in series.patches}
+
+    def touching(self, file: str) -> list[Patch]:
+        """The patches that touch a file, in order."""
+        return [p for p in self._series.patches if file in self._files[p.name]]
 
     def text(self, file: str) -> str:
         """A file of the last step; "" where there is none."""

@@ -23,10 +23,10 @@ from collections.abc import Collection, Sequence
 
 from lib import table
 from lib.command import Failed
-from lib.series import Patch, Series
+from lib.series import Patch
 from lib.table import LINE, TABLES, TEXT
 
-from .addition import Additions, touching
+from .addition import Additions
 
 FILE = "ci/mutants.toml"
 _KEYS = {"name": TEXT, "file": TEXT, "edits": TABLES, "why": TEXT}
@@ -69,27 +69,34 @@ class Mutant:
             text = text.replace(edit.old, edit.new)
         return text
 
+    def place(self, text: str) -> int:
+        """Where in a file, without the fault, the first edit changes something."""
+        edit = self.edits[0]
+        same = next((n for n, (a, b) in enumerate(zip(edit.old, edit.new, strict=False)) if a != b),
+                    min(len(edit.old) - 1, len(edit.new)))
+        return text.index(edit.old) + same
+
     def diff(self, text: str) -> str:
         """The change as a unified diff without its head; text: of the file, without the fault."""
         lines = difflib.unified_diff(text.splitlines(), self.apply(text).splitlines(), n=1, lineterm="")
         return "\n".join([line for line in lines if not line.startswith(("---", "+++"))])
 
 
-def read(top: pathlib.Path, series: Series, additions: Additions) -> list[Mutant]:
+def read(top: pathlib.Path, additions: Additions) -> list[Mutant]:
     """The mutants of ci/mutants.toml, in its order; Failed where an entry is wrong, or its edits
     do not fit the last step."""
     data = table.load(top, FILE) if (pathlib.Path(top) / FILE).exists() else {}
     table.check(data, FILE, {}, {"mutant": TABLES})
     found: dict[str, Mutant] = {}
     for number, entry in enumerate(data.get("mutant", []), 1):
-        mutant = _read(entry, f"{FILE}: {entry.get('name', f'mutant {number}')}", series, additions)
+        mutant = _read(entry, f"{FILE}: {entry.get('name', f'mutant {number}')}", additions)
         if mutant.name in found:
             raise Failed(f"{FILE}: {mutant.name} is listed twice")
         found[mutant.name] = mutant
     return list(found.values())
 
 
-def _read(entry: dict, where: str, series: Series, additions: Additions) -> Mutant:
+def _read(entry: dict, where: str, additions: Additions) -> Mutant:
     table.check(entry, where, _KEYS, _MORE)
     if not _NAME.match(entry["name"]):
         raise Failed(f"{where}: a name has small letters, digits and -")
@@ -99,7 +106,7 @@ def _read(entry: dict, where: str, series: Series, additions: Additions) -> Muta
         table.check(edit, f"{where}: an edit", _EDIT)
         if edit["old"] == edit["new"]:
             raise Failed(f"{where}: an edit changes nothing: {edit['old'].strip()!r}")
-    patches, text = touching(series, entry["file"]), additions.text(entry["file"])
+    patches, text = additions.touching(entry["file"]), additions.text(entry["file"])
     if not patches or not text:
         raise Failed(f"{where}: no patch of the series touches {entry['file']}, or the last one removes it")
     edits = tuple(Edit(e["old"], e["new"]) for e in entry["edits"])

@@ -141,8 +141,8 @@ class _Trial:
                          record["reason"], record["log"])
             return True
         if record["warnings"]:
-            self._settle(Outcome.CAUGHT, "diagnostics", lane.name, f"new: {'; '.join(record['warnings'][:3])}",
-                         record["log"])
+            new = "; ".join(record["warnings"][:3])
+            self._settle(Outcome.CAUGHT, "diagnostics", lane.name, f"new: {new}", record["log"])
             return True
         if record["same"]:
             return False
@@ -258,7 +258,8 @@ class _Trial:
         if self._lost:
             self._settle(Outcome.LOST, "", "", "; ".join(self._lost), "")
         elif case and not self._records:
-            self._settle(Outcome.LOST, "", "", f"no case {case} passes on the last step without the fault", "")
+            self._settle(Outcome.LOST, "", "",
+                         f"no case {case} passes on the last step without the fault", "")
         elif not self._records:
             result.reason = "no lane builds the file" if self._plan else \
                 "no boot has cases of the patches that touch the file"
@@ -276,7 +277,8 @@ class _Trial:
         lanes = {lane.name: lane for lane, _ in self._plan if lane.name in self._records}
         for name, lane in lanes.items():
             if not self._left_out(lane):
-                return Outcome.EQUIVALENT, "", name, f"the compiler makes the same code of it in lane {name}", ""
+                return (Outcome.EQUIVALENT, "", name,
+                        f"the compiler makes the same code of it in lane {name}", "")
         return Outcome.MISSED, "", "", "no lane builds the line", ""
 
     def _left_out(self, lane: Lane) -> bool:

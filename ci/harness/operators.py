@@ -17,10 +17,11 @@ from .csource import Header, Statement
 _UNSEEN = re.compile(r"(pr|dev|netdev|pci)_(emerg|alert|crit|err|warn|notice|info|dbg|debug|cont)\w*\(|"
                      r"\w*lockdep_\w+\(|might_sleep|might_lock|\w*assert\w*\(|\(?void\)?\s|"
                      r"(VM_)?(WARN|BUG)_ON\w*\(|BUILD_BUG|cond_resched|KUNIT_|kunit_|EXPORT_SYMBOL|MODULE_")
-_LOCK = re.compile(r"(?:\w+\s*=\s*)?(?!p\w{1,3}p_get\b)((scoped_)?guard\b|\w*((un)?lock(ed)?|put|get|release|(down|up)_(read|write)"
-                   r"\w*|fput|iput|ihold|refcount_\w+|kfree|kvfree|bitmap_free|free)\w*\s*\()")
-_DECLARES = re.compile(r"(?!return\b|goto\b|else\b)(?:[A-Za-z_]\w*[\s*]+)+\**\s*[A-Za-z_]\w*\s*(?:\[[^]]*\]\s*)*"
-                       r"(?:=(?!=)|;|,)|DEFINE_\w+\(|DECLARE_\w+\(|(struct|const|static|unsigned|enum)\b")
+_LOCK = re.compile(r"(?:\w+\s*=\s*)?(?!p\w{1,3}p_get\b)((scoped_)?guard\b|"
+                   r"\w*(lock|put|get|hold|release|free|(down|up)_(read|write)|refcount_)\w*\s*\()")
+_DECLARES = re.compile(r"(?!return\b|goto\b|else\b)(?:[A-Za-z_]\w*[\s*]+)+\**\s*[A-Za-z_]\w*\s*"
+                       r"(?:\[[^]]*\]\s*)*(?:=(?!=)|;|,)|"
+                       r"(DEFINE|DECLARE)_\w+\(|(struct|const|static|unsigned|enum)\b")
 _NEXT_ERROR = {"EINVAL": "EIO", "EIO": "EINVAL"}
 _COMPARISON = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
@@ -93,7 +94,8 @@ def _conditions(text: str, masked: str, parts: list[Statement | Header]) -> Iter
 def _equalities(text: str, masked: str, parts: list[Statement | Header]) -> Iterator[Change]:
     """== and != are exchanged, but where that negates a condition as a whole."""
     for part in parts:
-        if isinstance(part, Header) and not re.search(r"&&|\|\||[?;]", masked[part.inner.start:part.inner.end]):
+        if isinstance(part, Header) and not re.search(
+                r"&&|\|\||[?;]", masked[part.inner.start:part.inner.end]):
             continue
         for match in re.compile(r"(?<= )(==|!=)(?=\s)").finditer(masked, part.start, part.end):
             yield Change("equality", match.start(), match.end(), "!=" if match.group() == "==" else "==")

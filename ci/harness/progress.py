@@ -54,6 +54,7 @@ class Progress:
             seconds = (time.monotonic() - self.start) / self.done * (self.total - self.done)
             left = f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
         self._clear()
-        line = f"[{self._elapsed()}] {self.done}/{self.total} {self.what}{left}: {'; '.join(self.doing.values())}"
+        line = (f"[{self._elapsed()}] {self.done}/{self.total} {self.what}{left}: "
+                f"{'; '.join(self.doing.values())}")
         self.stream.write(line[:150])
         self.stream.flush()

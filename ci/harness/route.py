@@ -32,7 +32,8 @@ class Route:
             return self._cheapest(watchers.of_case(mutant.case, self._bed.lanes), set())
         lanes: set[str] = set()
         found: list[Place] = []
-        for boots in watchers.of_patches(self._additions.touching(mutant.file), self._proofs, self._bed.lanes):
+        patches = self._additions.touching(mutant.file)
+        for boots in watchers.of_patches(patches, self._proofs, self._bed.lanes):
             found += self._cheapest(boots, lanes)
         return found
 

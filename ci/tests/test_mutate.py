@@ -89,7 +89,7 @@ class OperatorsTest(unittest.TestCase):
 
     def test_mask_keeps_every_place(self):
         masked = csource.mask(SOURCE)
-        self.assertEqual([len(line) for line in masked.split("\n")], [len(line) for line in SOURCE.split("\n")])
+        self.assertEqual(list(map(len, masked.split("\n"))), list(map(len, SOURCE.split("\n"))))
         self.assertNotIn("comment", masked)
         self.assertNotIn("4;", masked)
 
@@ -134,8 +134,9 @@ LISTED = {
 
 def listed(names):
     """The text of ci/mutants.toml with some of LISTED."""
-    return "\n".join(f'[[mutant]]\nname = "{name}"\nfile = "main.c"\nwhy = "who adds"\n{LISTED[name][4]}\n'
-                     f'edits = [{{ old = "{LISTED[name][0]}", new = "{LISTED[name][1]}" }}]\n' for name in names)
+    rows = [(name, *LISTED[name]) for name in names]
+    return "\n".join(f'[[mutant]]\nname = "{name}"\nfile = "main.c"\nwhy = "who adds"\n{more}\n'
+                     f'edits = [{{ old = "{old}", new = "{new}" }}]\n' for name, old, new, _, _, more in rows)
 
 
 class MutateFixture(Fixture):
@@ -153,10 +154,11 @@ class MutateFixture(Fixture):
         boot = self.linux / "boot.sh"
         text = boot.read_text().replace("ok 1 always\n", "$(always)\n").replace("<<'END'", "<<END")
         always = ('always() { case $main in 0) echo "ok 1 always";; 3) echo "ok 1 always # SKIP none";;\n'
-                  '5) [ -e $XDG_CACHE_HOME/seen ] || echo -n "not "; echo "ok 1 always"; >$XDG_CACHE_HOME/seen;;\n'
+                  '5) cd $XDG_CACHE_HOME; [ -e seen ] || echo -n "not "; echo "ok 1 always"; >seen;;\n'
                   '*) echo "not ok 1 always";; esac; }\n')
-        text = always + text.replace('echo "@@ begin unit" >&3', 'case $main in 2) exit;; 4) echo "BUG: it splats";; esac\n'
-                                     'echo "@@ begin unit" >&3')
+        begin = 'echo "@@ begin unit" >&3'
+        text = always + text.replace(
+            begin, f'case $main in 2) exit;; 4) echo "BUG: it splats";; esac\n{begin}')
         boot.write_text(text)
         git(self.linux, "add", "-A")
         git(self.linux, "commit", "-q", "-m", "Linux 7.3")
@@ -203,7 +205,8 @@ class CommandTest(unittest.TestCase):
                             ("not-built", "no lane builds the line"), ("known", "nothing sets NEVER"),
                             ("dead", "the guest died before its tests ended"),
                             ("skipped", "fake/main/unit/always is skipped: none"),
-                            ("splat", "BUG: it splats"), ("warned-of", "new: main.c: warning: variable 'sum' set"),
+                            ("splat", "BUG: it splats"),
+                            ("warned-of", "new: main.c: warning: variable 'sum' set"),
                             ("flaky", "once in two times only: fake/main: fake/main/unit/always fails")):
             with self.subTest(name):
                 self.assertIn(words, found[name]["reason"])
@@ -325,7 +328,8 @@ class TableTest(unittest.TestCase):
                 (self.entry(edits="[]"), "some-name: it has no edits"),
                 (self.entry(edits='[{ old = "one" }]'), "some-name: an edit: new is missing"),
                 (self.entry(edits='[{ old = "one", new = "one" }]'), "an edit changes nothing: 'one'"),
-                (self.entry(edits='[{ old = "two", new = "2" }]'), "edit 1: 'two' is in file.c of the last step 2"),
+                (self.entry(edits='[{ old = "two", new = "2" }]'),
+                 "edit 1: 'two' is in file.c of the last step 2"),
                 (self.entry(edits='[{ old = "four", new = "4" }]'), "is in file.c of the last step 0 times"),
                 (self.entry(file='"other.c"'), "no patch of the series touches other.c"),
                 (self.entry(name='"Some name"'), "a name has small letters, digits and -"),
@@ -341,7 +345,8 @@ class WatchersTest(unittest.TestCase):
     def test_may_have(self):
         boot = types.SimpleNamespace(name="main", tests=["kunit", "unit"])
         for pattern, expected in (("x/main/unit/a", True), ("*/unit/a", True), ("x/*/unit/*", True),
-                                  ("x/main*/unit/a", True), ("x/main/end", True), ("*/main/kunit/suite/*", True),
+                                  ("x/main*/unit/a", True), ("x/main/end", True),
+                                  ("*/main/kunit/suite/*", True),
                                   ("y/main/unit/a", False), ("x/other/unit/a", False), ("*/other/a", False),
                                   ("x/other/end", False), ("*/other/unit/a", False)):
             with self.subTest(pattern):

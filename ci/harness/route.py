@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The boots that a mutant goes through until one notices it: the cheapest first."""
 
+from collections.abc import Collection
+
 from lib.lane import Boot, Lane
 
 from . import watchers
@@ -23,8 +25,12 @@ def name_of(place: Place) -> str:
 class Route:
     """The boots of each mutant, in order."""
 
-    def __init__(self, bed: Testbed, expectations: Expectations, additions: Additions) -> None:
+    def __init__(self, bed: Testbed, expectations: Expectations, additions: Additions,
+                 named: Collection[str] = ()) -> None:
+        """named: lanes that the user asks for."""
         self._bed, self._proofs, self._additions = bed, expectations.proofs, additions
+        # the others are built and booted at the ends of topics only, since they cost so much
+        self._lanes = [lane for lane in bed.lanes if lane.at == "every" or lane.name in named]
 
     def of(self, mutant: Mutant) -> list[Place]:
         """The cheapest first; where a case must notice, only the boots that may have it."""
@@ -33,7 +39,7 @@ class Route:
         lanes: set[str] = set()
         found: list[Place] = []
         patches = self._additions.touching(mutant.file)
-        for boots in watchers.of_patches(patches, self._proofs, self._bed.lanes):
+        for boots in watchers.of_patches(patches, self._proofs, self._lanes):
             found += self._cheapest(boots, lanes)
         return found
 

@@ -150,6 +150,7 @@ class Testbed:
             write_atomically(log, one.builder.log.read_bytes())
         theirs = clean.record
         same = record["ok"] and record["image"] == theirs["image"] and \
+            set(record["modules_failed"]) <= set(theirs["modules_failed"]) and \
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
         warnings = diagnostics.new(theirs["diagnostics"], record["diagnostics"]) if record["ok"] else []
         return Built(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, str(log),

@@ -144,8 +144,8 @@ class MutateFixture(Fixture):
     fails, 2 is a machine that dies, 3 a case that is skipped, 4 a splat, and 5 a case that
     fails in the first boot."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, lanes=("fake",)):
+        super().__init__(lanes)
         makefile = self.linux / "Makefile"
         makefile.write_text(makefile.read_text().replace(
             "\t@cp $(srctree)/boot.sh $(O)/image\n",
@@ -280,6 +280,18 @@ class CommandTest(unittest.TestCase):
         code, text = other.mutate()
         self.assertEqual(code, 125, text)
         self.assertIn("the boot main of lane fake is fail on the last step without a fault", text)
+
+
+    def test_what_only_a_lane_that_cannot_run_may_notice_is_lost(self):
+        other = MutateFixture(lanes=("fake", "second"))
+        self.addCleanup(other.close)
+        lane = other.top / "ci/lanes/second.toml"
+        lane.write_text(lane.read_text().replace("{lanes}/fake-qemu", "no-such-emulator"))
+        other.list(listed(["not-seen", "wrong-sum"]))
+        code, text = other.mutate()
+        self.assertEqual(code, 125, text)
+        self.assertIn("lost: not-seen: main.c:8: lane second cannot run here: no no-such-emulator", text)
+        self.assertIn("caught by case in fake/main: wrong-sum", text)
 
 
 class Lines:

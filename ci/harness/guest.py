@@ -138,9 +138,9 @@ class Guest:
         """What the selftests of a directory are made from, as a key."""
         where = commit, directory
         if where not in self.keys:
-            names = [f"tools/testing/selftests/{directory}", *_SELFTEST_INPUTS]
             self.keys[where] = digest(_LAYOUT, self.toolchain, self.lane.arch, self.lane.foreign,
-                                      directory, [self.source.object(commit, n) for n in names])
+                                      directory, [self.source.object(commit, n)
+                                                  for n in selftest_inputs(directory)])
         return self.keys[where]
 
     def selftests(self, commit: str, directory: str, place: str) -> pathlib.Path:
@@ -233,11 +233,13 @@ class Guest:
     # --- a boot
 
     def archives(self, commit: str, last: str, tests: Sequence[str],
+                 own: Callable[[str], object] = lambda directory: True,
                  ) -> tuple[list[pathlib.Path], list[str]]:
         """The archives of a boot but for its modules, and the tests as init runs them.
 
         commit: of the step; last: of the last step, whose selftests run on every kernel.
-        Where the step's own tree has others they come, too, for the tests NAME@step.
+        Where the step's own tree has others, and own(directory) says that they are due, they
+        come, too, for the tests NAME@step.
         """
         with self.lock:
             wanted = needs.together(self.needs, list(tests))
@@ -246,7 +248,7 @@ class Guest:
             changed = set()
             for directory in wanted.selftests:
                 parts.append(self.selftests(last, directory, "selftests"))
-                if wanted.step and self._differs(commit, last, directory):
+                if wanted.step and own(directory) and self._differs(commit, last, directory):
                     parts.append(self.selftests(commit, directory, "selftests.step"))
                     changed.add(directory)
         return parts, needs.order(self.needs, list(tests), changed)
@@ -258,6 +260,11 @@ class Guest:
     def initramfs(self, archives: Sequence[pathlib.Path], target: pathlib.Path) -> None:
         """Archives one behind the other are one initramfs."""
         write_atomically(target, b"".join(pathlib.Path(a).read_bytes() for a in archives))
+
+
+def selftest_inputs(directory: str) -> list[str]:
+    """The paths in the kernel's tree that the selftests of a directory are made from."""
+    return [f"tools/testing/selftests/{directory}", *_SELFTEST_INPUTS]
 
 
 def chosen(names: Sequence[str] | Mapping[str, str], patterns: Sequence[str]) -> list[str]:

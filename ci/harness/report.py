@@ -8,14 +8,15 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Collection
 
 from lib.series import last, title
 from lib.store import write_atomically
 from lib.verdict import Verdict, worst
 
 from . import splat
+from .cost import Cost
 from .errors import CannotJudge
+from .spans import spans, story
 
 
 # The names that write() gives to logs, and no others.
@@ -33,17 +34,12 @@ def writable(directory: pathlib.Path) -> None:
                           "name another directory with --output") from None
 
 
-def _steps(steps: Collection[int]) -> str:
-    """Steps as "0-3,5", each once."""
-    return _story(dict.fromkeys(steps, "")).replace(" ", "")
-
-
 class Report:
-    """judgements: all of the run; cells: of runner; series; steps: those that ran."""
+    """judgements: all of the run; cells: of runner; series; steps: those that ran; cost: or None."""
 
-    def __init__(self, series, steps, lanes, judgements, cells, proofs):
+    def __init__(self, series, steps, lanes, judgements, cells, proofs, cost: Cost | None = None):
         self.series, self.steps, self.lanes = series, steps, lanes
-        self.judgements, self.cells, self.proofs = judgements, cells, proofs
+        self.judgements, self.cells, self.proofs, self.cost = judgements, cells, proofs, cost
 
     def of(self, step, lane):
         return [j for j in self.judgements if j.step == step and j.lane == lane]
@@ -65,7 +61,7 @@ class Report:
     # --- plain
 
     def table(self):
-        """A row per step, a column per lane; then every fail and every skip with its reason."""
+        """A row per step, a column per lane; then every fail and every skip with its reason; the cost."""
         widths = {c: max(len(c), 7) + 2 for c in self.columns}
         lines = ["step  " + "".join(f"{c:<{w}}" for c, w in widths.items()) + "patch"]
         for step in self.steps:
@@ -82,7 +78,7 @@ class Report:
             if j.verdict is not Verdict.PASS:
                 grouped.setdefault((j.verdict, j.lane, j.gate, j.reason), []).append(j)
         for (verdict, lane, gate, reason), found in grouped.items():
-            steps = _steps([j.step for j in found])
+            steps = spans([j.step for j in found])
             lines.append(f"{verdict.value}: step {steps} {lane} {gate}: {reason}")
             if verdict is not Verdict.SKIP:
                 patch = self.series.patches[found[0].step - 1].name if found[0].step else "the base"
@@ -94,6 +90,7 @@ class Report:
             lines.append(f"splat: {one.line}")
             lines += [f"      {_places(places)}", f"      trace: {fingerprint}",
                       *(f"      | {line}" for line in one.excerpt)]
+        lines += self.cost.lines() if self.cost else []
         return "\n".join(lines) + "\n"
 
     def splats(self) -> dict[str, list[tuple[int, str, splat.Splat]]]:
@@ -118,10 +115,10 @@ class Report:
                         seen.setdefault(case, {})[cell.step] = cases[case]
             stories = {}
             for case, words in sorted(seen.items()):
-                stories.setdefault(_story(words), []).append(case)
-            for story, cases in stories.items():
+                stories.setdefault(story(words), []).append(case)
+            for told, cases in stories.items():
                 name = cases[0] if len(cases) == 1 else f"{pattern} ({len(cases)} cases)"
-                lines.append(f"proof of step {proof.patch.step}: {name}: {story}")
+                lines.append(f"proof of step {proof.patch.step}: {name}: {told}")
         return lines
 
     def skipped(self) -> dict[str, dict[str, list[int]]]:
@@ -136,7 +133,7 @@ class Report:
         for reason, cases in self.skipped().items():
             first = next(iter(cases))
             more = f" and {len(cases) - 1} more cases" if len(cases) > 1 else ""
-            steps = _steps({k for found in cases.values() for k in found})
+            steps = spans({k for found in cases.values() for k in found})
             yield f"skip: step {steps} {first}{more}: {reason}"
 
     # --- KTAP
@@ -160,9 +157,10 @@ class Report:
     # --- JSON
 
     def results(self) -> str:
-        """What ci/test and other programs read: {"judgements": [...]}, the fields of Judgement
-        each, its verdict as a word."""
-        return json.dumps({"judgements": [j.data() for j in self.judgements]}, indent=1) + "\n"
+        """What ci/test and other programs read: {"judgements": [...], "cost": ...}, the fields of
+        Judgement each, its verdict as a word; of Cost.data()."""
+        return json.dumps({"judgements": [j.data() for j in self.judgements],
+                           **({"cost": self.cost.data()} if self.cost else {})}, indent=1) + "\n"
 
     # --- HTML
 
@@ -235,8 +233,9 @@ class Report:
         return "".join(out) + "</table>"
 
     def _cost(self):
-        """Seconds a step and lane; kept verdicts show what they cost when they were made."""
-        out = ["<table><tr><th>step</th>"]
+        """What this run spent on what; then seconds a step and lane, where kept verdicts show what
+        they cost when they were made."""
+        out = self._spent() + ["<table><tr><th>step</th>"]
         kinds = [(c, k) for c in self.lanes for k in ("build", "boot")]
         out += [f"<th>{html.escape(c)} {k}: wall / cpu s</th>" for c, k in kinds]
         out.append("</tr>")
@@ -250,25 +249,21 @@ class Report:
             out.append("</tr>")
         return "".join(out) + "</table>"
 
+    def _spent(self) -> list[str]:
+        """What this run spent, of the judgements that it made itself, beside the budget."""
+        if not self.cost:
+            return []
+        rows = ["".join(f"<td>{html.escape(word)}</td>" for word in row) for row in self.cost.table()]
+        return ["<table><tr><th>in this run</th><th>made</th><th>wall s</th><th>CPU s</th></tr>",
+                *(f"<tr>{row}</tr>" for row in rows), f"</table><p>{html.escape(self.cost.verdict)}</p>"]
+
 
 def _places(places: list[tuple[int, str, splat.Splat]]) -> str:
     """Where splats of one fingerprint were seen."""
     boots: dict[str, set[int]] = {}
     for step, where, _ in places:
         boots.setdefault(where, set()).add(step)
-    return "; ".join(f"step {_steps(sorted(steps))} {where}" for where, steps in boots.items())
-
-
-def _story(words):
-    """{step: word} as "fail 0-3, pass 4-7"."""
-    runs = []
-    for step in sorted(words):
-        if runs and runs[-1][0] == words[step] and runs[-1][2] == step - 1:
-            runs[-1][2] = step
-        else:
-            runs.append([words[step], step, step])
-    return ", ".join(f"{word} {first}" + (f"-{last}" if last > first else "")
-                     for word, first, last in runs)
+    return "; ".join(f"step {spans(sorted(steps))} {where}" for where, steps in boots.items())
 
 
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">

@@ -176,6 +176,11 @@ class Fixture:
         return self.patch("mend the case", "boot.sh", "not ok 2 mended", "ok 2 mended",
                           'cases = ["*/main/unit/mended"]')
 
+    def table(self):
+        """table.txt of the last run, without what it cost."""
+        text = (self.top / "out/table.txt").read_text()
+        return "".join(line for line in text.splitlines(True) if not line.startswith("cost: "))
+
     def run(self, *words, timeout=120, script="ci/run", static=False):
         """Call ci/run, without the static gates by default; (exit code, its whole output)."""
         more = ["--no-static"] if script == "ci/run" and not static else []

@@ -69,7 +69,7 @@ class SurroundingsTest(unittest.TestCase):
             (self.hooks / name).chmod(0o755)
 
     def table(self):
-        return (self.fixture.top / "out/table.txt").read_text()
+        return self.fixture.table()
 
     def test_variables_and_the_configuration_of_git_change_nothing(self):
         clean = dict(self.fixture.environment)

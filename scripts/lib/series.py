@@ -183,23 +183,33 @@ def title(series, step):
     return subject(series.patches[step - 1].text) if step else f"the base, {series.base}"
 
 
+def step_range(word: str, lowest: int, highest: int) -> range | None:
+    """The steps that a word means: K, K.., K..M or ..M; None where it is no such word.
+
+    Failed where some of them are not among lowest..highest.
+    """
+    match = re.fullmatch(r"(\d+)|(\d*)\.\.(\d*)", word)
+    if not match or word == "..":
+        return None
+    first = int(match[1] or match[2] or lowest)
+    final = first if match[1] else int(match[3] or highest)
+    if not lowest <= first <= final <= highest:
+        raise Failed(f"{word}: the series has the steps {lowest}..{highest}")
+    return range(first, final + 1)
+
+
 def select(series: Series, which: Sequence[str], topic: str | None = None) -> list[Patch]:
     """The patches that words name, in order; without words, all of the topic (None: of the series).
 
-    which: steps ("3"), ranges ("2..5", "4..") and patch files. Failed names a wrong word.
+    which: steps ("3"), ranges ("2..5", "4..", "..3") and patch files. Failed names a wrong word.
     """
     patches, count = series.patches, len(series.patches)
     if topic is not None:
         series.choose(topic)
     wanted = set()
     for word in which:
-        match = re.fullmatch(r"(\d+)(\.\.(\d*))?", word)
-        if match:
-            first = int(match.group(1))
-            final = int(match.group(3) or count) if match.group(2) else first
-            if not 1 <= first <= final <= count:
-                raise Failed(f"{word}: the series has the steps 1..{count}")
-            wanted |= set(range(first, final + 1))
+        if steps := step_range(word, 1, count):
+            wanted |= set(steps)
             continue
         same = [p for p in patches if p.path.resolve() == pathlib.Path(word).resolve()
                 or p.name == word or p.name == word.removeprefix("patches/")]

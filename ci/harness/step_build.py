@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The builds of a lane: a step is built, or its kept verdict is taken."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from lib.lane import Lane
+from lib.store import digest, hash_file, write_atomically
+from lib.verdict import Judgement, Verdict
+
+from . import build, prune
+from .cell import Built, again
+from .source import DoesNotApply
+from .work import Work
+
+# Raise when the meaning of a kept record changes.
+BUILD_VERSION = 1
+
+
+class Builds:
+    """All builds of one lane; CannotJudge where it cannot be built here."""
+
+    def __init__(self, lane: Lane, work: Work) -> None:
+        self.lane, self.work = lane, work
+        self.builder = build.Builder(lane, work.source, work.paths, work.jobs)
+        self.commits: dict[int, str] = {}
+        self.refusal: dict[int, str] = {}
+        for step, commit in enumerate(work.commits):
+            try:
+                self.commits[step] = work.source.with_test_patches(commit, lane.test_patches)
+            except DoesNotApply as error:
+                self.refusal[step] = f"test-only patch does not apply: {error}"
+        self.modules = build.modules(lane, work.source, work.series, work.commits, work.paths.top)
+
+    def inputs(self, step: int) -> dict[str, Any]:
+        """What a build's verdict depends on, by name."""
+        kernel = self.lane.kernel_modules
+        return {**({"kernel_modules": kernel} if kernel else {}),
+                "tree": self.work.source.tree(self.commits[step]),
+                "fragment": self.lane.fragment,
+                "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
+                         self.lane.image, self.lane.strip, *self.lane.sizes],
+                "toolchain": self.builder.toolchain,
+                "modules": {m.name: digest(m.sources) for m in self.modules},
+                "harness": BUILD_VERSION}
+
+    def kept(self, step: int) -> dict[str, Any] | None:
+        """The record of a step's kernel in the store; None where there is none that was built."""
+        record = self.work.store.get("build", self.inputs(step)) if step in self.commits else None
+        return record if record and record["ok"] else None
+
+    def build(self, step: int, booted: Callable[[dict[str, Any]], bool]) -> Built:
+        """Build a step, or take the kept verdict.
+
+        booted(record): whether no boot of the step needs its image any more.
+        """
+        repeat = again(self.lane.name, step)
+        if step in self.refusal:
+            return Built(Judgement(step, self.lane.name, "apply", Verdict.LOST, self.refusal[step],
+                                   command=repeat))
+        inputs = self.inputs(step)
+        image = self.work.paths.artifacts / self.work.store.key(inputs)
+        record = self._usable(inputs, image, booted)
+        cached = record is not None
+        if record is None:
+            record = self._make(step, inputs, image)
+        else:
+            prune.use(image, record["log"])
+        verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
+        judgement = Judgement(step, self.lane.name, "build", verdict, record["reason"], record["log"],
+                              repeat, record["seconds"], record["cpu"], cached)
+        self.work.told(judgement, "build")
+        return Built(judgement, record, image if record["ok"] else None)
+
+    def _usable(self, inputs: dict[str, Any], image: pathlib.Path,
+                booted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+        """The kept record, unless its image is gone and a boot needs it, or the sizes do."""
+        record = None if self.work.anew(inputs, builds=True) else self.work.store.get("build", inputs)
+        if record and record["ok"] and not (image / "image").exists() \
+                and (self.lane.sizes or not booted(record)):
+            return None
+        return record
+
+    def _make(self, step: int, inputs: dict[str, Any], image: pathlib.Path) -> dict[str, Any]:
+        """Build a step, with its test modules: the record, which the store keeps unless it is lost."""
+        work, name = self.work, f"{step}/{self.lane.name}"
+        work.progress.begin(("build", name), f"build {name}")
+        if work.why:
+            work.progress.note(f"build {name}: {work.store.why('build', inputs, name)}")
+        record: dict[str, Any] = self.builder.build(self.commits[step], image)
+        log = work.paths.logs / f"build-{work.store.key(inputs)}.log"
+        write_atomically(log, self.builder.log.read_bytes())
+        record["log"] = str(log)
+        if record["ok"]:
+            record["modules_failed"] = self.builder.build_modules(self.modules, image)
+            record["modules"] = {p.name: hash_file(p) for p in sorted((image / "modules").iterdir())}
+        if not record["lost"]:
+            work.store.put("build", inputs, record, name)
+        work.fresh.add(work.store.key(inputs))
+        work.progress.end(("build", name))
+        return record

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What all parts of a run share: the series' commits, the store, the options, the locks."""
+
+import dataclasses
+import os
+import threading
+import traceback
+from typing import Any
+
+from lib import process
+from lib.command import Full, full
+from lib.series import Series
+from lib.store import Store, write_atomically
+from lib.verdict import Judgement, Verdict
+
+from .errors import CannotJudge, UsageError
+from .evaluate import Expectations
+from .paths import Paths
+from .plan import Policy
+from .progress import Progress
+from .source import Source
+
+
+@dataclasses.dataclass
+class Work:
+    """commits: of the steps, from the base on, as many as apply; why: say which input changed;
+    again: builds and boots are made anew, where boots were asked for by name only these.
+
+    fresh: keys of records that this run made; broken: what ends the whole run, or None.
+    """
+
+    paths: Paths
+    source: Source
+    series: Series
+    commits: list[str]
+    policy: Policy
+    expectations: Expectations
+    progress: Progress
+    why: bool = False
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        self.jobs = os.cpu_count() or 1
+        self.store = Store(self.paths.store)
+        self.fresh: set[str] = set()
+        self.broken: BaseException | None = None
+        self._lock = threading.Lock()
+        self._key_locks: dict[str, threading.Lock] = {}
+
+    def anew(self, inputs: dict[str, Any], builds: bool) -> bool:
+        """Whether --again wants no kept verdict of a build or boot of these inputs."""
+        return self.again and not (builds and self.policy.boot_names) \
+            and self.store.key(inputs) not in self.fresh
+
+    def key_lock(self, key: str) -> threading.Lock:
+        """The lock of one boot's key."""
+        with self._lock:
+            return self._key_locks.setdefault(key, threading.Lock())
+
+    def told(self, judgement: Judgement, what: str) -> None:
+        """Report a build or a boot as it ends."""
+        self.progress.note(f"step {judgement.step} {judgement.lane}: {what} {judgement.verdict.value}"
+                           + (" (kept)" if judgement.cached else f" {judgement.seconds:.0f} s")
+                           + (f": {judgement.reason}" if judgement.reason else ""))
+
+    def could_not(self, step: int, lane: str, gate: str, error: Exception, repeat: str) -> Judgement:
+        """The judgement of a gate that an exception ended: LOST, or FAIL for a file of ours
+        that is wrong. A full disk, and our own end, end the whole run."""
+        if full(error) or isinstance(error, Full) or process.stopping():
+            self.broken = self.broken or error
+            raise error
+        said = str(error).strip() or type(error).__name__
+        if not isinstance(error, (CannotJudge, UsageError)):
+            said = f"{type(error).__name__}: {said}"
+        log = self.paths.logs / f"error-{step}-{lane}-{gate.replace(':', '-')}"
+        write_atomically(log, "".join(traceback.format_exception(error)).encode("utf-8", "replace"))
+        verdict = Verdict.FAIL if isinstance(error, UsageError) else Verdict.LOST
+        self.progress.note(f"step {step} {lane}: {gate} {verdict.value}: {said}")
+        return Judgement(step, lane, gate, verdict, " ".join(said.split()), str(log), repeat)

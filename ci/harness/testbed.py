@@ -11,18 +11,22 @@ import pathlib
 import threading
 from collections.abc import Sequence
 
+from lib import lane as lanes
 from lib.command import output
 from lib.lane import Boot, Lane
 from lib.series import Series
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Verdict
 
-from . import diagnostics, guest, runner
+from . import cell, diagnostics, guest
 from .errors import CannotJudge
 from .evaluate import Expectations
+from .lane_run import LaneRun
 from .paths import Paths
+from .plan import Policy
 from .progress import Progress
 from .source import Source
+from .work import Work
 
 
 @dataclasses.dataclass
@@ -65,20 +69,30 @@ class Testbed:
                  names: Sequence[str], expectations: Expectations, show: Progress) -> None:
         self._source, self._paths, self._last = source, paths, len(commits) - 1
         self._expectations = expectations
-        self._run = runner.Run(paths, source, series, commits, [self._last], names, [], show,
-                               expectations=expectations)
-        self.unable: dict[str, str] = dict(self._run.unable)
-        self._lanes = {}
-        for one in self._run.lanes:
-            if why := one.refusal.get(self._last):
-                self.unable[one.lane.name] = why
-            else:
-                self._lanes[one.lane.name] = one
+        self._work = Work(paths, source, series, list(commits), Policy(series, expectations.proofs),
+                          expectations, show)
+        self.unable: dict[str, str] = {}
+        self._lanes: dict[str, LaneRun] = {}
+        for name in names:
+            self._add(name)
         self._locks = {name: threading.RLock() for name in self._lanes}
-        self._cells: dict[str, runner.Cell] = {}
+        self._built: dict[str, cell.Built] = {}
+        self._booted: dict[str, cell.Booted] = {}
         self._touched: set[str] = set()
-        self.store = self._run.store
+        self.store = self._work.store
         self.lanes: list[Lane] = [one.lane for one in self._lanes.values()]
+
+    def _add(self, name: str) -> None:
+        """A lane, if it can run here."""
+        try:
+            one = LaneRun(lanes.read(self._paths.top, name), self._work)
+        except (CannotJudge, FileNotFoundError) as error:
+            self.unable[name] = " ".join(str(error).split())
+            return
+        if why := one.builds.refusal.get(self._last):
+            self.unable[name] = why
+        else:
+            self._lanes[name] = one
 
     # --- without a fault
 
@@ -89,40 +103,42 @@ class Testbed:
         attempts = (record or {}).get("attempts", [])
         return float(attempts[-1]["cpu"]) if attempts else float(boot.seconds)
 
-    def _clean(self, lane: Lane) -> runner.Cell:
+    def _clean(self, lane: Lane) -> cell.Built:
         """The last step, built; CannotJudge where it does not build."""
         with self._locks[lane.name]:
-            if lane.name not in self._cells:
-                cell, _ = self._lanes[lane.name].build(self._last, None)
-                if cell.record is None:
-                    why = cell.judgements[-1]
-                    raise CannotJudge(f"the last step, without a fault, does not build in lane "
-                                      f"{lane.name}: {why.reason}; again: {why.command}")
-                self._cells[lane.name] = cell
-            return self._cells[lane.name]
+            if lane.name not in self._built:
+                one = self._lanes[lane.name]
+                built = one.builds.build(self._last, lambda record: all(
+                    one.boots.judged(self._last, boot, record) for boot in lane.boots))
+                if built.good is None:
+                    raise CannotJudge(f"the last step, without a fault, does not build in lane {lane.name}: "
+                                      f"{built.judgement.reason}; again: {built.judgement.command}")
+                self._built[lane.name] = built
+            return self._built[lane.name]
 
     def key(self, lane: Lane, boot: Boot | None = None) -> str:
         """What the last step's build, or a boot of it, is made from, as a key."""
         one = self._lanes[lane.name]
         if boot is None:
-            return self.store.key(one.inputs(self._last))
-        return self.store.key(one.boot_inputs(self._last, boot, self._clean(lane).record))
+            return self.store.key(one.builds.inputs(self._last))
+        return self.store.key(one.boots.inputs(self._last, boot, self._clean(lane).record))
 
     def words(self, lane: Lane, boot: Boot) -> dict[str, str]:
         """How the cases of a boot go without a fault; CannotJudge where the boot does not pass."""
-        cell, gate = self._clean(lane), f"boot:{boot.name}"
-        with self._run.key_lock(f"clean {lane.name} {boot.name}"):
-            if boot.name not in cell.ran:
-                self._lanes[lane.name].boot(cell, boot)
-        judgement = next(j for j in cell.judgements if j.gate == gate)
-        if judgement.verdict is not Verdict.PASS:
-            raise CannotJudge(f"the boot {boot.name} of lane {lane.name} is {judgement.verdict.value} on the "
-                              f"last step without a fault: {judgement.reason}; again: {judgement.command}")
-        return dict(cell.ran[boot.name].words)
+        name, built = f"{lane.name}/{boot.name}", self._clean(lane)
+        with self._work.key_lock(f"clean {name}"):
+            if name not in self._booted:
+                self._booted[name] = self._lanes[lane.name].boots.boot(self._last, boot, built)
+        booted = self._booted[name]
+        said = booted.judgement
+        if said.verdict is not Verdict.PASS:
+            raise CannotJudge(f"the boot {boot.name} of lane {lane.name} is {said.verdict.value} on the "
+                              f"last step without a fault: {said.reason}; again: {said.command}")
+        return dict(booted.ran.words)
 
     def text(self, lane: Lane, file: str) -> str:
         """A file of the last step as the lane has it, with its test-only patches."""
-        return self._source.content(self._lanes[lane.name].commits[self._last], file)
+        return self._source.content(self._lanes[lane.name].builds.commits[self._last], file)
 
     # --- with a fault
 
@@ -130,25 +146,25 @@ class Testbed:
         """Whether a lane may build a file; False only where its objects show that it does not."""
         if lane.name not in self._touched or not file.endswith(".c"):
             return True
-        return (self._lanes[lane.name].builder.objects / file).with_suffix(".o").exists()
+        return (self._lanes[lane.name].builds.builder.objects / file).with_suffix(".o").exists()
 
     def build(self, lane: Lane, file: str, text: str, boots: Sequence[Boot]) -> Built:
         """Build the last step with other content of one file, and the modules of some boots."""
-        one, clean = self._lanes[lane.name], self._clean(lane)
+        one, theirs = self._lanes[lane.name].builds, self._clean(lane).record
         commit = self._source.with_content(one.commits[self._last], file, text)
         keep = self._paths.cache / "mutants" / f"{lane.name}-{digest(file, text)}"
         with self._locks[lane.name]:
             self._touched.add(lane.name)
             record = one.builder.build(commit, keep)
             if record["ok"]:
-                needed = one.guest.modules_needed([t for boot in boots for t in boot.tests])
+                needed = self._lanes[lane.name].boots.guest.modules_needed(
+                    [test for boot in boots for test in boot.tests])
                 names = guest.chosen([f"{m.name}.ko" for m in one.modules], needed)
                 record["modules_failed"] = one.builder.build_modules(
                     [m for m in one.modules if f"{m.name}.ko" in names], keep)
                 record["modules"] = {p.name: hash_file(p) for p in sorted((keep / "modules").iterdir())}
             log = self._paths.logs / f"mutant-{digest(lane.name, file, text)}.log"
             write_atomically(log, one.builder.log.read_bytes())
-        theirs = clean.record
         same = record["ok"] and record["image"] == theirs["image"] and \
             set(record["modules_failed"]) <= set(theirs["modules_failed"]) and \
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
@@ -159,10 +175,10 @@ class Testbed:
     def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict, number: int) -> Attempt:
         """Boot a kernel once. inputs, number: that make the names of its logs its own."""
         one = self._lanes[lane.name]
-        cell = runner.Cell(self._last, lane.name, [], image=built.image, record=built.record)
-        # pylint: disable=protected-access
-        record = one._attempt(cell, boot, inputs, number)
-        ran = one._ran(boot, record, built.record)
+        made = cell.Built(self._clean(lane).judgement, built.record, built.image)
+        key = f"{self.store.key(inputs)}-{number}"
+        record = one.boots._attempt(self._last, boot, made, key)  # pylint: disable=protected-access
+        ran = one.boots.attempts.ran(boot, record, built.record["modules_failed"])
         return Attempt(dict(ran.words), dict(ran.reasons),
                        self._expectations.problems(self._last, lane.name, boot, record), record)
 
@@ -178,5 +194,5 @@ class Testbed:
     def end(self) -> None:
         """Let the worktrees stand at the last step, without a fault."""
         for name in sorted(self._touched):
-            one = self._lanes[name]
+            one = self._lanes[name].builds
             self._source.checkout(one.builder.tree, one.commits[self._last])

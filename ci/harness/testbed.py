@@ -169,7 +169,8 @@ class Testbed:
             set(record["modules_failed"]) <= set(theirs["modules_failed"]) and \
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
         warnings = diagnostics.new(theirs["diagnostics"], record["diagnostics"]) if record["ok"] else []
-        return Built(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, str(log),
+        reason = record["reason"].replace(f"{one.builder.tree}/", "")
+        return Built(lane.name, record["ok"], reason, record["lost"], warnings, same, str(log),
                      record["seconds"], record["cpu"], keep, record)
 
     def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict, number: int) -> Attempt:

@@ -206,6 +206,7 @@ class CommandTest(unittest.TestCase):
                             ("dead", "the guest died before its tests ended"),
                             ("skipped", "fake/main/unit/always is skipped: none"),
                             ("splat", "BUG: it splats"),
+                            ("no-build", "main.c:5:"),
                             ("warned-of", "new: main.c: warning: variable 'sum' set"),
                             ("flaky", "once in two times only: fake/main: fake/main/unit/always fails")):
             with self.subTest(name):

@@ -7,10 +7,11 @@ import time
 
 
 class Progress:
-    """total: how many cells (steps x lanes) the run judges."""
+    """total: how many cells (steps x lanes) the run judges; what: the word for them."""
 
-    def __init__(self, total, stream=sys.stdout):
+    def __init__(self, total, stream=sys.stdout, what="cells"):
         self.total = total
+        self.what = what
         self.done = 0
         self.stream = stream
         self.start = time.monotonic()
@@ -53,6 +54,7 @@ class Progress:
             seconds = (time.monotonic() - self.start) / self.done * (self.total - self.done)
             left = f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
         self._clear()
-        line = f"[{self._elapsed()}] {self.done}/{self.total} cells{left}: {'; '.join(self.doing.values())}"
+        line = (f"[{self._elapsed()}] {self.done}/{self.total} {self.what}{left}: "
+                f"{'; '.join(self.doing.values())}")
         self.stream.write(line[:150])
         self.stream.flush()

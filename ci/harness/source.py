@@ -52,6 +52,30 @@ class Source:
                 self._objects[where] = ""
         return self._objects[where]
 
+    def content(self, commit: str, path: str) -> str:
+        """The file at a path of a commit, every byte kept."""
+        return command.run(["git", f"--git-dir={self.paths.git}", "cat-file", "blob",
+                            f"{commit}:{path}"]).stdout
+
+    def with_content(self, commit: str, path: str, text: str) -> str:
+        """A commit like another whose file at `path` has other content. The same content gives
+        the same commit. Only the trees above the file are made."""
+        *above, name = path.split("/")
+        made = self.git("hash-object", "-w", "--stdin", data=text)
+        while True:
+            place = "/".join(above)
+            entries = []
+            for entry in self.git("ls-tree", "-z", f"{commit}:{place}").strip("\0").split("\0"):
+                head, _, called = entry.partition("\t")
+                if called == name:
+                    mode, kind, _ = head.split()
+                    head = f"{mode} {kind} {made}"
+                entries.append(f"{head}\t{called}\0")
+            made = self.git("mktree", "-z", data="".join(entries))
+            if not above:
+                return self.git("commit-tree", made, "-p", commit, data=f"{path}: other content\n")
+            name = above.pop()
+
     def worktree(self, directory):
         """A detached worktree in the cache, made when missing, freed of what a kill left."""
         name = pathlib.Path(directory).relative_to(self.paths.cache)

@@ -2,13 +2,12 @@
 """The source of each step: objects of the base repository, worktrees, test-only patches."""
 
 import contextlib
-import os
 import pathlib
 import re
 import threading
 from collections.abc import Iterator
 
-from lib import command, repository
+from lib import command, repository, scratch
 from lib.command import Broken
 from lib.store import digest, write_atomically
 
@@ -112,9 +111,8 @@ class Source:
         return made
 
     def _with(self, commit, patches):
-        index = self.paths.cache / f".index-{os.getpid()}"
-        env = {"GIT_INDEX_FILE": str(index)}
-        try:
+        with scratch.directory("index") as holder:
+            env = {"GIT_INDEX_FILE": str(holder / "index")}
             self.git("read-tree", commit, env=env)
             for patch in patches:
                 try:
@@ -122,8 +120,6 @@ class Source:
                 except Broken as error:
                     raise DoesNotApply(f"{patch}: {error.stderr.strip()}") from None
             tree = self.git("write-tree", env=env)
-        finally:
-            index.unlink(missing_ok=True)
         return self.git("commit-tree", tree, "-p", commit, data="test-only patches\n")
 
     def listing(self, commit, pattern):

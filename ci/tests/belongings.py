@@ -54,9 +54,18 @@ def leftovers(tree: pathlib.Path) -> str:
     """Lock files and unfinished operations in the git directory of a tree."""
     own = pathlib.Path(git(tree, "rev-parse", "--absolute-git-dir"))
     found = {path for path in own.rglob("*.lock")}
-    found |= {own / name for name in ("rebase-apply", "rebase-merge", "MERGE_HEAD", "CHERRY_PICK_HEAD")
+    found |= {own / name for name in ("rebase-apply", "rebase-merge", "sequencer", "MERGE_HEAD",
+                                           "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG")
               if (own / name).exists()}
     return "\n".join(sorted(str(path.relative_to(own)) for path in found))
+
+
+def state(tree: pathlib.Path) -> dict[str, str]:
+    """{name: content()} of what the git directory of a tree holds, without index and objects: also
+    what git keeps of an operation in progress."""
+    own = pathlib.Path(git(tree, "rev-parse", "--absolute-git-dir"))
+    return {str(path.relative_to(own)): content(path) for path in own.rglob("*")
+            if path.is_file() and path.name != "index" and "objects" not in path.relative_to(own).parts}
 
 
 def of(tree: pathlib.Path) -> dict[str, str]:

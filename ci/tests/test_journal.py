@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """lib/journal: whatever fails at whatever moment, files are all old or all new."""
 
+import concurrent.futures
+import contextlib
 import errno
+import fcntl
 import os
 import pathlib
 import shutil
@@ -11,7 +14,7 @@ import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
-from lib import aside, journal  # noqa: E402
+from lib import aside, journal, lock, series  # noqa: E402
 from lib.command import CannotJudge  # noqa: E402
 
 OLD = {"patches/a/1": b"one\r\n", "patches/a/2": b"two", "patches/b/1": b"b", "series": b"old"}
@@ -23,7 +26,8 @@ NEW = {"patches/a/1": b"ONE\r\n", "patches/c/1": b"c", "series": b"new"}
 CALLS = ("link", "replace", "rename", "unlink", "mkdir", "rmdir", "fsync", "open")
 
 
-class Journal(unittest.TestCase):
+class Trial(unittest.TestCase):
+    """OLD in a directory, and replace() with something done at a moment of it."""
 
     def setUp(self):
         holder = tempfile.TemporaryDirectory(prefix="journal-test-")
@@ -57,17 +61,6 @@ class Journal(unittest.TestCase):
             getattr(os, name) if name != "fsync" else lambda _: None)) for name in CALLS]
         return patches, count
 
-    def test_a_topic_that_is_a_link_to_another_disk(self):
-        there = os.replace
-
-        def replace(source, target):
-            if pathlib.Path(source).parent != pathlib.Path(target).parent:
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-            there(source, target)
-        with mock.patch.object(os, "replace", replace):
-            journal.replace(self.top, CHANGES)
-        self.assertEqual(self.files(), NEW)
-
     def replace(self, moment, act):
         patches, count = self.at(moment, act)
         for patch in patches:
@@ -78,6 +71,20 @@ class Journal(unittest.TestCase):
             for patch in patches:
                 patch.stop()
         return count[0]
+
+
+class Journal(Trial):
+
+    def test_a_topic_that_is_a_link_to_another_disk(self):
+        there = os.replace
+
+        def replace(source, target):
+            if pathlib.Path(source).parent != pathlib.Path(target).parent:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            there(source, target)
+        with mock.patch.object(os, "replace", replace):
+            journal.replace(self.top, CHANGES)
+        self.assertEqual(self.files(), NEW)
 
     def test_all_is_replaced(self):
         journal.replace(self.top, CHANGES)
@@ -164,6 +171,94 @@ class Journal(unittest.TestCase):
         with mock.patch.object(os, "link", side_effect=OSError(errno.EPERM, "no links")):
             journal.replace(self.top, CHANGES)
         self.assertEqual(self.files(), NEW)
+
+
+HEAD = b"# base: v7.3\n# topic: a\n"
+BEFORE = {"patches/a/1": b"one", "patches/a/2": b"two", "series": HEAD + b"a/1\na/2\n"}
+AFTER = {"patches/a/1": b"ONE", "patches/a/3": b"three", "series": HEAD + b"a/1\na/3\n"}
+WRITTEN = {"patches/a/2": None, **AFTER}
+
+
+class Readers(Trial):
+    """What a command reads of the series while another one writes it."""
+
+    def setUp(self):
+        super().setUp()
+        quick = mock.patch.object(os, "fsync")
+        quick.start()
+        self.addCleanup(quick.stop)
+
+    def begin(self):
+        shutil.rmtree(self.top, ignore_errors=True)
+        for name, data in BEFORE.items():
+            (self.top / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.top / name).write_bytes(data)
+
+    def replace(self, moment, act):
+        with mock.patch.dict(globals(), {"CHANGES": WRITTEN}):
+            return super().replace(moment, act)
+
+    def read(self):
+        """The texts of the series, as files()."""
+        found = series.read(self.top)
+        listing = "".join(f"{p.name}\n" for p in found.patches).encode()
+        return {f"patches/{p.name}": p.text.encode() for p in found.patches} | {"series": HEAD + listing}
+
+    def test_a_series_read_before_the_write(self):
+        found = series.read(self.top)
+        journal.replace(self.top, WRITTEN)
+        self.assertEqual([p.text for p in found.patches], ["one", "two"])
+
+    def test_read_at_any_moment(self):
+        """Until the files move a reader does not wait, and then it sees them all moved."""
+        last = self.replace(0, lambda: None)
+        outcomes = []
+        for moment in range(1, last + 1):
+            self.begin()
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                readers = []
+
+                def start(pool=pool, readers=readers):
+                    readers.append(pool.submit(self.read))
+                    with lock.if_free(self.top) as free:
+                        pass
+                    concurrent.futures.wait(readers, timeout=20 if free else 0.01)
+                    self.assertTrue(readers[0].done() or not free)
+                self.replace(moment, start)
+                seen = readers[0].result(timeout=20)
+            self.assertIn(seen, (BEFORE, AFTER), moment)
+            outcomes.append(seen == AFTER)
+        self.assertEqual(outcomes, sorted(outcomes))
+        self.assertEqual(set(outcomes), {False, True})
+
+    def test_killed_and_nobody_may_write_since(self):
+        """A repository that is mounted read-only is read as what the killed run would have made it."""
+        def refused(*_arguments, **_options):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        for moment in (0, 2):
+            self.begin()
+            child = os.fork()
+            if not child:
+                left = [moment]
+
+                def exchange(source, target):
+                    if not left[0]:
+                        os._exit(9)
+                    left[0] -= 1
+                    os.replace(source, target)
+                with mock.patch.object(journal, "_exchange", exchange):
+                    journal.replace(self.top, WRITTEN)
+                os._exit(0)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 9)
+            with contextlib.ExitStack() as stack:
+                for name in ("link", "replace", "rename", "unlink", "mkdir", "rmdir"):
+                    stack.enter_context(mock.patch.object(os, name, refused))
+                self.assertEqual(self.read(), AFTER)
+            self.assertEqual(self.read(), AFTER)
+
+    def test_a_file_system_without_locks(self):
+        with mock.patch.object(fcntl, "flock", side_effect=OSError(errno.ENOLCK, "no locks")):
+            self.assertEqual(self.read(), BEFORE)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import belongings
 from scripts_fixture import TOP, Fixture
 
 
@@ -74,7 +75,7 @@ class Apply(Fixture):
         self.script("refresh", "--tree", self.work)
         clone = self.top / "a clone"
         self.repo.rename(clone)
-        readme = (TOP / "README.md").read_text().partition("## To apply")[2].partition("\n## ")[0]
+        readme = (TOP / "README.md").read_text().partition("## Applying the patches")[2].partition("\n## ")[0]
         lines = re.findall(r"(?m)^    (.*\$R.*)$", readme)
         self.assertEqual(len(lines), 2)
         for line in lines:
@@ -276,7 +277,7 @@ class Apply(Fixture):
         done = self.script("apply", self.user, expect=125)
         self.assertIn("COPYING was changed, which the series does not touch", done.stderr)
         self.assertEqual((self.user / "COPYING").read_text(), "mine\n")
-        lines = done.stderr.partition("without any change since:\n")[2].partition("to keep")[0]
+        lines = done.stderr.partition("without any change made since:\n")[2].partition("to keep")[0]
         self.command("sh", "-e", "-c", lines)
         after = self.state(self.user)
         self.assertEqual([*after[:6], after[7]], [*before[:6], sorted({*before[7], "ORIG_HEAD"})])
@@ -376,6 +377,53 @@ class Apply(Fixture):
         self.git(self.user, "am", "-q", path, expect=128)
         done = self.script("apply", self.user, expect=1)
         self.assertIn("unfinished git am", done.stderr)
+
+    def begun(self, *words):
+        """Begin a git operation in the user's tree that stops in the middle; nothing is left changed."""
+        self.git(self.user, *words, expect=None, GIT_SEQUENCE_EDITOR="sed -i s/^pick/edit/")
+        self.git(self.user, "checkout", "-q", "-f", "HEAD", "--", ".")
+
+    def test_each_operation_in_progress_is_named_and_left_alone(self):
+        """Also where the tree has no uncommitted change, so that nothing else would refuse it."""
+        self.change(self.user, "return 5;", "return 50;", "toy: five")
+        self.git(self.user, "checkout", "-q", "-b", "other", "HEAD~1")
+        self.change(self.user, "return 5;", "return 55;", "toy: five, otherwise")
+        self.change(self.user, "return 55;", "return 555;", "toy: five, once more")
+        mail = self.top / "mail"
+        mail.write_text(self.git(self.user, "format-patch", "--stdout", "main~1..main"))
+        for begin, word in (
+                ((["am", mail],), "am --abort"),
+                ((["rebase", "-i", "HEAD~2"],), "rebase --abort"),
+                ((["rebase", "--apply", "main"],), "rebase --abort"),
+                ((["merge", "--no-ff", "--no-commit", "main"],), "merge --abort"),
+                ((["cherry-pick", "HEAD~1"],), "cherry-pick --abort"),
+                ((["revert", "--no-edit", "HEAD~1"],), "revert --abort"),
+                # the user has committed what stopped it, and does not go on
+                ((["revert", "--no-edit", "HEAD~1", "HEAD"],
+                  ["commit", "-q", "--allow-empty", "-m", "one of two"]), "revert --abort"),
+                ((["cherry-pick", "HEAD~1", "HEAD"],
+                  ["commit", "-q", "--allow-empty", "-m", "one of two"]), "cherry-pick --abort"),
+                ((["bisect", "start", "HEAD", "HEAD~2"],), "bisect reset")):
+            with self.subTest(begin[0][0]):
+                self.git(self.user, "checkout", "-q", "-B", "trial", "other")
+                if begin[0][0] == "am":
+                    self.git(self.user, "checkout", "-q", "HEAD~1")
+                for words in begin:
+                    self.begun(*words)
+                before = belongings.of(self.user), belongings.state(self.user)
+                done = self.script("apply", self.user, expect=1)
+                self.assertIn(f"an unfinished git {word.split()[0]} is there", done.stderr)
+                self.assertIn(f"git -C {self.user} {word}", done.stderr)
+                self.assertEqual((belongings.of(self.user), belongings.state(self.user)), before)
+                self.git(self.user, *word.split())
+
+    def test_two_operations_in_progress_are_both_named(self):
+        self.change(self.user, "return 5;", "return 50;", "toy: five")
+        self.change(self.user, "return 6;", "return 60;", "toy: six")
+        self.git(self.user, "bisect", "start", "HEAD", "HEAD~2")
+        self.begun("revert", "--no-commit", "HEAD")
+        done = self.script("apply", self.user, expect=1)
+        self.assertIn("an unfinished git revert and git bisect is there", done.stderr)
 
     def test_nobody_commits(self):
         for name in [n for n in self.env if n.startswith("GIT_COMMITTER")]:

@@ -137,7 +137,7 @@ class Refresh(Fixture):
 
     def test_readmes_block_loses_nothing(self):
         """Pasted as a whole, with a first line that fails."""
-        text = (TOP / "README.md").read_text().partition("## To change them")[2].partition("\n## ")[0]
+        text = (TOP / "README.md").read_text().partition("## Changing the patches")[2].partition("\n## ")[0]
         lines = [x for x in re.findall("(?m)^    (.*)$", text) if "check " not in x and "ci/" not in x]
         self.assertGreater(len(lines), 5)
         self.commit_clone()

@@ -122,6 +122,14 @@ class Send(Fixture):
         self.assertEqual(sink.mails, [])
         self.assertNotIn("sent/dmabuf-series-v1", self.tags())
 
+    def test_patches_that_change_meanwhile(self):
+        """The mails have the patches as they were read together with the series."""
+        self.tool("git", f'case "$*" in\n*checkout*b4/*) sed -i s/30/31/ {self.patch(3)} ;;\nesac\n'
+                  'exec "$real" "$@"\n')
+        self.script("send", "--output", self.top / "mails")
+        self.assertIn("+\treturn 31;", self.patch(3).read_text())
+        self.assertIn("+\treturn 30;", sorted((self.top / "mails").iterdir())[3].read_text())
+
     def test_an_interrupted_dry_run_can_be_repeated(self):
         self.tool("b4", '"$real" "$@"; kill -s INT "$PPID"; sleep 9\n')
         done = self.script("send", "--output", self.top / "mails", expect=125)
@@ -134,7 +142,7 @@ class Send(Fixture):
         self.change(self.work, "return 7;", "return 70;", "toy: other topic")
         self.change(self.work, "return 6;", "return 60;", "toy: other topic, more")
         self.script("refresh", "--tree", self.work, "--start", "other=HEAD~1")
-        self.assertIn("a tree takes a topic", self.script("send").stdout)
+        self.assertIn("for one maintainer's tree", self.script("send").stdout)
         done = self.script("send", "--topic", "other", expect=1)
         self.assertIn("--cover FILE", done.stderr)
         (self.repo / "patches/other/COVER").write_text("toy: the other\n\nIts letter.\n")

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from . import export, repository, series
 from .series import Patch
@@ -57,3 +57,8 @@ def write(tree: pathlib.Path, held: Iterable[tuple[str, str]],
     """Keep what a worktree's branch holds from now on: (topic, text of the patch)."""
     repository.write_atomically(_path(tree), json.dumps(dataclasses.asdict(Applied(
         str(repository.TOP), [_entry(topic, text) for topic, text in held], written or {}))))
+
+
+def remember(tree: pathlib.Path, patches: Sequence[Patch]) -> None:
+    """Keep for scripts/refresh what the tree's branch holds."""
+    write(tree, [(p.topic, p.text) for p in patches])

@@ -6,10 +6,9 @@ import os
 import pathlib
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 
-from . import repository, series as series_file
+from . import repository, scratch, series as series_file
 from .command import Failed, run
 from .repository import git
 
@@ -56,11 +55,11 @@ def patches(directory, start, tip="HEAD"):
     directory: a worktree, for its .gitattributes. Merges are left out by git.
     """
     config = [word for name, value in _CONFIG.items() for word in ("-c", f"{name}={value}")]
-    with tempfile.TemporaryDirectory() as scratch:
-        git(directory, *config, "format-patch", "-q", *_OPTIONS, "-o", scratch,
+    with scratch.directory("export") as holder:
+        git(directory, *config, "format-patch", "-q", *_OPTIONS, "-o", holder,
             f"{start}..{tip}", env={"LC_ALL": "C", "GIT_DIFF_OPTS": ""})
         return [(path.name.split("-", 1)[1], unsigned(series_file.read_text(path)))
-                for path in sorted(pathlib.Path(scratch).iterdir())]
+                for path in sorted(holder.iterdir())]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,12 +118,12 @@ def unfit(commit: Commit) -> str:
 
 
 def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib.Path],
-              scratch: pathlib.Path) -> tuple[list[Commit], str]:
+              holder: pathlib.Path) -> tuple[list[Commit], str]:
     """The commits that git am makes of patch files on a commit of another repository, and
     why it stopped before the end, or "". Nothing is written to that repository."""
     objects = pathlib.Path(directory, git(directory, "rev-parse", "--git-path", "objects")).resolve()
     kind = git(directory, "rev-parse", "--show-object-format")
-    tree = scratch / "tree"
+    tree = holder / "tree"
     run(["git", "init", "-q", "--template=", f"--object-format={kind}", tree])
     (tree / ".git/objects/info").mkdir(exist_ok=True)
     (tree / ".git/objects/info/alternates").write_bytes(os.fsencode(objects) + b"\n")
@@ -143,12 +142,11 @@ def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib
 def verify(directory: pathlib.Path | str, start: str, texts: Sequence[str],
            wanted: Sequence[Commit]) -> None:
     """The round trip: Failed names the first commit that git am does not reproduce from its text."""
-    with tempfile.TemporaryDirectory(dir=repository.cache(), prefix="round-trip-") as holder:
-        scratch = pathlib.Path(holder)
-        files = [scratch / f"{number:04d}.patch" for number in range(1, len(texts) + 1)]
+    with scratch.directory("round-trip") as holder:
+        files = [holder / f"{number:04d}.patch" for number in range(1, len(texts) + 1)]
         for path, text in zip(files, texts, strict=True):
             path.write_bytes(text.encode("utf-8", "surrogateescape"))
-        found, why = _replayed(directory, start, files, scratch)
+        found, why = _replayed(directory, start, files, holder)
     for commit, other in zip(wanted, [*found, *[None] * len(wanted)]):
         if other is None:
             raise Failed(f"{commit} does not survive git am:\n{why or '  it makes no commit of it'}")

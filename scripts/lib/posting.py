@@ -14,8 +14,10 @@ import json
 import pathlib
 import re
 import shutil
+from collections.abc import Sequence
 
-from . import repository
+from . import process, repository
+from .repository import git
 
 OUT, UNCLEAR = "out", "unclear"
 
@@ -121,3 +123,41 @@ def all_of(name: str) -> list[Posting]:
     found = [Posting(path) for path in _outbox().glob("*-v*")
              if re.fullmatch(re.escape(name) + r"-v\d+", path.name) and (path / "record").exists()]
     return sorted(found, key=lambda posting: posting.revision)
+
+
+def copy_whole(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy the mails to a directory of the user's, which is empty or not there: all of them, or
+    none, so that an interrupted run can be repeated."""
+    beside = target.with_name(f".{target.name}.new")
+    with process.whole():
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(source, beside)
+        try:
+            beside.rename(target)
+        except OSError:  # a mount point
+            shutil.copytree(beside, target, dirs_exist_ok=True)
+            shutil.rmtree(beside)
+
+
+def listing(shown: Sequence[Mail]) -> None:
+    """Print what the mails are, and to whom."""
+    for name in ("From", "To", "Cc"):
+        people = shown[0].people(name)
+        print(f"{name}: " + f",\n{' ' * len(name)}  ".join(people))
+    print()
+    for mail in shown:
+        print(mail.subject)
+    print()
+
+
+def next_revision(name: str) -> int:
+    """One more than the highest version that was sent under this name.
+
+    By our own records, by our tags, and by those that b4 made in earlier days, which have
+    the name or the change-id.
+    """
+    spelled = re.compile(rf"sent/(?:\d{{8}}-)?{re.escape(name)}(?:-[0-9a-f]{{12}})?-v(\d+)")
+    tags = git(repository.linux(), "tag", "--list", "sent/*").split()
+    found = [int(match.group(1)) for match in map(spelled.fullmatch, tags) if match]
+    found += [p.revision for p in all_of(name) if p.mails(OUT, UNCLEAR)]
+    return 1 + max(found, default=0)

@@ -3,7 +3,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -11,13 +10,12 @@ import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import command, process, series
+from . import command, scratch, series
 from .command import Broken, CannotJudge, Failed, Full, output, run
+from .lock import hold, hold_name
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BASE = "refs/heads/base"
@@ -34,63 +32,34 @@ def cache():
     return path
 
 
-@contextlib.contextmanager
-def hold(path: pathlib.Path, seconds: float = 1800, inherited: bool = True) -> Iterator[None]:
-    """Hold a file, made when missing, or a directory, so long as nobody else does.
-
-    inherited: children hold it, too, so that no orphan works unlocked; without, whoever gets
-    it has to end what orphans there are. CannotJudge when another run holds it for longer
-    than `seconds`.
-    """
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        end, told = time.monotonic() + seconds, False
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not told:
-                    command.say(f"waiting for another run that holds {path}")
-                    told = True
-                if time.monotonic() > end:
-                    raise CannotJudge(f"another run still holds {path}, after {seconds:.0f} s; "
-                                      "wait for its end") from None
-                time.sleep(0.2)
-        if inherited:
-            process.held.append(descriptor)
-        try:
-            yield
-        finally:
-            if inherited:
-                process.held.remove(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def lock(name: str, seconds: float = 1800, inherited: bool = True,
          ) -> contextlib.AbstractContextManager[None]:
     """Hold CACHE/NAME.lock."""
     return hold(cache() / f"{name}.lock", seconds, inherited)
 
 
-def write_atomically(path, data):
-    """Write text or bytes so that a reader sees the old file or the new one."""
+def write_atomically(path: pathlib.Path | str, data: str | bytes) -> None:
+    """Write text or bytes so that a reader sees the old file or the new one.
+
+    What is written first has one name for each path: what a kill left of it is used anew.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogateescape")
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    beside = path.with_name(f".new-{path.name}")
+    with hold_name(beside) as descriptor:
+        try:
+            with open(descriptor, "wb", closefd=False) as stream:
+                stream.truncate(0)
+                stream.write(data)
+                stream.flush()
+                os.fsync(descriptor)
+            os.fchmod(descriptor, 0o644)
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
 
 def git(directory, *arguments, **kwargs):
@@ -169,17 +138,6 @@ def is_base(found, listing):
 def private(directory):
     """A worktree's own git directory."""
     return pathlib.Path(git(directory, "rev-parse", "--absolute-git-dir"))
-
-
-def in_progress(directory):
-    """What git operation stands unfinished in a worktree, or ""."""
-    own = private(directory)
-    for name, what in (("rebase-apply/applying", "git am"), ("rebase-apply", "git rebase"),
-                       ("rebase-merge", "git rebase"), ("MERGE_HEAD", "git merge"),
-                       ("CHERRY_PICK_HEAD", "git cherry-pick")):
-        if (own / name).exists():
-            return what
-    return ""
 
 
 def abandon(directory):
@@ -288,11 +246,11 @@ def refusal(directory, files, done, user=False):
 @contextlib.contextmanager
 def frozen(patches: Sequence[series.Patch]) -> Iterator[list[series.Patch]]:
     """The same patches in files of our own, which nobody edits while we work with them."""
-    with tempfile.TemporaryDirectory(dir=cache(), prefix="round-trip-") as holder:
-        copies = [dataclasses.replace(p, path=pathlib.Path(holder, f"{p.step:04d}.patch"))
+    with scratch.directory("patches") as holder:
+        copies = [dataclasses.replace(p, path=holder / f"{p.step:04d}.patch", data=p.content)
                   for p in patches]
         for patch, copy in zip(patches, copies, strict=True):
-            copy.path.write_bytes(patch.path.read_bytes())
+            copy.path.write_bytes(patch.content)
         yield copies
 
 
@@ -333,7 +291,7 @@ def steps(patches, start=None):
 def _steps(patches, start):
     total = hashlib.sha256("\0".join([start, *AM]).encode())
     for patch in patches:
-        total.update(patch.name.encode() + b"\0" + patch.path.read_bytes() + b"\0")
+        total.update(patch.name.encode() + b"\0" + patch.content + b"\0")
     kept = cache() / "verdicts/steps" / f"{total.hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         commits = json.loads(kept.read_text())

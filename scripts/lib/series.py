@@ -4,32 +4,44 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from . import journal
 from .command import CannotJudge, Failed
 
 
+def as_text(data: bytes) -> str:
+    """UTF-8; bytes that are not UTF-8 survive, as do carriage returns."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 def read_text(path: pathlib.Path) -> str:
-    """A file as UTF-8; bytes that are not UTF-8 survive, as do carriage returns."""
-    return path.read_bytes().decode("utf-8", "surrogateescape")
+    """A file as text: see as_text()."""
+    return as_text(path.read_bytes())
 
 
 @dataclasses.dataclass
 class Patch:
     """step: 1 for the first; topic; name: path relative to patches/; path: of the file;
-    notes: comment lines that stand above it in `series`."""
+    notes: comment lines that stand above it in `series`; data: the file's content as it was
+    read together with `series`, None where it was not."""
 
     step: int
     topic: str
     name: str
     path: pathlib.Path
     notes: list = dataclasses.field(default_factory=list)
+    data: bytes | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def content(self) -> bytes:
+        """The file's bytes: those of its series, whatever the file holds by now."""
+        return self.path.read_bytes() if self.data is None else self.data
 
     @property
     def text(self) -> str:
-        """The file's content with every byte kept: see read_text()."""
-        return read_text(self.path)
+        """The content with every byte kept: see as_text()."""
+        return as_text(self.content)
 
 
 @dataclasses.dataclass
@@ -75,14 +87,36 @@ class Series:
         return [p for p in self.patches if p.topic in wanted]
 
 
-def read(top):
-    """Parse TOP/series; CannotJudge where there is none, Failed names a wrong line."""
-    path = pathlib.Path(top) / "series"
-    journal.finish(path.parent)
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise CannotJudge(f"no file {path}: run this from a clone of the series") from None
+def read(top: pathlib.Path | str) -> Series:
+    """Parse TOP/series; CannotJudge where there is none, Failed names a wrong line.
+
+    The patches have the contents that their files had at the same moment.
+    """
+    return read_all(top)[0]
+
+
+def present(top: pathlib.Path | str) -> dict[str, str]:
+    """The patch files that exist, listed in `series` or not: {name below patches/: text}."""
+    return _patch_files(journal.read(pathlib.Path(top)))
+
+
+def read_all(top: pathlib.Path | str) -> tuple[Series, dict[str, str]]:
+    """read() and present() of one moment, the latter with the text of "series" itself."""
+    files = journal.read(pathlib.Path(top))
+    found = _parsed(pathlib.Path(top), files)
+    return found, {**_patch_files(files), "series": as_text(files["series"])}
+
+
+def _patch_files(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name.removeprefix("patches/"): as_text(data) for name, data in files.items()
+            if name != "series" and pathlib.PurePath(name).name not in (".gitkeep", "README", "COVER")}
+
+
+def _parsed(top: pathlib.Path, files: Mapping[str, bytes]) -> Series:
+    """files: as journal.read() gives them."""
+    if "series" not in files:
+        raise CannotJudge(f"no file {top / 'series'}: run this from a clone of the series")
+    lines = as_text(files["series"]).splitlines()
     base, topic, seen = None, None, set()
     series = Series("", [], {}, [])
     notes = []
@@ -98,15 +132,17 @@ def read(top):
         elif not line or line.startswith("#"):
             notes.append(line)
         else:
-            patch = pathlib.Path(top) / "patches" / line
+            path = top / "patches" / line
             if topic is None:
                 raise Failed(f"series:{number}: {line} stands before any '# topic:' line")
             if line in seen:
                 raise Failed(f"series:{number}: {line} is listed twice")
-            if not patch.is_file():
+            if f"patches/{line}" not in files and not path.is_file():
                 raise Failed(f"series:{number}: no such patch: patches/{line}")
             seen.add(line)
-            series.patches.append(Patch(len(series.patches) + 1, topic, line, patch, notes))
+            data = files.get(f"patches/{line}")
+            series.patches.append(Patch(len(series.patches) + 1, topic, line, path, notes,
+                                        path.read_bytes() if data is None else data))
             notes = []
     series.tail = notes
     if base is None:

@@ -207,9 +207,8 @@ class Snapshot:
             found = made.split("\n")
             if not made or found != self.state["made"][:len(found)]:
                 return f"HEAD has moved to {now[:12]}, which scripts/apply did not make"
-        what = repository.in_progress(self.tree)
-        if what not in ("", "git am"):
-            return f"an unfinished {what} is there"
+        if what := [w for w in worktree.in_progress(self.tree) if w != "git am"]:
+            return f"an unfinished {' and '.join(what)} is there"
         names = {name for name, _ in self.state["files"]}
         other = [n for n in worktree.changed(self.tree, self.user) if n not in names]
         return f"{other[0]} was changed, which the series does not touch" if other else ""

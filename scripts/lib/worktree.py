@@ -42,11 +42,41 @@ def changed(directory: pathlib.Path, user: bool) -> list[str]:
     return [entry[3:] for entry in text.split("\0") if entry]
 
 
+# What a git operation in progress keeps in the git directory, and how it is called. Of these
+# only the first counts: a rebase leaves files of the operations that it is made of.
+_UNFINISHED = (("rebase-apply/applying", "git am"), ("rebase-apply", "git rebase"),
+               ("rebase-merge", "git rebase"), ("MERGE_HEAD", "git merge"),
+               ("CHERRY_PICK_HEAD", "git cherry-pick"), ("REVERT_HEAD", "git revert"))
+
+
+def _sequence(own: pathlib.Path) -> str:
+    """What goes on after a pick or a revert that the user has committed, or ""."""
+    try:
+        first = (own / "sequencer/todo").read_text(errors="replace").split(maxsplit=1)[:1]
+    except FileNotFoundError:
+        return "git cherry-pick" if (own / "sequencer").exists() else ""
+    return "git revert" if first in (["revert"], ["r"]) else "git cherry-pick"
+
+
+def in_progress(directory: pathlib.Path) -> list[str]:
+    """The git operations that stand unfinished in a worktree: "git am", "git bisect"."""
+    own = repository.private(directory)
+    one = next((what for name, what in _UNFINISHED if (own / name).exists()), "") or _sequence(own)
+    return [what for what in (one, "git bisect" if (own / "BISECT_LOG").exists() else "") if what]
+
+
+def _aborts(directory: pathlib.Path, what: str) -> str:
+    """The command that ends an operation in progress and puts back what was before it."""
+    word = what.removeprefix("git ")
+    return shell(["git", "-C", directory, word, "reset" if word == "bisect" else "--abort"])
+
+
 def clean(directory: pathlib.Path, user: bool) -> None:
     """Failed when something of the user's stands uncommitted or unfinished there."""
-    if what := repository.in_progress(directory):
-        raise Failed(f"{directory}: an unfinished {what} is there; finish or abort it first, for example: "
-                     f"{shell(['git', '-C', directory, what.removeprefix('git '), '--abort'])}")
+    if found := in_progress(directory):
+        raise Failed(f"{directory}: an unfinished {' and '.join(found)} is there; finish or abort it "
+                     f"first, for example:\n  "
+                     + "\n  ".join(_aborts(directory, what) for what in found))
     if names := changed(directory, user):
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise Failed(f"{directory}: uncommitted changes; commit or stash them first:\n  "

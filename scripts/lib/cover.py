@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The cover letter of the series or of a topic."""
+
+import argparse
+import pathlib
+import re
+
+from .command import CannotJudge, Failed
+from .repository import TOP
+
+
+def read(path: pathlib.Path) -> tuple[str, str]:
+    """(subject, body) of a cover letter."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CannotJudge(f"no cover letter {path}") from None
+    except UnicodeDecodeError as error:
+        raise Failed(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    subject, gap, body = text.partition("\n\n")
+    if not gap or "\n" in subject or not subject.strip() or not body.strip():
+        raise Failed(f"{path}: the first line is the subject, the second empty, then the body")
+    if re.search(r"(?m)^#", body):
+        raise Failed(f"{path}: a line begins with '#', which b4 takes out of a cover letter")
+    if "EDITME" in text:
+        raise Failed(f"{path}: still says EDITME")
+    return subject.strip(), body.rstrip()
+
+
+def letter_of(chosen: argparse.Namespace, whole: bool) -> pathlib.Path:
+    """The file of the cover letter; Failed for a topic that has none of its own.
+
+    whole: all patches of the series are sent.
+    """
+    if chosen.cover:
+        return pathlib.Path(chosen.cover)
+    own = TOP / "patches" / (chosen.topic or "") / "COVER"
+    if chosen.topic and own.exists():
+        return own
+    if chosen.topic and not whole:
+        raise Failed(f"COVER-LETTER.txt is the letter of the whole series, and {chosen.topic} has no "
+                     f"patches/{chosen.topic}/COVER; give its cover letter: --cover FILE")
+    return TOP / "COVER-LETTER.txt"

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The series onto the base: in the cache's own worktree, or in a new one of the user's."""
+
+import argparse
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+from . import applied, command, export, process, refused, repository, series as series_file
+from . import snapshot, worktree
+from .command import Failed
+from .repository import BASE, git
+from .series import Patch
+
+BRANCH = "refs/heads/series"
+APPLIED = "refs/series/applied"  # the tip as we left it: nothing of the user's above
+
+
+def made(patches: Sequence[Patch], chosen: argparse.Namespace, where: object, repeat: str) -> str:
+    """The commit that the patches give on the base, by the user as committer.
+
+    Failed names the patch that does not apply; nothing but the cache's repository is written.
+    """
+    linux, start = repository.linux(), repository.base()
+    who = worktree.committer(linux)
+    with repository.lock("steps"):
+        commits, why = repository.replay(patches, start, ["--signoff"] if chosen.signoff else [], who)
+    if why:
+        raise refused.does_not_apply(patches[len(commits) - 1], why, where, repeat)
+    return commits[-1]
+
+
+def onto_new_worktree(tree: str, patches: Sequence[Patch], chosen: argparse.Namespace,
+                      repeat: str) -> pathlib.Path:
+    """Onto the base in a new detached worktree of the cache's repository."""
+    path = pathlib.Path(tree).absolute()
+    if path.exists() or path.is_symlink():
+        raise Failed(f"{tree} exists; --worktree makes it")
+    tip = made(patches, chosen, f"nothing was made: {tree}", repeat)
+    linux, beside = repository.linux(), path.with_name(f".{path.name}.series-new")
+    with repository.lock("new-worktree"):
+        shutil.rmtree(beside, ignore_errors=True)  # what a kill left
+        git(linux, "worktree", "prune")
+        try:
+            # -f -f: git locks a worktree while it makes it, and a kill leaves that
+            git(linux, "worktree", "add", "-q", "-f", "-f", "--detach", beside, tip, timeout=1800)
+            with process.whole():
+                if path.exists() or path.is_symlink():  # git would move it below a directory
+                    raise Failed(f"{tree} has come into being meanwhile; --worktree makes it")
+                git(linux, "worktree", "move", beside, path)
+                command.ignore_signals()  # it is whole
+        except BaseException:
+            process.end_all()
+            with process.whole():
+                shutil.rmtree(beside, ignore_errors=True)
+                git(linux, "worktree", "prune")
+            raise
+    applied.remember(path, patches)
+    return path
+
+
+def own_commits(tip: str) -> list[str]:
+    """Subjects of commits up to tip that patches/ does not hold: [] when all are kept."""
+    linux = repository.linux()
+    if repository.attempt(linux, "rev-parse", "-q", "--verify", APPLIED).stdout.strip() == tip:
+        return []
+    kept = [text for name, text in series_file.present(repository.TOP).items() if name.endswith(".patch")]
+    start = (repository.attempt(linux, "merge-base", BASE, tip).stdout.split()
+             or git(linux, "rev-list", "--max-parents=0", tip).split())[0]  # of a base that was
+    # neither a merge nor a commit that changes nothing is ever a patch
+    merges = set(git(linux, "rev-list", "--merges", f"{start}..{tip}").split())
+    lost = [commit.subject for commit in export.commits(linux, start, tip)
+            if commit.empty or commit.name in merges]
+    return lost + [export.subject(text) for _, text in export.patches(linux, start, tip)
+                   if text and not any(export.same(old, text) for old in kept)]
+
+
+def own_worktree() -> pathlib.Path:
+    """The cache's worktree on branch series, made when missing, whole or not."""
+    path, linux = repository.cache() / "tree", repository.linux()
+    making = repository.cache() / "tree.new"  # there until all files of the worktree are
+    if not (path / ".git").exists() or not repository.succeeds(path, "rev-parse", "HEAD"):
+        if path.exists() and any(entry.name != ".git" for entry in path.iterdir()):
+            raise Failed(f"{path} exists and is no worktree of ours; move it away")
+        shutil.rmtree(path, ignore_errors=True)
+        git(linux, "worktree", "prune")
+        if not repository.succeeds(linux, "rev-parse", "-q", "--verify", BRANCH):
+            git(linux, "branch", "series", BASE)
+        making.touch()
+        git(linux, "worktree", "add", "-q", "-f", "-f", "--no-checkout", path, "series")
+    if not (repository.private(path) / "index").exists():
+        if making.exists():
+            repository.abandon(path)
+            git(path, "reset", "-q", "--hard", timeout=1800)
+        else:
+            git(path, "read-tree", "HEAD")  # somebody removed it; files that differ are theirs
+    making.unlink(missing_ok=True)
+    return path
+
+
+def nothing_lost(path: pathlib.Path) -> None:
+    """Failed where moving that worktree's branch would lose work of the user's."""
+    worktree.clean(path, user=False)
+    tips = [git(path, "rev-parse", BRANCH)]
+    if not repository.succeeds(path, "symbolic-ref", "-q", "HEAD"):
+        tips.append(git(path, "rev-parse", "HEAD"))
+    if lost := [subject for tip in tips for subject in own_commits(tip)]:
+        raise Failed(
+            f"{path} has commits that patches/ does not hold:\n  " + "\n  ".join(lost) +
+            "\nwrite them there (scripts/refresh), or keep them aside and repeat:\n"
+            f"  git -C {path} switch -c kept && git -C {path} branch -f series {BASE}")
+
+
+def onto_cache(patches: Sequence[Patch], chosen: argparse.Namespace, repeat: str) -> pathlib.Path:
+    """Onto the base in the cache's own worktree, which moves when all patches apply."""
+    repository.linux()
+    with repository.lock("tree"):
+        path = own_worktree()
+        snapshot.repair(path, user=False)
+        nothing_lost(path)
+        tip = made(patches, chosen, path, repeat)
+        paths = git(path, "diff", "--name-only", "--no-renames", "-z", "HEAD", tip).split("\0")
+        with snapshot.guarded(path, user=False, paths=[p for p in paths if p], target=tip,
+                              refs=[BRANCH]):
+            git(path, "checkout", "-q", "--no-overwrite-ignore", "-B", "series", tip, timeout=1800)
+        repository.point(APPLIED, tip)
+        applied.remember(path, patches)
+    return path

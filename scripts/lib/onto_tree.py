@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The series onto what is checked out in a git tree of the user's."""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+from . import applied, refused, repository, series as series_file, snapshot, worktree
+from .command import CannotJudge
+from .series import Patch, Series
+
+HINT = "it looks applied already"
+
+
+def there_already(tree: pathlib.Path, patches: Sequence[Patch], stopped: Patch) -> str:
+    """A hint that the tree has the series, or part of it; "" where nothing says so."""
+    for patch in (stopped, patches[-1]):
+        done = worktree.attempt(tree, "apply", "--check", "--reverse", patch.path, user=True)
+        if done.returncode == 0:
+            return f"\n  ({HINT}: the reverse of patches/{patch.name} fits)"
+    subjects = {series_file.subject(p.text) for p in patches}
+    log = worktree.attempt(tree, "log", "--format=%s", f"-{2 * len(patches)}", user=True).stdout
+    if found := [line for line in log.splitlines() if line in subjects]:
+        return (f"\n  ({HINT}: {len(found)} of the last commits have subjects of the series, "
+                f"the first: {found[0]!r})")
+    return ""
+
+
+def am(tree: pathlib.Path, patches: Sequence[Patch], options: Sequence[str]) -> None:
+    """git am of all patches in a tree of the user's, or Refused with the tree as it was."""
+    with snapshot.guarded(tree, user=True, **snapshot.of_patches(patches)):
+        done = worktree.attempt(tree, *repository.AM, *options, *[p.path for p in patches],
+                                user=True, timeout=3600)
+        if done.returncode != 0:
+            index, why = repository.refusal(tree, patches, done, user=True)
+            raise refused.Refused(patches[index], why)
+
+
+def apply(tree: str, patches: Sequence[Patch], series: Series, chosen: argparse.Namespace,
+          repeat: str) -> pathlib.Path:
+    """Onto what is checked out in the user's git tree, by their git: all of it, or nothing."""
+    top = worktree.top(tree)
+    with repository.hold(repository.private(top)):
+        snapshot.repair(top, user=True)
+        found = repository.version(top)
+        if not chosen.any_version and not repository.is_base(found, series):
+            raise CannotJudge(f"{tree} is {repository.spelled(found)}, but the series applies to "
+                              f"{series.base} and its stable releases; check one of them out there "
+                              "(or try with --any-version)")
+        worktree.committer(repository.private(top))
+        worktree.clean(top, user=True)
+        if not patches:
+            return top
+        try:
+            am(top, patches, ["--signoff"] if chosen.signoff else [])
+        except refused.Refused as stopped:
+            hint = there_already(top, patches, stopped.patch)
+            raise refused.does_not_apply(stopped.patch, stopped.why + hint, top, repeat) from None
+        applied.remember(top, patches)
+    return top

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Whom the mails go to."""
+
+import email.utils
+import pathlib
+from collections.abc import Sequence
+
+from . import series as series_file
+from .command import run, say
+
+
+def maintainers(tree: pathlib.Path, patches: Sequence[series_file.Patch]) -> tuple[list, list]:
+    """(To, Cc): maintainers and lists by the tree's get_maintainer.pl, without duplicates."""
+    script = tree / "scripts/get_maintainer.pl"
+    if not script.exists():
+        say("the tree has no scripts/get_maintainer.pl: recipients are those given")
+        return [], []
+    found: dict[str, list[str]] = {}
+    for kind, option in (("To", "--nol"), ("Cc", "--nom")):
+        done = run([script, "--nogit", "--nogit-fallback", "--nogit-chief-penguins", "--norolestats",
+                    option, *[patch.path for patch in patches]], cwd=tree)
+        found[kind] = [line.strip() for line in done.stdout.splitlines() if "@" in line]
+    kept = {bare(line) for line in found["To"]}
+    return found["To"], [line for line in found["Cc"] if bare(line) not in kept]
+
+
+def bare(person: str) -> str:
+    """The address of "Name <address>", in lower case."""
+    return email.utils.parseaddr(person)[1].lower()

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The branch that b4 makes the mails of: the patches, signed, above a cover letter."""
+
+import argparse
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+from . import cover, posting, recipients, repository, series as series_file
+from .command import Failed, output, run, say
+from .repository import git
+
+MARKER = "--- b4-submit-tracking ---"
+
+
+class Branch:
+    """The branch b4/NAME: the patches, signed, above a cover letter that b4 tracks."""
+
+    def __init__(self, name: str, person: tuple[str, str]) -> None:
+        self.name, self.tree = name, repository.cache() / "send-tree"
+        self.identity = {f"GIT_{role}_{what}": value for role in ("COMMITTER", "AUTHOR")
+                         for what, value in zip(("NAME", "EMAIL"), person)}
+
+    def start(self) -> None:
+        """Check the branch out, anew, at the base."""
+        repository.worktree("send-tree")
+        git(self.tree, "checkout", "-q", "-f", "-B", f"b4/{self.name}", repository.BASE, timeout=1800)
+
+    def am(self, files: Sequence[series_file.Patch]) -> None:
+        """Apply patches with the submitter's Signed-off-by."""
+        if not files:
+            return
+        done = run(["git", "-C", self.tree, *repository.AM, "--signoff", *[p.path for p in files]],
+                   check=False, env=self.identity)
+        if done.returncode != 0:
+            index, why = repository.refusal(self.tree, files, done)
+            repository.abandon(self.tree)
+            raise Failed(f"patches/{files[index].name} does not apply:\n{why}\n"
+                         f"to repeat: scripts/apply")
+
+    def cover(self, text: str, tracking: dict) -> None:
+        """An empty commit with the cover letter, as `b4 prep` makes it."""
+        run(["git", "-C", self.tree, "-c", "core.commentChar=;", "commit", "-q", "--allow-empty",
+             "--no-verify", "--cleanup=whitespace", "-F", "-"], env=self.identity,
+            data=f"{text}\n\n{MARKER}\n"
+                 "# This section is used internally by b4 prep for tracking purposes.\n"
+                 f"{json.dumps({'series': tracking}, indent=2)}\n")
+        git(self.tree, "config", f"branch.b4/{self.name}.b4-prep-cover-strategy", "commit")
+
+    def without_cover(self, count: int) -> str:
+        """The commit of the last `count` patches without the one of the cover letter below."""
+        parent = git(self.tree, "rev-parse", f"HEAD~{count + 1}")
+        for commit in git(self.tree, "rev-list", "--reverse", f"HEAD~{count}..HEAD").split():
+            text = run(["git", "-C", self.tree, "cat-file", "commit", commit]).stdout
+            parent = output(["git", "-C", self.tree, "hash-object", "-t", "commit", "-w", "--stdin"],
+                            data=re.sub(r"(?m)^parent .*$", f"parent {parent}", text, count=1))
+        return parent
+
+    def tag(self, version: posting.Posting) -> None:
+        """Tag what was sent; the record counts the versions where that fails."""
+        name, where = f"sent/{self.name}-v{version.revision}", repository.linux()
+        if repository.succeeds(where, "rev-parse", "-q", "--verify", f"refs/tags/{name}"):
+            say(f"the tag {name} is there from before, and stays")
+            return
+        done = run(["git", "-C", where, "tag", "-a", "--cleanup=whitespace", "-F", "-", name,
+                    version.commit], data=version.letter, env=self.identity, check=False)
+        if done.returncode != 0:
+            say(f"no tag {name} could be made: {done.stderr.strip()}")
+
+
+def refuse_content(patches: Sequence[series_file.Patch]) -> None:
+    """Failed where a patch holds what a mail of b4 cannot carry."""
+    found = []
+    for patch in patches:
+        data = patch.content
+        why = []
+        if re.search(rb"(?m)^(GIT binary patch$|Binary files .* differ$)", data) or b"\0" in data:
+            why.append("binary content")
+        for number, line in enumerate(data.split(b"\n"), 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                why.append(f"line {number} is not UTF-8")
+                break
+        if b"\r" in data:
+            number = data[:data.index(b"\r")].count(b"\n") + 1
+            why.append(f"line {number} has a carriage return, which mail servers and git am drop")
+        found += [f"  patches/{patch.name}: {', '.join(why)}"] if why else []
+    if found:
+        raise Failed("mail cannot carry these patches; publish them as a git branch:\n"
+                     + "\n".join(found))
+
+
+def prepare(branch: Branch, series: series_file.Series, chosen: argparse.Namespace,
+            patches: Sequence[series_file.Patch]) -> tuple[int, str]:
+    """Fill the branch; (revision, text of the cover letter)."""
+    subject, body = cover.read(cover.letter_of(chosen, len(patches) == len(series.patches)))
+    refuse_content(patches)
+    branch.start()
+    branch.am([p for p in series.choose(chosen.topic) if p not in patches])
+    to, cc = ([], []) if chosen.no_maintainers else recipients.maintainers(branch.tree, patches)
+    unwanted = {recipients.bare(person) for person in chosen.not_to}
+    to, cc = ([x for x in people if recipients.bare(x) not in unwanted]
+              for people in (to + chosen.to, cc + chosen.cc))
+    if not to and not cc:
+        raise Failed("no recipient; give one: --to ADDRESS")
+    trailers = "\n".join([f"To: {x}" for x in to] + [f"Cc: {x}" for x in cc])
+    # The same series has the same change-id in all its versions.
+    mark = hashlib.sha256(f"{branch.name} {series.base}".encode()).hexdigest()[:12]
+    revision = chosen.revision or posting.next_revision(branch.name)
+    branch.cover(f"{subject}\n\n{body}\n\n{trailers}", {
+        "revision": revision, "change-id": f"20260101-{branch.name}-{mark}",
+        "base-branch": f"b4/{branch.name}", "prefixes": chosen.prefix})
+    branch.am(patches)
+    return revision, f"{subject}\n\n{body}\n"

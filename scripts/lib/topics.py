@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The topic that each commit of the branch goes to."""
+
+import pathlib
+import re
+
+from . import export, repository
+from .command import Failed
+from .repository import git
+
+
+class Topics:
+    """Which topic each commit goes to."""
+
+    def __init__(self, series, starts):
+        self.by_subject = {export.subject(p.text): p for p in series.patches}
+        self.by_author = {}
+        for patch in series.patches:
+            self.by_author.setdefault(export.author(patch.text), []).append(patch)
+        self.starts = starts
+        self.first = next(iter(series.topics), None)
+        self.last = None
+
+    def of(self, commit, text):
+        """(topic, known patch or None) of the next commit."""
+        known = self.by_subject.get(export.subject(text))
+        if known is None:
+            same = self.by_author.get(export.author(text), [])
+            known = same[0] if len(same) == 1 else None
+        if commit in self.starts:
+            topic = self.starts[commit]
+        elif known:
+            topic = known.topic
+        else:
+            topic = self.last or self.first
+        if topic is None:
+            raise Failed(f"no topic for the first commit, {export.subject(text)!r}; "
+                         "give one: --start TOPIC=REV")
+        self.last = topic
+        return topic, known
+
+
+def starts_of(tree: pathlib.Path, words: list[str]) -> dict[str, str]:
+    """{commit: topic that begins there} of the words TOPIC=REV."""
+    starts = {}
+    for word in words:
+        topic, _, revision = word.partition("=")
+        if not re.fullmatch(r"\w[\w.+-]*", topic) or not repository.succeeds(
+                tree, "rev-parse", "-q", "--verify", f"{revision}^{{commit}}"):
+            raise Failed(f"--start {word}: not TOPIC=REV with a commit of {tree}")
+        starts[git(tree, "rev-parse", f"{revision}^{{commit}}")] = topic
+    return starts

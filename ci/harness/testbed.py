@@ -178,8 +178,8 @@ class Testbed:
         one = self._lanes[lane.name]
         made = cell.Built(self._clean(lane).judgement, built.record, built.image)
         key = f"{self.store.key(inputs)}-{number}"
-        record = one.boots._attempt(self._last, boot, made, key)  # pylint: disable=protected-access
-        ran = one.boots.attempts.ran(boot, record, built.record["modules_failed"])
+        record = one.boots.attempt(self._last, boot, made, key)
+        ran = one.boots.attempts.ran(self._last, boot, record, built.record["modules_failed"])
         return Attempt(dict(ran.words), dict(ran.reasons),
                        self._expectations.problems(self._last, lane.name, boot, record), record)
 

@@ -10,19 +10,20 @@ import traceback
 from collections.abc import Iterable
 
 from lib import lane as lanes
-from lib import process
+from lib import process, sparse
 from lib.command import Full, full, output
-from lib.series import ends
+from lib.kernel import sources
+from lib.series import ends, paths
 from lib.store import Store, digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
 
-from . import build, devicetree, diagnostics, evaluate, guest, machine, proof, prune, regress
+from . import added, build, coverage, devicetree, evaluate, guest, machine, proof, prune, regress
 from . import results, splat
 from .errors import CannotJudge, UsageError
 from .source import DoesNotApply
 
 # Raise when the meaning of a kept record changes.
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 BOOT_VERSION = 1
 
 
@@ -58,11 +59,13 @@ class LaneRun:
     def __init__(self, name, run):
         self.run = run
         self.lane = lanes.read(run.paths.top, name)
-        if not self.lane.boots:
+        if not self.lane.boots and self.lane.builds == "image":
             raise UsageError(f"ci/lanes/{name}.toml: it has no boot, and nothing would be tested")
-        self.builder = build.Builder(self.lane, run.source, run.paths, run.jobs)
-        self.guest = guest.Guest(self.lane, run.source, run.paths, self.builder.toolchain)
-        self.qemu = machine.version(self.lane)
+        checker, self.no_sparse = run.checker_of(self.lane)
+        self.builder = build.Builder(self.lane, run.touched, checker, run.jobs)
+        if self.lane.boots:
+            self.guest = guest.Guest(self.lane, run.source, run.paths, self.builder.toolchain)
+            self.qemu = machine.version(self.lane)
         devicetree.check(run.boots(self.lane))
         self.commits = {}
         self.refusal = {}
@@ -77,11 +80,9 @@ class LaneRun:
         """What a build's verdict depends on, by name."""
         kernel = self.lane.kernel_modules
         return {**({"kernel_modules": kernel} if kernel else {}),
-                "tree": self.run.source.tree(self.commits[step]),
-                "fragment": self.lane.fragment,
-                "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
-                         self.lane.image, self.lane.strip, *self.lane.sizes],
-                "toolchain": self.builder.toolchain,
+                **self.builder.inputs(self.commits[step]),
+                "image": [self.lane.builds, self.lane.targets, self.lane.image, self.lane.strip,
+                          *self.lane.sizes],
                 "modules": {m.name: digest(m.sources) for m in self.modules},
                 "harness": BUILD_VERSION}
 
@@ -91,8 +92,10 @@ class LaneRun:
 
     def leave_out_step(self, step):
         """The cell of a step that the lane is not due at: one skip, and no boot of it."""
+        why = "the lane is due on the last step of each topic" if self.run.concerned(self.lane, step) else \
+            "touches nothing that the lane builds"
         return Cell(step, self.lane.name, [Judgement(
-            step, self.lane.name, "build", Verdict.SKIP, "the lane is due on the last step of each topic",
+            step, self.lane.name, "build", Verdict.SKIP, why,
             command=f"ci/run --lane {self.lane.name} --step {step}")],
             left_out=[b.name for b in self.run.boots(self.lane)])
 
@@ -111,9 +114,11 @@ class LaneRun:
         inputs = self.inputs(step)
         kept = run.paths.artifacts / run.store.key(inputs)
         record = None if run.anew(inputs, builds=True) else run.store.get("build", inputs)
-        if record and record["ok"] and not (kept / "image").exists() \
+        if record and record["ok"] and not (kept / "image").exists() and self.lane.boots \
                 and (self.lane.sizes or not self.boots_kept(step, record)):
             record = None  # the image is gone and a boot needs it, or the sizes do
+        if record and not self.builder.covers(record, run.directories(step)):
+            record = None  # sparse has not read what the patch touches
         cached = record is not None
         if not cached:
             run.progress.begin(("build", name), f"build {name}")
@@ -123,11 +128,13 @@ class LaneRun:
             log = run.paths.logs / f"build-{run.store.key(inputs)}.log"
             write_atomically(log, self.builder.log.read_bytes())
             record["log"] = str(log)
-            if record["ok"]:
+            if record["ok"] and self.lane.boots:
                 record["modules_failed"] = self.builder.build_modules(self.modules, kept)
                 record["modules"] = {p.name: hash_file(p) for p in sorted((kept / "modules").iterdir())}
             if not record["lost"]:
                 run.store.put("build", inputs, record, name)
+            if record["ok"]:
+                self.builder.keep(self.commits[step], record)
             run.fresh.add(run.store.key(inputs))
             run.progress.end(("build", name))
         else:
@@ -137,27 +144,15 @@ class LaneRun:
             step, self.lane.name, "build", verdict, record["reason"], record["log"], repeat,
             record["seconds"], record["cpu"], cached))
         if record["ok"]:
-            cell.judgements.append(self._diagnostics(step, before, record, repeat))
-            cell.image, cell.record = kept, record
+            cell.judgements += added.judge(
+                self.builder, step, before, record["diagnostics"], record["log"], self.no_sparse,
+                lambda *steps: again(self.lane.name, *steps))
+            cell.record = record
+            cell.image = kept if self.lane.boots else None
         run.progress.note(f"step {step} {self.lane.name}: build {verdict.value}"
                           + (" (kept)" if cached else f" {record['seconds']:.0f} s")
                           + (f": {record['reason']}" if record["reason"] else ""))
         return cell, record["diagnostics"] if record["ok"] else before
-
-    def _diagnostics(self, step, before, record, repeat):
-        if step == 0:
-            return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
-                             f"the base adds nothing; it has {len(record['diagnostics'])}",
-                             record["log"], repeat)
-        if before is None:
-            return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
-                             "the step before was not built, nothing to compare with",
-                             record["log"], repeat)
-        added = diagnostics.new(before, record["diagnostics"])
-        repeat = again(self.lane.name, step - 1, step)
-        return Judgement(step, self.lane.name, "diagnostics",
-                         Verdict.FAIL if added else Verdict.PASS,
-                         f"new: {'; '.join(added)}" if added else "", record["log"], repeat)
 
     # --- boots
 
@@ -404,6 +399,8 @@ class Run:
         self.broken: Exception | None = None
         self.jobs = os.cpu_count() or 1
         self.store = Store(paths.store)
+        self.touched = sources.touched(series)
+        self._checker: list[tuple[pathlib.Path | None, CannotJudge | None]] = []
         self.lock = threading.Lock()
         self.key_locks = {}
         self.parser = results.parser(source, paths)
@@ -435,8 +432,36 @@ class Run:
         """The boots of a lane that were asked for."""
         return [b for b in lane.boots if not self.boot_names or b.name in self.boot_names]
 
+    def checker_of(self, lane: lanes.Lane) -> tuple[pathlib.Path | None, CannotJudge | None]:
+        """The sparse that reads the sources of a lane, or why there is none: see sparse.attempt().
+
+        (None, None) where none is to: nothing would be compared with what it says in a lane that
+        is not built step by step, and one of objects reads the sources of the others.
+        """
+        if lane.at != "every" or lane.builds != "image" or not lane.default:
+            return None, None
+        if not self._checker:
+            self._checker.append(sparse.attempt(self.progress.note))
+        return self._checker[0]
+
+    def directories(self, step: int) -> list[str]:
+        """What sparse has to have read of a step, so that it can be compared with those beside it."""
+        return sources.directories(f for p in self.series.patches if p.step in (step, step + 1)
+                                   for f in paths(p.text))
+
+    def concerned(self, lane: lanes.Lane, step: int) -> bool:
+        """Whether a step's patch touches what the lane builds: any, but for a lane of objects."""
+        return lane.builds == "image" or step == 0 or \
+            sources.concerns(lane, paths(self.series.patches[step - 1].text))
+
+    def compared_with(self, lane: lanes.Lane, step: int) -> int:
+        """The step that a step of a lane is compared with: the last whose objects may differ."""
+        return next((k for k in range(step - 1, -1, -1) if self.concerned(lane, k)), -1)
+
     def lane_due(self, lane, step):
         """Whether a lane is built and booted at a step."""
+        if not self.concerned(lane, step):
+            return False
         return lane.at == "every" or lane.name in self.forced or step in ends(self.series)
 
     def due(self, lane, step):
@@ -501,10 +526,11 @@ class Run:
                     cells.append(lane.leave_out_step(step) if lane else self._cannot(name, step))
                     self.progress.end(None, cell=True)
                     continue
-                if step - 1 in self.steps and self.lane_due(lane.lane, step - 1):
+                earlier = self.compared_with(lane.lane, step)
+                if earlier in self.steps and self.lane_due(lane.lane, earlier):
                     before = known.get(name)
                 else:
-                    before = self._kept_diagnostics(lane, step - 1) if step else None
+                    before = self._kept_diagnostics(lane, earlier) if step else None
                 cell, known[name] = lane.judge_build(step, before)
                 cells.append(cell)
                 due = self.due(lane.lane, step)
@@ -553,6 +579,17 @@ class Run:
                     self.expectations.reason_known,
                     lambda a, b, lane=lane, boot=boot: again(lane.lane.name, a, b, boot=boot.name))
         return judgements
+
+    def covered(self, cells: Iterable[Cell]) -> list[Judgement]:
+        """Whether each source that a patch touches is built in some lane."""
+        built: dict[int, set[str]] = {step: set() for step in self.steps}
+        unjudged: dict[int, set[str]] = {}
+        for cell in cells:
+            if cell.record:
+                built[cell.step] |= set(cell.record["sources"])
+            elif any(j.verdict is not Verdict.SKIP for j in cell.judgements):
+                unjudged.setdefault(cell.step, set()).add(cell.lane)
+        return coverage.judge(self.series, self.commits, built, unjudged, self.expectations.proofs)
 
     def _before(self, lane: LaneRun, step: int, boot: lanes.Boot) -> regress.Ran | None:
         try:

@@ -216,7 +216,7 @@ class RunTest(unittest.TestCase):
         self.fixture.mend()
         self.fixture.patch("warn", "main.c", "return 0;", "int unused;\n\treturn 0;")
         self.fixture.patch("keep warning", "main.c", "return 0;", "return 0 + 0;")
-        self.assertCaught(2, "diagnostics", "unused variable")
+        self.assertCaught(2, "w1", "unused variable")
 
     def test_warn_on_the_console(self):
         self.fixture.mend()

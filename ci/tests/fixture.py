@@ -42,6 +42,12 @@ $(O)/main.o: $(srctree)/main.c
 \t@echo 'source_main.o := $(srctree)/main.c' >$(O)/.main.o.cmd
 \t@$(if $(C),$(CHECK) $(srctree)/main.c)
 
+lib/:
+\t@mkdir -p $(O)/lib && cd $(O) && gcc -Wall -c -o lib/a.o $(srctree)/lib/a.c
+\t@echo 'source_lib/a.o := $(srctree)/lib/a.c' >$(O)/lib/.a.o.cmd
+
+.PHONY: lib/
+
 modules:
 	@cd $(O) && echo fake/a.o >modules.order && mkdir -p fake && touch fake/a.ko fake/left-over.ko
 """
@@ -140,6 +146,10 @@ class Fixture:
         (self.linux / "scripts/checker-valid.sh").write_text('grep -q good "$1" && echo 1\n')
         (self.linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
         (self.linux / "boot.sh").write_text(BOOT)
+        for name, text in (("lib/a.c", "int a(void)\n{\n\treturn 1;\n}\n"), ("arch/vax/a.c", "int a;\n"),
+                           ("MAINTAINERS", "THE REST\n")):
+            (self.linux / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.linux / name).write_text(text)
         git(self.linux, "init", "-q", "-b", "master")
         git(self.linux, "add", "-A")
         git(self.linux, "commit", "-q", "-m", "Linux 7.3")

@@ -74,7 +74,9 @@ class Builder:
                             or d.startswith(f"arch/{arch}/")]
         self.checker, self.jobs = checker, jobs
         self.directory = repository.cache() / "lanes" / lane.name
-        self.tree = self.directory / "source"
+        # one for all lanes of objects, which are at the same steps and carry no test-only patches
+        self.tree = repository.cache() / "objects-source" if lane.builds == "objects" else \
+            self.directory / "source"
         self.objects = self.directory / "objects"
         self.log = self.directory / "build.log"
         self.toolchain = toolchain(lane)

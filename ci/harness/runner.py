@@ -125,6 +125,8 @@ class LaneRun:
             if run.why:
                 run.progress.note(f"build {name}: {run.store.why('build', inputs, name)}")
             record = self.builder.build(self.commits[step], kept)
+            if not record["configured"] and before is None:
+                raise CannotJudge(record["reason"])  # nothing says that the patch is to blame
             log = run.paths.logs / f"build-{run.store.key(inputs)}.log"
             write_atomically(log, self.builder.log.read_bytes())
             record["log"] = str(log)
@@ -138,6 +140,7 @@ class LaneRun:
             run.fresh.add(run.store.key(inputs))
             run.progress.end(("build", name))
         else:
+            run.store.point("build", inputs, name)
             prune.use(kept, record["log"])
         verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
         cell.judgements.append(Judgement(

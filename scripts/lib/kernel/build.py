@@ -121,9 +121,9 @@ class Builder:
         return record
 
     def keep(self, commit: str, record: dict[str, Any]) -> None:
-        """Keep a record of compile() for judged(), unless the machine is to blame for it."""
+        """Keep a record of compile() for judged(), unless the machine may be to blame for it."""
         told = ("ok", "reason", "lost", "configured", "diagnostics", "sources")
-        if not record["lost"]:
+        if record["configured"] and not record["lost"]:
             Store(repository.cache() / "verdicts").put(
                 "objects", self.inputs(commit), {name: record[name] for name in told},
                 f"{self.lane.name}/{commit}")

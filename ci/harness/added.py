@@ -23,8 +23,9 @@ def _lines(gate: str, before: Said, after: Said) -> list[str]:
 
 
 def _count(gate: str, said: Said) -> int:
-    found = said["sparse"].values() if gate == "sparse" else [said["tools" if gate == "diagnostics" else gate]]
-    return sum(sum(lines.values()) for lines in found)
+    if gate == "sparse":
+        return sum(sum(lines.values()) for lines in said["sparse"].values())
+    return sum(said["tools" if gate == "diagnostics" else gate].values())
 
 
 def judge(builder: Builder, step: int, before: Said | None, after: Said, log: str,

@@ -253,10 +253,10 @@ class DeviceTreeTest(unittest.TestCase):
                 devicetree.check([boot])
 
     def test_what_is_wrong_is_named(self):
-        for added, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
+        for more, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
                              ("/ { a = <&{/smmu@8}>; };", "non-existent node")):
             with self.assertRaisesRegex(UsageError, words):
-                self.merge(added)
+                self.merge(more)
         with self.assertRaisesRegex(CannotJudge, "no such machine"):
             self.merge("", "{ echo no such machine; exit 1; }")
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """What surrounds ci/run changes no verdict: variables, git's configuration, hooks, paths."""
 
-import os
 import pathlib
 import shutil
 import subprocess

@@ -108,7 +108,8 @@ class Compiled(Gate):
         builder = tools.builder(lane, step.everything)
         touched = sources.directories(step.files)
         with _lanes():
-            before, after = (builder.judged(tools.commit(lane, c), touched) for c in (step.before, step.after))
+            before, after = (builder.judged(tools.commit(lane, commit), touched)
+                             for commit in (step.before, step.after))
         for record in (before, after):
             if record["lost"]:
                 raise CannotJudge(f"lane {lane.name}: the build was ended from outside: {record['reason']}")

@@ -271,8 +271,8 @@ def lost(outcome: process.Outcome, text: str) -> bool:
 
 def why_failed(text: str, rc: int | None) -> str:
     """The line of a build log that says why the build failed, for the report."""
-    if rc is None:
-        return f"no end within {SECONDS} s"
+    if ended := kconfig.how_ended(rc, SECONDS):
+        return f"make {ended}"
     for pattern in (*_MACHINE, r":\s(fatal )?error:\s", r"^ERROR: modpost",
                     r"undefined reference", r"\*\*\*"):
         for line in text.splitlines():

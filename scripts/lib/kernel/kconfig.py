@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 from collections.abc import Sequence
 
 from .. import process, repository
@@ -85,12 +86,19 @@ def _made(lane: Lane, tree: pathlib.Path, words: Sequence[object]) -> str:
         outcome = process.run(command, log, _SECONDS, cwd=tree)
         if outcome.rc == 0:
             continue
-        said = log.read_text(errors="replace").strip().splitlines()[-1]
-        why = "took too long" if outcome.rc is None else f"failed: {said}"
-        ended = outcome.rc is None or outcome.rc < 0
+        said = (log.read_text(errors="replace").strip().splitlines() or ["without a word"])[-1]
+        ended = how_ended(outcome.rc, _SECONDS)
         raise (CannotJudge if ended else Unconfigured)(
-            f"lane {lane.name}: configuration {why}; see {log}; again: {process.shell(command)}")
+            f"lane {lane.name}: configuration {ended or f'failed: {said}'}; see {log}; "
+            f"again: {process.shell(command)}")
     return (scratch / ".config").read_text()
+
+
+def how_ended(rc: int | None, seconds: float) -> str:
+    """How a command was ended that did not end by itself, or ""."""
+    if rc is None:
+        return f"took more than {seconds:g} s"
+    return f"was ended by {signal.Signals(-rc).name}" if rc < 0 else ""
 
 
 def _known(commit: str, symbol: str) -> bool:

@@ -51,13 +51,13 @@ class Booted:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One step in one lane. plan: what was due; built: None where nothing was; diagnostics: the
-    comparison with the step before, where there is one; boots: those that were made, in the order
+    """One step in one lane. plan: what was due; built: None where nothing was; diagnostics:
+    the comparisons with the step before; boots: those that were made, in the order
     of the lane's file; unable: of a lane that cannot run here."""
 
     plan: CellPlan
     built: Built | None = None
-    diagnostics: Judgement | None = None
+    diagnostics: tuple[Judgement, ...] = ()
     boots: tuple[Booted, ...] = ()
     unable: Judgement | None = None
 
@@ -78,7 +78,7 @@ class Cell:
             return [Judgement(self.step, self.lane, "build", Verdict.SKIP, self.plan.due.why,
                               command=f"ci/run --lane {self.lane} --step {self.step}")]
         made = [self.built.judgement] if self.built else []
-        made += [self.diagnostics] if self.diagnostics else []
+        made += self.diagnostics
         if self.image is None:
             return made
         booted = {b.boot: b.judgement for b in self.boots}

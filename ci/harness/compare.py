@@ -5,40 +5,33 @@ Each comparison is of two steps that are both judged, in whichever order they we
 """
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from lib.lane import Boot
 from lib.verdict import Judgement, Verdict
 
-from . import diagnostics, regress
+from . import added, coverage, regress
 from .cell import Built, Cell, again
 from .lane_run import LaneRun
 from .work import Work
 
 
-def new_diagnostics(lane: LaneRun, built: Mapping[int, Built], step: int) -> Judgement | None:
-    """Whether a step has diagnostics that the step before has not; None where it was not built.
+def new_diagnostics(lane: LaneRun, built: Mapping[int, Built], step: int) -> tuple[Judgement, ...]:
+    """Whether a step has diagnostics that the step before has not; none where it was not built.
 
     built: of the lane's steps in this run.
     """
     here = built[step].good
     if here is None:
-        return None
-    name, log, said = lane.lane.name, here["log"], here["diagnostics"]
-    if step == 0:
-        return Judgement(step, name, "diagnostics", Verdict.SKIP,
-                         f"the base adds nothing; it has {len(said)}", log, again(name, step))
+        return ()
     earlier = lane.work.policy.before(lane.lane, step)
-    before = _before(lane, built, earlier)
-    if before is None:
-        return Judgement(step, name, "diagnostics", Verdict.SKIP,
-                         "the step before was not built, nothing to compare with", log, again(name, step))
-    added = diagnostics.new(before, said)
-    return Judgement(step, name, "diagnostics", Verdict.FAIL if added else Verdict.PASS,
-                     f"new: {'; '.join(added)}" if added else "", log, again(name, earlier, step))
+    return tuple(added.judge(lane.builds.builder, step, _before(lane, built, earlier),
+                             here["diagnostics"], here["log"], lane.builds.no_sparse, earlier,
+                             functools.partial(again, lane.lane.name)))
 
 
-def _before(lane: LaneRun, built: Mapping[int, Built], step: int) -> list[str] | None:
+def _before(lane: LaneRun, built: Mapping[int, Built], step: int) -> Mapping[str, Any] | None:
     """The diagnostics of a step, or of the last one before it that builds; None for unknown."""
     step = passed_over(lane, built, step)
     record = built[step].good if step in built else lane.builds.kept(step) if step >= 0 else None
@@ -91,3 +84,15 @@ def _earlier(lane: LaneRun, boot: Boot, step: int, steps: Collection[int], ran_o
             if ran.good and not ran.idle:
                 break
     return found
+
+
+def covered(work: Work, steps: Collection[int], cells: Iterable[Cell]) -> list[Judgement]:
+    """Whether each source that a patch touches is built in some lane."""
+    built: dict[int, set[str]] = {step: set() for step in steps}
+    unjudged: dict[int, set[str]] = {}
+    for cell in cells:
+        if cell.record:
+            built[cell.step] |= set(cell.record["sources"])
+        elif any(j.verdict is not Verdict.SKIP for j in cell.judgements):
+            unjudged.setdefault(cell.step, set()).add(cell.lane)
+    return coverage.judge(work.series, work.commits, built, unjudged, work.expectations.proofs)

@@ -14,14 +14,16 @@ from .work import Work
 
 
 class LaneRun:
-    """lane: as its file says; CannotJudge where it cannot run here."""
+    """lane: as its file says; boots: only of a lane that has any. CannotJudge where it cannot run
+    here."""
 
     def __init__(self, lane: Lane, work: Work) -> None:
         self.lane, self.work = lane, work
-        if not lane.boots:
+        if not lane.boots and lane.builds == "image":
             raise UsageError(f"ci/lanes/{lane.name}.toml: it has no boot, and nothing would be tested")
         self.builds = Builds(lane, work)
-        self.boots = Boots(lane, work, self.builds.builder.toolchain)
+        if lane.boots:
+            self.boots = Boots(lane, work, self.builds.builder.toolchain)
 
     def build(self, step: int, boots: Sequence[Boot]) -> Built:
         """Build a step, whose boots these are; where that cannot be judged, the judgement says so."""

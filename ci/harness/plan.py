@@ -8,6 +8,7 @@ run to know it.
 import dataclasses
 from collections.abc import Collection, Sequence
 
+from lib.kernel import sources
 from lib.lane import Boot, Lane
 from lib.series import Series, ends, last, paths
 
@@ -20,6 +21,7 @@ _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
 _PROOF = "before and after a patch that a case of this boot proves"
 _LANE_LEFT_OUT = "the lane is due on the last step of each topic"
+_NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
     "every": "is due in {topics}, at the end of other topics, and where a case of it is a proof",
     "ends": "is due on the base, at the end of each topic, and where a case of it is a proof",
@@ -112,6 +114,8 @@ class Policy:
 
     def lane(self, lane: Lane, step: int) -> Due:
         """Whether a lane is built and booted at a step."""
+        if not self._concerned(lane, step):
+            return Due(False, _NOT_CONCERNED)
         if lane.at == "every":
             return Due(True, "every step")
         if lane.name in self.forced:
@@ -145,9 +149,14 @@ class Policy:
         return self._milestones[where]
 
     def before(self, lane: Lane, step: int) -> int:
-        """The step that a lane's step is compared with; below 0 for none."""
-        del lane  # each builds all that a patch may touch
-        return step - 1
+        """The step that a lane's step is compared with, the last one before it whose objects may
+        differ; below 0 for none."""
+        return next((k for k in range(step - 1, -1, -1) if self._concerned(lane, k)), -1)
+
+    def _concerned(self, lane: Lane, step: int) -> bool:
+        """Whether a step's patch touches what the lane builds: any, but for a lane of objects."""
+        return lane.builds == "image" or step == 0 or \
+            sources.concerns(lane, paths(self.series.patches[step - 1].text))
 
     def own(self, selftests: Collection[str], step: int) -> bool:
         """Whether a test with these directories of selftests runs again with the step's own."""
@@ -176,11 +185,12 @@ class Policy:
                  ("the steps after the lowest of these, upwards" if first else "upwards",
                   between, everywhere, False),
                  ("the steps before it, downwards", below, everywhere, False)]
-        idle = [self._cell(lane, step) for step in sorted(steps) for lane in at_ends
+        idle = [self._cell(lane, step) for step in sorted(steps) for lane in lanes
                 if not self.lane(lane, step)]
-        phases = [Phase(title, tuple(self._cell(lane, step) for step in of for lane in chosen), answer)
-                  for title, of, chosen, answer in parts if of and chosen]
-        return Plan(tuple(sorted(steps)), tuple(lanes), tuple(phases), tuple(idle))
+        phases = [Phase(title, tuple(self._cell(lane, step) for step in of for lane in chosen
+                                     if self.lane(lane, step)), answer)
+                  for title, of, chosen, answer in parts]
+        return Plan(tuple(sorted(steps)), tuple(lanes), tuple(p for p in phases if p.cells), tuple(idle))
 
     def _cell(self, lane: Lane, step: int) -> CellPlan:
         due = self.lane(lane, step)

@@ -33,13 +33,15 @@ END = "end"
 OWN = "@step"
 
 _FILE = "ci/proofs.toml"
-_KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothing": TEXT}
+_KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothing": TEXT,
+         "built": TEXT}
 
 
 @dataclasses.dataclass
 class Proof:
     """patch: the Patch proven; cases, adds, drops: patterns of lane/boot/test/suite/case;
-    splats: regular expressions; nothing: why the patch has no case to show."""
+    splats: regular expressions; nothing: why the patch has no case to show; built: where the
+    sources were built that no lane builds, "" where there are none."""
 
     patch: Patch
     cases: list[str]
@@ -47,6 +49,7 @@ class Proof:
     drops: list[str]
     splats: list[re.Pattern]
     nothing: str
+    built: str = ""
 
     @property
     def patterns(self) -> list[str]:
@@ -79,7 +82,8 @@ def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
     if wide := next((s.pattern for s in splats if s.search("")), None):
         raise UsageError(f"{_FILE}: {name}: splats: {wide!r} matches every line")
     return Proof(by_slug[name], entry.get("cases", []), entry.get("adds", []),
-                 entry.get("drops", []), splats, entry.get("nothing", ""))
+                 entry.get("drops", []), splats, entry.get("nothing", ""),
+                 entry.get("built", ""))
 
 
 def read(top: pathlib.Path, series: Series) -> list[Proof]:

@@ -29,7 +29,7 @@ class Run:
         self.lanes: dict[str, LaneRun] = {}
         self.unable: dict[str, str] = {}
         self._built: dict[str, dict[int, Built]] = {lane.name: {} for lane in plan.lanes}
-        self._compared: dict[tuple[str, int], Judgement | None] = {}
+        self._compared: dict[tuple[str, int], tuple[Judgement, ...]] = {}
         self._boots: dict[tuple[str, int], list[Boot]] = {}
         for lane in plan.lanes:
             try:
@@ -37,7 +37,7 @@ class Run:
             except (CannotJudge, FileNotFoundError) as error:
                 self._cannot(lane.name, error)
         self.accelerators = {name: run.boots.accelerator for name, run in self.lanes.items()
-                             if run.boots.accelerator}
+                             if run.lane.boots and run.boots.accelerator}
         for name, what in self.accelerators.items():
             work.progress.note(f"lane {name} boots under {what}")
 
@@ -119,8 +119,9 @@ class Run:
             before = compare.passed_over(lane, built, self.work.policy.before(lane.lane, step))
             if (name, step) not in self._compared and (before in built or before not in planned):
                 found = self._compared[name, step] = compare.new_diagnostics(lane, built, step)
-                if found and found.verdict is Verdict.FAIL:
-                    self.work.progress.note(f"step {step} {name}: diagnostics fail: {found.reason}")
+                for one in found:
+                    if one.verdict is Verdict.FAIL:
+                        self.work.progress.note(f"step {step} {name}: {one.gate} fail: {one.reason}")
 
     def _count(self, boots: list[Boot]) -> None:
         concurrent.futures.wait(boots)
@@ -148,7 +149,7 @@ class Run:
         if not planned.due:
             return Cell(planned)
         made = {b.boot: b for f in self._boots[name, step] if (b := f.result())}
-        return Cell(planned, self._built[name][step], self._compared.get((name, step)),
+        return Cell(planned, self._built[name][step], self._compared.get((name, step), ()),
                     tuple(made[boot] for boot, _ in planned.boots if boot in made))
 
     def still_there(self, cells: Iterable[Cell]) -> list[Judgement]:
@@ -156,3 +157,7 @@ class Run:
         cells = list(cells)
         return [j for name, lane in self.lanes.items() for j in compare.still_there(
             self.work, lane, [c for c in cells if c.lane == name])]
+
+    def covered(self, cells: Iterable[Cell]) -> list[Judgement]:
+        """Whether each source that a patch touches is built in some lane."""
+        return compare.covered(self.work, self.plan.steps, cells)

@@ -3,25 +3,15 @@
 
 import contextlib
 import pathlib
-import re
 import threading
 from collections.abc import Iterator
 
-from lib import command, repository, scratch
+from lib import command, repository
 from lib.command import Broken
-from lib.store import digest, write_atomically
+from lib.kernel import patched
+from lib.kernel.patched import DoesNotApply
 
-# A fixed identity and date: the same patches on the same base give the same commits.
-IDENTITY = {
-    "GIT_COMMITTER_NAME": "series", "GIT_COMMITTER_EMAIL": "series@localhost",
-    "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
-    "GIT_AUTHOR_NAME": "series", "GIT_AUTHOR_EMAIL": "series@localhost",
-    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
-}
-
-
-class DoesNotApply(Exception):
-    """A test-only patch does not apply; the text is what git said."""
+__all__ = ["DoesNotApply", "Source"]
 
 
 class Source:
@@ -35,8 +25,7 @@ class Source:
     def git(self, *arguments, cwd=None, env=None, data=None):
         """Standard output of a git command in the base repository."""
         where = ["-C", cwd] if cwd else [f"--git-dir={self.paths.git}"]
-        return command.output(["git", *where, *arguments], env={**IDENTITY, **(env or {})},
-                              data=data).strip()
+        return command.output(["git", *where, *arguments], env=env, data=data).strip()
 
     def tree(self, commit):
         return self.git("rev-parse", f"{commit}^{{tree}}")
@@ -93,36 +82,5 @@ class Source:
             yield tree
 
     def with_test_patches(self, commit, patches):
-        """A commit of the step's tree plus test-only patches; DoesNotApply.
-
-        The patches never enter the series: they give a lane's guest what the
-        emulator cannot, and are inert until the kernel command line says so.
-        """
-        if not patches:
-            return commit
-        kept = self.paths.store / "test-patches" / digest(commit, [p.read_text() for p in patches])
-        try:
-            if self.object(made := kept.read_text(), ""):
-                return made
-        except FileNotFoundError:
-            pass
-        made = self._with(commit, patches)
-        write_atomically(kept, made)
-        return made
-
-    def _with(self, commit, patches):
-        with scratch.directory("index") as holder:
-            env = {"GIT_INDEX_FILE": str(holder / "index")}
-            self.git("read-tree", commit, env=env)
-            for patch in patches:
-                try:
-                    self.git("apply", "--cached", patch, env=env)
-                except Broken as error:
-                    raise DoesNotApply(f"{patch}: {error.stderr.strip()}") from None
-            tree = self.git("write-tree", env=env)
-        return self.git("commit-tree", tree, "-p", commit, data="test-only patches\n")
-
-    def listing(self, commit, pattern):
-        """A digest of all files whose path matches the regular expression."""
-        lines = self.git("ls-tree", "-r", commit).split("\n")
-        return digest([line for line in lines if re.search(pattern, line.split("\t", 1)[1])])
+        """A commit of the step's tree plus test-only patches; DoesNotApply."""
+        return patched.commit(commit, patches)

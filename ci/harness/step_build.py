@@ -11,19 +11,22 @@ from lib.verdict import Judgement, Verdict
 
 from . import build, prune
 from .cell import Built, again
+from .errors import CannotJudge
 from .source import DoesNotApply
 from .work import Work
 
 # Raise when the meaning of a kept record changes.
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 
 
 class Builds:
-    """All builds of one lane; CannotJudge where it cannot be built here."""
+    """All builds of one lane; CannotJudge where it cannot be built here. no_sparse: why nothing
+    reads its sources, None where something does or nothing is to."""
 
     def __init__(self, lane: Lane, work: Work) -> None:
         self.lane, self.work = lane, work
-        self.builder = build.Builder(lane, work.source, work.paths, work.jobs)
+        checker, self.no_sparse = work.checker_of(lane)
+        self.builder = build.Builder(lane, work.touched, checker, work.jobs)
         self.commits: dict[int, str] = {}
         self.refusal: dict[int, str] = {}
         for step, commit in enumerate(work.commits):
@@ -37,11 +40,9 @@ class Builds:
         """What a build's verdict depends on, by name."""
         kernel = self.lane.kernel_modules
         return {**({"kernel_modules": kernel} if kernel else {}),
-                "tree": self.work.source.tree(self.commits[step]),
-                "fragment": self.lane.fragment,
-                "lane": [self.lane.arch, self.lane.cross, self.lane.config, self.lane.targets,
-                         self.lane.image, self.lane.strip, *self.lane.sizes],
-                "toolchain": self.builder.toolchain,
+                **self.builder.inputs(self.commits[step]),
+                "image": [self.lane.builds, self.lane.targets, self.lane.image, self.lane.strip,
+                          *self.lane.sizes],
                 "modules": {m.name: digest(m.sources) for m in self.modules},
                 "harness": BUILD_VERSION}
 
@@ -61,26 +62,28 @@ class Builds:
                                    command=repeat))
         inputs = self.inputs(step)
         image = self.work.paths.artifacts / self.work.store.key(inputs)
-        record = self._usable(inputs, image, booted)
+        record = self._usable(step, inputs, image, booted)
         cached = record is not None
         if record is None:
             record = self._make(step, inputs, image)
         else:
+            self.work.store.point("build", inputs, f"{step}/{self.lane.name}")
             prune.use(image, record["log"])
         verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
         judgement = Judgement(step, self.lane.name, "build", verdict, record["reason"], record["log"],
                               repeat, record["seconds"], record["cpu"], cached)
         self.work.told(judgement, "build")
-        return Built(judgement, record, image if record["ok"] else None)
+        return Built(judgement, record, image if record["ok"] and self.lane.boots else None)
 
-    def _usable(self, inputs: dict[str, Any], image: pathlib.Path,
+    def _usable(self, step: int, inputs: dict[str, Any], image: pathlib.Path,
                 booted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-        """The kept record, unless its image is gone and a boot needs it, or the sizes do."""
+        """The kept record, unless its image is gone and a boot needs it, or the sizes do, or
+        sparse has not read what the patch touches."""
         record = None if self.work.anew(inputs, builds=True) else self.work.store.get("build", inputs)
-        if record and record["ok"] and not (image / "image").exists() \
+        if record and record["ok"] and not (image / "image").exists() and self.lane.boots \
                 and (self.lane.sizes or not booted(record)):
             return None
-        return record
+        return record if record and self.builder.covers(record, self.work.directories(step)) else None
 
     def _make(self, step: int, inputs: dict[str, Any], image: pathlib.Path) -> dict[str, Any]:
         """Build a step, with its test modules: the record, which the store keeps unless it is lost."""
@@ -89,14 +92,20 @@ class Builds:
         if work.why:
             work.progress.note(f"build {name}: {work.store.why('build', inputs, name)}")
         record: dict[str, Any] = self.builder.build(self.commits[step], image)
+        before = work.policy.before(self.lane, step)
+        if not record["configured"] and not (before in self.commits
+                                             and self.builder.configures(self.commits[before])):
+            raise CannotJudge(record["reason"])  # nothing says that the patch is to blame
         log = work.paths.logs / f"build-{work.store.key(inputs)}.log"
         write_atomically(log, self.builder.log.read_bytes())
         record["log"] = str(log)
-        if record["ok"]:
+        if record["ok"] and self.lane.boots:
             record["modules_failed"] = self.builder.build_modules(self.modules, image)
             record["modules"] = {p.name: hash_file(p) for p in sorted((image / "modules").iterdir())}
         if not record["lost"]:
             work.store.put("build", inputs, record, name)
+        if record["ok"]:
+            self.builder.keep(self.commits[step], record)
         work.fresh.add(work.store.key(inputs))
         work.progress.end(("build", name))
         return record

@@ -18,7 +18,7 @@ from lib.series import Series
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Verdict
 
-from . import cell, diagnostics, guest
+from . import added, cell, guest
 from .errors import CannotJudge
 from .evaluate import Expectations
 from .lane_run import LaneRun
@@ -168,7 +168,8 @@ class Testbed:
         same = record["ok"] and record["image"] == theirs["image"] and \
             set(record["modules_failed"]) <= set(theirs["modules_failed"]) and \
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
-        warnings = diagnostics.new(theirs["diagnostics"], record["diagnostics"]) if record["ok"] else []
+        warnings = [line for gate in added.GATES for line in added.lines(
+            gate, theirs["diagnostics"], record["diagnostics"])] if record["ok"] else []
         reason = record["reason"].replace(f"{one.builder.tree}/", "")
         return Built(lane.name, record["ok"], reason, record["lost"], warnings, same, str(log),
                      record["seconds"], record["cpu"], keep, record)

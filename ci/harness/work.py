@@ -3,13 +3,16 @@
 
 import dataclasses
 import os
+import pathlib
 import threading
 import traceback
 from typing import Any
 
-from lib import process
+from lib import lane as lanes
+from lib import process, sparse
 from lib.command import Full, full
-from lib.series import Series
+from lib.kernel import sources
+from lib.series import Series, paths
 from lib.store import Store, write_atomically
 from lib.verdict import Judgement, Verdict
 
@@ -26,7 +29,8 @@ class Work:
     """commits: of the steps, from the base on, as many as apply; why: say which input changed;
     again: builds and boots are made anew, where boots were asked for by name only these.
 
-    fresh: keys of records that this run made; broken: what ends the whole run, or None.
+    fresh: keys of records that this run made; touched: directories of objects that the series
+    touches; broken: what ends the whole run, or None.
     """
 
     paths: Paths
@@ -44,6 +48,8 @@ class Work:
         self.store = Store(self.paths.store)
         self.fresh: set[str] = set()
         self.broken: BaseException | None = None
+        self.touched = sources.touched(self.series)
+        self._checker: list[tuple[pathlib.Path | None, CannotJudge | None]] = []
         self._lock = threading.Lock()
         self._key_locks: dict[str, threading.Lock] = {}
 
@@ -51,6 +57,23 @@ class Work:
         """Whether --again wants no kept verdict of a build or boot of these inputs."""
         return self.again and not (builds and self.policy.boot_names) \
             and self.store.key(inputs) not in self.fresh
+
+    def checker_of(self, lane: lanes.Lane) -> tuple[pathlib.Path | None, CannotJudge | None]:
+        """The sparse that reads the sources of a lane, or why there is none: see sparse.attempt().
+
+        (None, None) where none is to: nothing would be compared with what it says in a lane that
+        is not built step by step, and one of objects reads the sources of the others.
+        """
+        if lane.at != "every" or lane.builds != "image" or not lane.default:
+            return None, None
+        if not self._checker:
+            self._checker.append(sparse.attempt(self.progress.note))
+        return self._checker[0]
+
+    def directories(self, step: int) -> list[str]:
+        """What sparse has to have read of a step, so that it can be compared with those beside it."""
+        return sources.directories(f for p in self.series.patches if p.step in (step, step + 1)
+                                   for f in paths(p.text))
 
     def key_lock(self, key: str) -> threading.Lock:
         """The lock of one boot's key."""

@@ -14,7 +14,7 @@ FORCE:
 %/: FORCE ; @$(MAKE) --no-print-directory -s $(patsubst $(srctree)/%.c,$(O)/%.o,$(wildcard $(srctree)/$@*.c))
 $(O)/%.o: $(srctree)/%.c $(srctree)/drivers/toy/toy.h
 	@mkdir -p $(@D)
-	cd $(O) && $(CC) -Wall -c -o $*.o $<
+	cd $(O) && $(CROSS_COMPILE)gcc -Wall -c -o $*.o $<
 	if [ -n "$(C)" ]; then cd $(O) && $(CHECK) -Wall $<; fi
 	@echo 'source_$*.o := $<' > $(@D)/.$(@F).cmd
 """
@@ -37,7 +37,8 @@ class GatesFixture(Fixture):
     def kernel(self):
         return {
             **KERNEL, "Makefile": MAKEFILE, "arch/Kconfig": "",
-            "scripts/kconfig/merge_config.sh": "#!/bin/sh\n",
+            "scripts/kconfig/merge_config.sh":
+                "#!/bin/sh\nd=$3\nshift 4\necho $(for f; do basename $f; done) >$d/fragments\n",
             "scripts/checker-valid.sh": "grep -q good \"$1\" && echo 1\n",
             "scripts/checkpatch.pl":
                 "#!/bin/sh\nfor f; do :; done\ngrep -q '^Signed-off-by: A Developer' \"$f\" ||"

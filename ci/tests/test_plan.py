@@ -45,7 +45,7 @@ def lane(name, *boots, at="every"):
     empty = dict.fromkeys(("arch", "cross", "config", "image", "busybox", "append"), "")
     lists = {n: [] for n in ("fragments", "targets", "sizes", "test_patches", "modules", "kernel_modules",
                              "qemu")}
-    return lanes.Lane(name=name, at=at, default=True, strip=False, foreign={}, boots=list(boots),
+    return lanes.Lane(name=name, builds="image", llvm="", at=at, default=True, strip=False, foreign={}, boots=list(boots),
                       source=pathlib.Path(name), **empty, **lists)
 
 
@@ -290,7 +290,7 @@ class RunTest(unittest.TestCase):
             self.assertEqual(here, there)
         said = [(j["step"], j["gate"], j["reason"]) for j in json.loads(found[0])
                 if j["verdict"] == "fail" and j["lane"] == "fake"]
-        self.assertEqual([s[:2] for s in said], [(2, "diagnostics"), (3, "build"), (4, "diagnostics"),
+        self.assertEqual([s[:2] for s in said], [(2, "w1"), (3, "build"), (4, "w1"),
                                                  (5, "cases:main")])
         self.assertIn("extra.c", said[0][2])
 

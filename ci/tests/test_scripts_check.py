@@ -11,7 +11,8 @@ from scripts_fixture import TOP
 
 sys.path.insert(0, str(TOP / "scripts"))
 # pylint: disable=wrong-import-position
-from lib import export, message, objects, series
+from lib import export, message, series
+from lib.kernel import diagnostics, sources
 
 
 class Gates(GatesFixture):
@@ -131,12 +132,16 @@ class Gates(GatesFixture):
         results, _ = self.check("--gate", "message", expect=1)
         self.assertEqual(self.failing(results), {(2, "message")})
 
-    def test_source_that_no_lane_builds_is_a_skip(self):
+    def test_source_that_no_lane_builds(self):
         self.add("int x;\n", name="arch/vax/toy.c")
         results, _ = self.check("2", expect=1)
-        self.assertEqual(self.failing(results), {(2, "maintainers")})
-        self.assertEqual(results[2, "w1"]["verdict"], "skip")
-        self.assertIn("arch/vax/toy.c", results[2, "w1"]["reason"])
+        self.assertEqual(self.failing(results), {(2, "maintainers"), (2, "w1"), (2, "sparse")})
+        self.assertIn("not built in any lane (toy): arch/vax/toy.c", results[2, "w1"]["reason"])
+        self.write(self.repo / "ci/proofs.toml",
+                   '[[proof]]\npatch = "toy/toy-add-a-thing"\nbuilt = "by hand"\n')
+        results, _ = self.check("2", "--gate", "w1")
+        self.assertEqual((results[2, "w1"]["verdict"], results[2, "w1"]["reason"]),
+                         ("skip", "arch/vax/toy.c: by hand"))
 
     def test_no_compiler_is_a_skip(self):
         lane = self.repo / "ci/lanes/toy.toml"
@@ -148,8 +153,7 @@ class Gates(GatesFixture):
     def test_lanes_that_a_plain_run_leaves_out_are_left_out(self):
         lane = self.repo / "ci/lanes/toy.toml"
         lane.write_text(lane.read_text() + "default = false\n")
-        results, _ = self.check("--gate", "w1")
-        self.assertEqual(results[1, "w1"]["verdict"], "skip")
+        results, _ = self.check("--gate", "w1", expect=1)
         self.assertIn("not built in any lane ()", results[1, "w1"]["reason"])
 
     def test_a_patch_that_does_not_apply(self):
@@ -167,16 +171,15 @@ class Gates(GatesFixture):
         """A half .config is never taken for that of the step before."""
         self.add("config TOY\n", "toy: new symbol", name="arch/Kconfig")
         self.check("1", "--gate", "w1")
-        directory = next((self.cache / "check").glob("toy-*"))
-        self.assertTrue((directory / "kconfig-mark").exists())
         real = shutil.which("make")
         self.tool("make", f"case \" $* \" in *config*) kill -9 $PPID; exit 1;; esac\n"
                   f"exec {real} \"$@\"\n")
-        self.script("check", "--gate", "w1", "2", expect=-9)
-        self.assertFalse((directory / "kconfig-mark").exists())
+        before = (self.cache / "lanes/toy/objects/.config").stat()
+        self.script("check", "--gate", "w1", "2", expect=None)
+        self.assertEqual((self.cache / "lanes/toy/objects/.config").stat(), before)
         (self.bin / "make").unlink()
-        self.check("--gate", "w1")
-        self.assertTrue((directory / "kconfig-mark").exists())
+        results, _ = self.check("--gate", "w1", "2")
+        self.assertFalse(results[2, "w1"]["cached"])
 
     def test_killed_between_compiler_and_sparse(self):
         """An object of which sparse said nothing yet is made anew."""
@@ -258,13 +261,14 @@ class Message(unittest.TestCase):
 class Parts(unittest.TestCase):
 
     def test_directories(self):
-        self.assertEqual(objects.directories(
+        found = sources.directories(
             ["kernel/dma/a.c", "kernel/dma/tests/b.c", "include/linux/c.h", "MAINTAINERS",
-             "tools/testing/d.c", "drivers/iommu/e.h", "arch/x86/include/asm/f.h"]),
-            ["drivers/iommu/", "kernel/dma/"])
+             "tools/testing/d.c", "drivers/iommu/e.h", "arch/x86/include/asm/f.h"])
+        self.assertEqual(found, ["drivers/iommu/", "kernel/dma/", "kernel/dma/tests/"])
+        self.assertEqual(sources.outermost(found), ["drivers/iommu/", "kernel/dma/"])
 
     def test_diagnoses_lose_positions_only(self):
-        found = objects.said("/t/a.c:3:5: warning: x\n/t/a.c:9:5: warning: x\nnote: y\n", "/t")
+        found = diagnostics.of_tool("/t/a.c:3:5: warning: x\n/t/a.c:9:5: warning: x\nnote: y\n", "/t")
         self.assertEqual(dict(found), {"a.c: warning: x": 2})
 
     def test_same_patch(self):

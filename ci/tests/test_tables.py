@@ -91,7 +91,7 @@ class TableTest(unittest.TestCase):
                 (start + 'drops = ["c"]\n', "it has neither cases, adds nor nothing"),
                 (start + 'cases = ["a"]\nnothing = "why"\n', "it has cases and nothing"),
                 (start + 'nothing = ""\n', "nothing = '' is not a string that is not empty"),
-                (start + 'case = ["a"]\n', "t/p1: unknown: case; there are: adds, cases, drops, nothing"),
+                (start + 'case = ["a"]\n', "t/p1: unknown: case; there are: adds, built, cases, drops, nothing"),
                 (start + 'cases = ["a"]\nsplats = ["x|.*"]\n', "t/p1: splats: 'x|.*' matches every line"),
                 (start + 'cases = "a"\n', "cases = 'a' is not a list of strings"),
                 (start + 'cases = ["a"]\nsplats = ["("]\n', "t/p1: splats: '('"),

@@ -79,6 +79,14 @@ def obtain(say=lambda text: None):
             shutil.rmtree(scratch, ignore_errors=True)
 
 
+def attempt(say=lambda text: None):
+    """(path, None) of an accepted sparse, or (None, why there is none): Missing or CannotJudge."""
+    try:
+        return obtain(say), None
+    except CannotJudge as error:
+        return None, error
+
+
 def _build(archive, scratch, say):
     """Build the suite's source package; the program's path, None when it is not suitable."""
     downloads = archive.directory / "download"

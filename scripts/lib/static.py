@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from . import environment, objects, repository, series
+from . import environment, lane, repository, series
 from .command import CannotJudge, Failed, Missing, full
 from .gates import BUILDING, GATES
 from .gates.gate import Answer, Gate, skip
@@ -86,13 +86,16 @@ def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
 
 
 @contextlib.contextmanager
-def _turn() -> Iterator[None]:
-    """Hold the worktree of the checks for one judgement.
+def _turn(name: str) -> Iterator[None]:
+    """Hold the worktree of the checks for one judgement, unless the gate builds in the lanes.
 
     The holder of check-next.lock gets it next, so that a short run need not wait for all of a
     long one.
     """
     with contextlib.ExitStack() as stack:
+        if name in BUILDING:
+            yield  # it holds them when nothing is kept
+            return
         with repository.lock("check-next"):
             stack.enter_context(repository.lock("check"))
         yield
@@ -103,7 +106,7 @@ def prepare(names: Sequence[str]) -> None:
     if set(names) & set(BUILDING):
         if why := environment.buildable(repository.cache()):
             raise CannotJudge(why)
-        objects.lanes()
+        lane.building(repository.TOP)
     repository.base()
 
 
@@ -124,6 +127,6 @@ def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again:
         for step in steps:
             for name in names:
                 if GATES[name].round == number:
-                    with _turn():
+                    with _turn(name):
                         judged = judge(GATES[name], step, tools, again)
                     yield judged

@@ -11,7 +11,10 @@ from .. import sparse as sparse_file
 from ..command import CannotJudge, Missing, output, say
 from ..history import History, find as find_history
 from ..lane import Lane
-from ..objects import Objects, directories, lanes as building_lanes
+from ..kernel import patched
+from ..kernel.build import Builder
+from ..kernel.sources import directories
+from ..lane import building as building_lanes
 from ..repository import git
 from ..spatch import Reports, Spatch
 from .step import Step
@@ -22,7 +25,7 @@ class Tools:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = steps
-        self._objects: dict[str, Objects] = {}
+        self._builders: dict[str, Builder] = {}
         self._versions: dict[str, str] = {}
 
     @functools.cached_property
@@ -59,14 +62,11 @@ class Tools:
     @functools.cached_property
     def lanes(self) -> list[Lane]:
         """The lanes whose objects are built."""
-        return building_lanes()
+        return building_lanes(repository.TOP)
 
     @functools.cached_property
     def _sparse(self) -> tuple[pathlib.Path | None, CannotJudge | None]:
-        try:
-            return sparse_file.obtain(say), None
-        except CannotJudge as error:
-            return None, error
+        return sparse_file.attempt(say)
 
     def sparse(self) -> pathlib.Path:
         """A sparse that the kernel accepts; Missing or CannotJudge where there is none."""
@@ -76,12 +76,20 @@ class Tools:
             raise error
         return path
 
-    def objects(self, lane: Lane, files: Sequence[str]) -> Objects:
-        """The objects of a lane; Missing where it has no compiler."""
-        if lane.name not in self._objects:
-            self._objects[lane.name] = Objects(
-                lane, self.tree(), directories(files), self._sparse[0])
-        return self._objects[lane.name]
+    def builder(self, lane: Lane, files: Sequence[str]) -> Builder:
+        """What builds the objects of a lane, where these files are touched; Missing where it has
+        no compiler."""
+        if lane.name not in self._builders:
+            checker = self._sparse[0] if lane.builds == "image" else None
+            self._builders[lane.name] = Builder(lane, directories(files), checker)
+        return self._builders[lane.name]
+
+    def commit(self, lane: Lane, commit: str) -> str:
+        """What the lane builds of a step: with its test-only patches."""
+        try:
+            return patched.commit(commit, lane.test_patches)
+        except patched.DoesNotApply as error:
+            raise CannotJudge(f"lane {lane.name}: a test-only patch does not apply: {error}") from None
 
     @functools.cached_property
     def spatch(self) -> Spatch:

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A step's tree with a lane's test-only patches on it."""
+
+import pathlib
+from collections.abc import Sequence
+
+from .. import repository, scratch
+from ..command import Broken
+from ..store import digest, write_atomically
+
+# A fixed identity and date: the same patches on the same base give the same commits.
+_IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in
+             (("NAME", "series"), ("EMAIL", "series@localhost"), ("DATE", "2026-01-01T00:00:00Z"))}
+
+
+class DoesNotApply(Exception):
+    """A test-only patch does not apply; the text is what git said."""
+
+
+def commit(step: str, patches: Sequence[pathlib.Path]) -> str:
+    """A commit of the step's tree plus test-only patches; DoesNotApply.
+
+    The patches never enter the series: they give a lane's guest what the
+    emulator cannot, and are inert until the kernel command line says so.
+    """
+    if not patches:
+        return step
+    kept = repository.cache() / "verdicts/test-patches" / digest(step, [p.read_text() for p in patches])
+    try:
+        made = kept.read_text()
+        if repository.succeeds(repository.linux(), "cat-file", "-e", f"{made}^{{commit}}"):
+            return made
+    except FileNotFoundError:
+        pass
+    made = _made(step, patches)
+    write_atomically(kept, made)
+    return made
+
+
+def _made(step: str, patches: Sequence[pathlib.Path]) -> str:
+    here = repository.linux()
+    with scratch.directory("index") as holder:
+        env = {**_IDENTITY, "GIT_INDEX_FILE": str(holder / "index")}
+        repository.git(here, "read-tree", step, env=env)
+        for patch in patches:
+            try:
+                repository.git(here, "apply", "--cached", patch, env=env)
+            except Broken as error:
+                raise DoesNotApply(f"{patch}: {error.stderr.strip()}") from None
+        tree = repository.git(here, "write-tree", env=env)
+    return repository.git(here, "commit-tree", tree, "-p", step, data="test-only patches\n", env=env)

@@ -299,6 +299,9 @@ class RunTest(unittest.TestCase):
         table = (self.fixture.top / "out/results.ktap").read_text()
         for gate in ("message", "checkpatch", "maintainers", "kernel-doc", "coccinelle"):
             self.assertIn(f" static.{gate}", table)
+        for gate in ("w1", "sparse"):
+            self.assertIn(f" fake.{gate}", table)
+            self.assertNotIn(f" static.{gate}", table)
 
     def test_costly_gates_are_judged_beside_the_walk(self):
         begun = self.fixture.directory / "begun"

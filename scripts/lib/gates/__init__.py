@@ -4,6 +4,7 @@
 from .checkpatch import Checkpatch
 from .coccinelle import Coccinelle
 from .compiled import Compiled
+from .docs import Docs
 from .gate import Gate
 from .kernel_doc import KernelDoc
 from .maintainers import Maintainers
@@ -13,7 +14,7 @@ __all__ = ["BUILDING", "CHEAP", "COSTLY", "GATES", "Gate"]
 
 GATES: dict[str, Gate] = {gate.name: gate for gate in (
     Message(), Checkpatch(), Maintainers(), KernelDoc(), Compiled("w1", "cc"),
-    Compiled("sparse", "sparse"), Coccinelle())}
+    Compiled("sparse", "sparse"), Docs(), Coccinelle())}
 
 # A second a patch, and minutes.
 CHEAP = [name for name, gate in GATES.items() if gate.round == 0]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from .. import repository
 from .. import sparse as sparse_file
 from ..command import CannotJudge, Missing, output, say
+from ..documentation import Directives
 from ..history import History, find as find_history
 from ..lane import Lane
 from ..objects import Objects, directories, lanes as building_lanes
@@ -82,6 +83,11 @@ class Tools:
             self._objects[lane.name] = Objects(
                 lane, self.tree(), directories(files), self._sparse[0])
         return self._objects[lane.name]
+
+    @functools.cached_property
+    def directives(self) -> Directives:
+        """Which pages of the base's documentation include which files."""
+        return Directives(repository.base())
 
     @functools.cached_property
     def spatch(self) -> Spatch:

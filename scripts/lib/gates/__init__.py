@@ -6,6 +6,7 @@ from .coccinelle import Coccinelle
 from .compiled import Compiled
 from .docs import Docs
 from .gate import Gate
+from .gitignore import Gitignore
 from .kernel_doc import KernelDoc
 from .maintainers import Maintainers
 from .message import Message
@@ -13,7 +14,7 @@ from .message import Message
 __all__ = ["BUILDING", "CHEAP", "COSTLY", "GATES", "Gate"]
 
 GATES: dict[str, Gate] = {gate.name: gate for gate in (
-    Message(), Checkpatch(), Maintainers(), KernelDoc(), Compiled("w1", "cc"),
+    Message(), Checkpatch(), Maintainers(), KernelDoc(), Gitignore(), Compiled("w1", "cc"),
     Compiled("sparse", "sparse"), Docs(), Coccinelle())}
 
 # A second a patch, and minutes.

@@ -10,12 +10,13 @@ from .gitignore import Gitignore
 from .kernel_doc import KernelDoc
 from .maintainers import Maintainers
 from .message import Message
+from .uapi import Uapi
 
 __all__ = ["BUILDING", "CHEAP", "COSTLY", "GATES", "Gate"]
 
 GATES: dict[str, Gate] = {gate.name: gate for gate in (
     Message(), Checkpatch(), Maintainers(), KernelDoc(), Gitignore(), Compiled("w1", "cc"),
-    Compiled("sparse", "sparse"), Docs(), Coccinelle())}
+    Compiled("sparse", "sparse"), Docs(), Uapi(), Coccinelle())}
 
 # A second a patch, and minutes.
 CHEAP = [name for name, gate in GATES.items() if gate.round == 0]

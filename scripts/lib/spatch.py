@@ -17,7 +17,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 
 from . import repository
 from .command import CannotJudge, Missing, complete, output
@@ -84,9 +84,10 @@ class Spatch:
         Missing where spatch can run no script at all.
         """
         found = Reports({content: collections.Counter() for content in contents})
+        keyed = {digest(content): content for content in contents}
         pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
         try:
-            for name, lines, problem in pool.map(lambda s: self._one(s, contents), self.scripts):
+            for name, lines, problem in pool.map(lambda s: self._one(s, keyed), self.scripts):
                 for content, counter in lines.items():
                     for line, count in counter.items():
                         found.lines[content][without_places(line)] += count
@@ -99,28 +100,32 @@ class Spatch:
             pool.shutdown(wait=False, cancel_futures=True)
         return found
 
-    def _kept(self, text: str, content: Content) -> pathlib.Path:
-        key = digest(self.tools(), self.base, text, content)
-        return repository.cache() / "verdicts/coccinelle" / f"{key}.json"
+    def _kept(self, text: str) -> pathlib.Path:
+        """The file with what a script reports, {key of a content: {line: count}}."""
+        return repository.cache() / "verdicts/coccinelle" / f"{digest(self.tools(), self.base, text)}.json"
 
-    def _one(self, script: pathlib.Path, contents: Iterable[Content],
+    def _one(self, script: pathlib.Path, contents: Mapping[str, Content],
              ) -> tuple[str, dict[Content, Lines], CannotJudge | None]:
-        """The name of a script, what it reports of each content, why not of all."""
+        """The name of a script, what it reports of each content, why not of all.
+
+        contents: by their keys.
+        """
         name = str(script.relative_to(self.tree / "scripts/coccinelle"))
         text = script.read_text()
         why = self.unusable(text)
         if why is None or why:
             return name, {}, Missing(why) if why else None
-        lines, left = {}, []
-        for content in contents:
-            try:
-                lines[content] = collections.Counter(json.loads(self._kept(text, content).read_text()))
-            except (OSError, ValueError):
-                left.append(content)
+        try:
+            kept = json.loads(self._kept(text).read_text())
+        except (OSError, ValueError):
+            kept = {}
+        left = [content for key, content in contents.items() if key not in kept]
         fresh, problem = self._apart(script, text, left) if left else ({}, None)
-        for content, counter in fresh.items():
-            repository.write_atomically(self._kept(text, content), json.dumps(counter))
-        return name, {**lines, **fresh}, problem
+        if fresh:
+            kept |= {key: fresh[content] for key, content in contents.items() if content in fresh}
+            repository.write_atomically(self._kept(text), json.dumps(kept))
+        lines = {content: collections.Counter(kept[key]) for key, content in contents.items() if key in kept}
+        return name, lines, problem
 
     def _apart(self, script: pathlib.Path, text: str, contents: list[Content],
                ) -> tuple[dict[Content, Lines], CannotJudge | None]:

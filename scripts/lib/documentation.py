@@ -11,6 +11,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 
@@ -52,16 +53,21 @@ def _targets(page: str, argument: str) -> set[str]:
     return {os.path.normpath(argument), os.path.normpath(os.path.join(os.path.dirname(page), argument))}
 
 
+def _found(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines that git grep found; CannotJudge where it did not work."""
+    if done.returncode not in (0, 1):  # 1: there is none
+        raise CannotJudge(f"git grep ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.splitlines()
+
+
 class Directives:
     """Which pages of a commit include which files; looked up once, as it takes a second."""
 
     def __init__(self, commit: str) -> None:
         done = attempt(repository.linux(), "grep", "-E", rf"^\s*\.\. ({'|'.join(_INCLUDING)})::", commit,
                        "--", f"{TOP}/*.rst")
-        if done.returncode not in (0, 1):  # 1: there is none
-            raise CannotJudge(f"git grep ended with {done.returncode}: {done.stderr.strip()}")
         self.found: dict[str, set[tuple[str, str]]] = collections.defaultdict(set)
-        for line in done.stdout.splitlines():
+        for line in _found(done):
             _, page, text = line.split(":", 2)
             self.found[page] |= {(m[2], m[3]) for m in _DIRECTIVE.finditer(text)}
 
@@ -82,15 +88,18 @@ class Directives:
 
 
 def naming(commit: str, pages: Iterable[str]) -> set[str]:
-    """The pages of a commit that name any of these pages, as a toctree does."""
-    names = [re.escape(pathlib.PurePosixPath(page).stem) for page in pages]
+    """The pages of a commit that may list any of these pages in a toctree: those beside them
+    and the indices above them that hold their names."""
+    names, places = [re.escape(pathlib.PurePosixPath(page).stem) for page in pages], set()
+    for page in pages:
+        directory = pathlib.PurePosixPath(page).parent
+        places |= {f":(glob){directory}/*.rst"}
+        places |= {f"{parent}/index.rst" for parent in directory.parents if str(parent) != "."}
     if not names:
         return set()
     done = attempt(repository.linux(), "grep", "-lwE", "|".join(names) + "|:glob:", commit, "--",
-                   *sorted({f"{TOP}/index.rst"} | {f"{parent}/*.rst" for page in pages
-                                                  for parent in [os.path.dirname(page)]}
-                           | {f"{os.path.dirname(os.path.dirname(page))}/index.rst" for page in pages}))
-    return {line.partition(":")[2] for line in done.stdout.splitlines()}
+                   *sorted(places))
+    return {line.partition(":")[2] for line in _found(done)}
 
 
 def gathered(pages: Pages, read: Read) -> str:

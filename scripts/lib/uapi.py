@@ -43,7 +43,7 @@ depfile := .hdrtest.d
 include scripts/Kbuild.include
 include scripts/Makefile.compiler
 include usr/include/Makefile
-if_changed_dep = $(cmd_$(1))
+if_changed_dep = @set -e; $(cmd_$(1))
 FORCE:
 .PHONY: FORCE
 """
@@ -66,8 +66,10 @@ class Headers:
         self.users: dict[str, set[str]] = collections.defaultdict(set)
         self.used: dict[str, set[str]] = collections.defaultdict(set)
         found = repository.attempt(repository.linux(), "grep", "-E", r"^[ \t]*#[ \t]*include[ \t]*[<\"]",
-                                   commit, "--", *_ROOTS).stdout
-        for line in found.splitlines():
+                                   commit, "--", *_ROOTS)
+        if found.returncode not in (0, 1):
+            raise CannotJudge(f"git grep ended with {found.returncode}: {found.stderr.strip()}")
+        for line in found.stdout.splitlines():
             _, path, text = line.split(":", 2)
             match = re.search(r'[<"]([^>"]+)[>"]', text)
             if match and name(path):
@@ -89,9 +91,9 @@ class Headers:
         return self._closed(names, self.users) & set(self.paths)
 
     def needed(self, names: Iterable[str]) -> set[str]:
-        """The paths of these headers, of kbuild's asm/ and of all that they include."""
+        """These headers, kbuild's asm/ and all that they include."""
         kept = {n for n in self.paths if n.startswith(("asm/", "asm-generic/"))}
-        return {self.paths[n] for n in self._closed(kept.union(names), self.used) if n in self.paths}
+        return self._closed(kept.union(names), self.used)
 
 
 class Pair:
@@ -104,12 +106,14 @@ class Pair:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="uapi-"))
         states = [Headers(commit) for commit in (before, after)]
         names = {name(path) for path in touched} - {""}
-        self.tested = sorted(states[1].affected(names))
+        affected = set().union(*(state.affected(names) for state in states))
+        needed = set().union(*(state.needed(affected) for state in states))
+        self.tested = sorted(affected)
         git(self.directory, "init", "-q")
         (self.directory / ".git/objects/info/alternates").write_text(f"{repository.linux() / 'objects'}\n")
         self.commits: list[str] = []
         for state, commit in zip(states, (before, after), strict=True):
-            self._commit(commit, state.needed(state.affected(names)))
+            self._commit(commit, {state.paths[n] for n in needed if n in state.paths})
 
     def __enter__(self) -> "Pair":
         return self

@@ -4,6 +4,7 @@ includes a touched file or holds its kernel-doc."""
 
 import functools
 import re
+from collections import Counter
 from typing import Any
 
 from .. import documentation, repository
@@ -46,19 +47,18 @@ class Docs(Gate):
             return Answer(Verdict.PASS, "no page of Documentation holds what it touches")
         if not (tools.tree(step.after) / documentation.TOP / "conf.py").exists():
             return skip("the tree has no Documentation/conf.py")
-        program = tools.program("sphinx-build", "python3-sphinx")
-        before, after = (functools.partial(documentation.build, program, tools.tree(commit), pages,
-                                           functools.partial(_read, step, commit), self.seconds)
-                         for commit in (step.before, step.after))
-        old = before()
-        tools.tree(step.after)
+        old = self._warnings(step, step.before, pages, tools)
         try:
-            new = after()
+            new = self._warnings(step, step.after, pages, tools)
         except CannotJudge as error:
             if str(error).startswith("sphinx-build ended"):  # with the pages of before it did not
                 return Answer(Verdict.FAIL, str(error).splitlines()[0], str(error))
             raise
         return judged(sorted((new - old).elements()), "new")
+
+    def _warnings(self, step: Step, commit: str, pages: Pages, tools: Tools) -> Counter[str]:
+        return documentation.build(tools.program("sphinx-build", "python3-sphinx"), tools.tree(commit),
+                                   pages, functools.partial(_read, step, commit), self.seconds)
 
     @staticmethod
     def _pages(step: Step, tools: Tools) -> Pages:

@@ -36,7 +36,11 @@ class GatesFixture(Fixture):
 
     def kernel(self):
         return {
-            **KERNEL, "Makefile": MAKEFILE, "arch/Kconfig": "",
+            **KERNEL, "Makefile": MAKEFILE, "arch/Kconfig": "", "Documentation/conf.py": "",
+            "tools/testing/selftests/toy/Makefile": "TEST_GEN_PROGS := toy\ninclude ../lib.mk\n",
+            "tools/testing/selftests/toy/.gitignore": "/toy\n",
+            "tools/testing/selftests/lib.mk":
+                "OUTPUT := $(CURDIR)\nTEST_GEN_PROGS := $(patsubst %,$(OUTPUT)/%,$(TEST_GEN_PROGS))\n",
             "scripts/kconfig/merge_config.sh":
                 "#!/bin/sh\nd=$3\nshift 4\necho $(for f; do basename $f; done) >$d/fragments\n",
             "scripts/checker-valid.sh": "grep -q good \"$1\" && echo 1\n",
@@ -68,9 +72,11 @@ class GatesFixture(Fixture):
                   "for f; do :; done\ngrep -n bitwise $f | sed \"s|^\\([0-9]*\\):.*|"
                   "$f:\\1:2: warning: mixed up|\" >&2\n:\n")
         self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
-                  "for f; do case $f in *.c) grep -n unsigned $f | "
-                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative at line \\1|\";;"
-                  " esac; done\n")
+                  "for d; do :; done\nfind $d -name '*.c' | while read -r f; do grep -n unsigned $f | "
+                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative at line \\1|\";"
+                  " done\n")
+        self.tool("sphinx-build", "echo sphinx-build 5\n")
+        self.tool("abidiff", "echo abidiff: 2.4.0\n")
 
     def tool(self, name, text):
         (self.bin / name).write_text("#!/bin/sh\n" + text)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """scripts/check: each gate passes what is good, names what is bad, and skips with a reason."""
 
+import json
 import os
 import shutil
 import sys
@@ -20,8 +21,8 @@ class Gates(GatesFixture):
     def test_a_good_patch_passes_every_gate(self):
         results, done = self.check()
         self.assertEqual({r["verdict"] for r in results.values()}, {"pass"}, done.stdout)
-        self.assertEqual(len(results), 7)
-        self.assertEqual(done.stdout.split("\n")[-2], "7 pass, 0 fail, 0 skip, 0 lost")
+        self.assertEqual(len(results), 10)
+        self.assertEqual(done.stdout.split("\n")[-2], "10 pass, 0 fail, 0 skip, 0 lost")
 
     def test_again_is_from_the_cache(self):
         self.check()
@@ -107,6 +108,53 @@ class Gates(GatesFixture):
         results, _ = self.check(expect=125)
         self.assertEqual(results[1, "coccinelle"]["verdict"], "lost")
         self.assertIn("misc/toy.cocci", results[1, "coccinelle"]["reason"])
+
+    def test_coccinelle_loses_only_the_file_that_it_cannot_judge(self):
+        self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
+                  "for d; do :; done\ncd $d\ngrep -q . $0\nfind $d -name '*.c' | while read -r f; do\n"
+                  "grep -q odd $f && echo \"EXN: Failure(\\\"Stack overflow\\\") in $f\" >&2\ndone\n:\n")
+        self.add("int odd;\n", name="drivers/toy/odd.c")
+        results, _ = self.check("--gate", "coccinelle", expect=125)
+        self.assertEqual(results[2, "coccinelle"]["verdict"], "lost")
+        self.assertIn('misc/toy.cocci: drivers/toy/odd.c: Failure("Stack overflow")',
+                      results[2, "coccinelle"]["reason"])
+        kept = [json.loads(p.read_text()) for p in self.cache.glob("verdicts/coccinelle/*.json")]
+        self.assertEqual([list(one.values()) for one in kept], [[{}, {}]])  # toy.c before and after
+
+    def test_gitignore(self):
+        makefile = self.work / "tools/testing/selftests/toy/Makefile"
+        self.write(makefile, makefile.read_text().replace(":= toy", ":= toy toy_a toy_b.o"))
+        self.add("/toy_a\n", name="tools/testing/selftests/toy/.gitignore")
+        # as in a base from Debian's package
+        self.add("/*\n!/debian/\n", "toy: ignore all", name=".gitignore")
+        self.write(makefile, makefile.read_text().replace(":= toy", ":= toy toy_c"))
+        self.commit(self.work, "toy: build one more")
+        self.script("refresh", "--tree", self.work)
+        results, _ = self.check("--gate", "gitignore", expect=1)
+        self.assertEqual(self.failing(results), {(4, "gitignore")})
+        self.assertIn("selftests/toy: git does not ignore toy_c", results[4, "gitignore"]["reason"])
+        self.assertNotIn("(and", results[4, "gitignore"]["reason"])
+
+    def test_what_a_judgement_took(self):
+        self.tool("sphinx-build", "[ \"$1\" = --version ] && echo 5 && exit\n"
+                  "timeout 0.3 sh -c 'while :; do :; done'; :\n")
+        self.add("Toy\n===\n", name="Documentation/toy.rst")
+        for cached in False, True:
+            results, _ = self.check("--gate", "docs", "2")
+            self.assertEqual(results[2, "docs"]["cached"], cached)
+            self.assertGreater(results[2, "docs"]["cpu"], 0.2)
+            self.assertGreater(results[2, "docs"]["seconds"], 0.5)
+
+    def test_codespell(self):
+        self.write(self.work / "scripts/checkpatch.pl",
+                   "#!/bin/sh\nwhile [ \"$1\" != --codespellfile ]; do shift; done\n"
+                   "grep -q '^recieve->' \"$2\" || exit 2\nfor f; do :; done\n"
+                   "grep -q '^+.*recieve' \"$f\" && echo 'CHECK:TYPO_SPELLING: recieve' && exit 1\nexit 0\n")
+        self.add("int fine;\n")
+        self.add("int recieve;\n", "toy: misspell")
+        results, _ = self.check("--gate", "checkpatch", "2", "3", expect=1)
+        self.assertEqual(self.failing(results), {(3, "checkpatch")})
+        self.assertEqual(results[2, "checkpatch"]["verdict"], "pass")
 
     def test_checkpatch(self):
         self.add("int ugly;\n")

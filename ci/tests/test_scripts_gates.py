@@ -69,7 +69,11 @@ class Lost(GatesFixture):
     def test_a_tool_that_is_late_or_killed_is_lost(self):
         tools = {"checkpatch.pl": "checkpatch", "get_maintainer.pl": "maintainers",
                  "kernel-doc": "kernel-doc", "tinyconfig": "w1", "merge_config.sh": "w1",
-                 "olddefconfig": "w1", "W=1": "w1", "accepts-sparse": "sparse", "--cocci-file": "coccinelle"}
+                 "olddefconfig": "w1", "W=1": "w1", "accepts-sparse": "sparse", "--cocci-file": "coccinelle",
+                 "include_patterns": "docs", "ci-show": "gitignore", "ARCH=x86": "uapi"}
+        self.write(self.work / "Documentation/new.rst", "New\n===\n")
+        self.write(self.work / "include/uapi/linux/new.h", "")
+        self.write(self.work / "tools/testing/selftests/new/Makefile", "include ../lib.mk\n")
         self.add("int new;\n", name="drivers/toy/new.c")
         cases = [f"{word} {gate} {rc}" for word, gate in tools.items() for rc in ("late", "-9")]
         done = self.command(sys.executable, "-c", ENDED, self.repo, self.top / "out.json",
@@ -96,7 +100,7 @@ class Lost(GatesFixture):
         results, done = self.check(expect=125)
         for gate in ("w1", "sparse"):
             self.lost(results, gate, "lane toy cannot be configured before the patch: ")
-        self.assertEqual(done.stdout.splitlines()[-1], "5 pass, 0 fail, 0 skip, 2 lost")
+        self.assertEqual(done.stdout.splitlines()[-1], "8 pass, 0 fail, 0 skip, 2 lost")
 
     def test_fault_of_one_gate_leaves_the_others(self):
         (self.work / "scripts/kernel-doc").chmod(0o644)
@@ -181,7 +185,8 @@ class Kept(GatesFixture):
     def test_cheap_gates_of_all_patches_come_first(self):
         self.add("int toy_a;\n")
         results, _ = self.check()
-        cheap, built = ("message", "checkpatch", "maintainers", "kernel-doc"), ("w1", "sparse")
+        cheap = "message", "checkpatch", "maintainers", "kernel-doc", "gitignore"
+        built = "w1", "sparse", "docs", "uapi"
         self.assertEqual(list(results), [(step, gate) for gates in (cheap, built, ("coccinelle",))
                                          for step in (1, 2) for gate in gates])
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Gate checkpatch: scripts/checkpatch.pl --strict of the patch's own tree."""
+"""Gate checkpatch: scripts/checkpatch.pl --strict --codespell of the patch's own tree."""
 
 import re
 import tempfile
 from typing import Any
 
 from .. import export, message
-from ..command import CannotJudge, complete
-from ..store import digest
+from ..command import CannotJudge, Missing, complete
+from ..store import digest, hash_file
 from ..verdict import Verdict
 from .gate import PASS, Answer, Gate, skip
 from .step import Step
@@ -32,7 +32,8 @@ class Checkpatch(Gate):
 
     def inputs(self, step: Step, tools: Tools) -> dict[str, Any]:
         return {"patch": digest(step.patch.text), "trees": step.trees,
-                "perl": tools.version(tools.program("perl", "perl")), "history": tools.history.head()}
+                "perl": tools.version(tools.program("perl", "perl")), "history": tools.history.head(),
+                "spelling": hash_file(tools.dictionary) if tools.dictionary else ""}
 
     def judge(self, step: Step, tools: Tools) -> Answer:
         tree = tools.tree(step.after)
@@ -41,12 +42,13 @@ class Checkpatch(Gate):
             return skip("the tree has no scripts/checkpatch.pl")
         # Without history checkpatch takes each Fixes: for a mistake; GIT_DIR tells it of none.
         directory = "/nonexistent" if tools.history.missing else str(tools.history.git_directory())
+        spelling = ["--codespell", "--codespellfile", tools.dictionary] if tools.dictionary else []
         with tempfile.NamedTemporaryFile("w", suffix=".patch", encoding="utf-8",
                                          errors="surrogateescape") as stream:
             stream.write(_signed(step.patch.text))
             stream.flush()
             done = complete([script, "--strict", "--no-color", "--show-types", "--no-summary",
-                             "--ignore", _IGNORED, stream.name], timeout=self.seconds, cwd=tree,
+                             "--ignore", _IGNORED, *spelling, stream.name], timeout=self.seconds, cwd=tree,
                             env={"GIT_DIR": directory})
             text = done.stdout.replace(stream.name, f"patches/{step.patch.name}")
         types = re.findall(r"(?m)^(?:ERROR|WARNING|CHECK):\w+:.*$", text)
@@ -55,4 +57,6 @@ class Checkpatch(Gate):
         if done.returncode != 0:
             raise CannotJudge(f"checkpatch.pl ended with {done.returncode} and no remark\n"
                               f"{text}{done.stderr}".rstrip())
+        if not spelling:
+            raise Missing("no dictionary of codespell (package codespell); no other remark")
         return PASS

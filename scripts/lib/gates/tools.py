@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from .. import repository
 from .. import sparse as sparse_file
-from ..command import CannotJudge, Missing, output, say
+from ..command import CannotJudge, Missing, output, run, say
+from ..documentation import Directives
 from ..history import History, find as find_history
 from ..lane import Lane
 from ..kernel import patched
@@ -18,6 +19,8 @@ from ..lane import building as building_lanes
 from ..repository import git
 from ..spatch import Reports, Spatch
 from .step import Step
+
+_CODESPELL = pathlib.Path("/usr/lib/python3/dist-packages/codespell_lib")  # of Debian's package
 
 
 class Tools:
@@ -55,6 +58,17 @@ class Tools:
         return self._versions[program]
 
     @functools.cached_property
+    def dictionary(self) -> pathlib.Path | None:
+        """The misspellings that codespell knows; None where it is not installed.
+
+        The python3 of PATH may be another than the one that Debian's package is for.
+        """
+        found = run(["python3", "-c", "import codespell_lib; print(codespell_lib.__file__)"], check=False)
+        library = pathlib.Path(found.stdout.strip()).parent if found.returncode == 0 else _CODESPELL
+        return next((path for path in (library / "data/dictionary.txt", _CODESPELL / "data/dictionary.txt")
+                     if path.is_file()), None)
+
+    @functools.cached_property
     def history(self) -> History:
         """The history in which Fixes: are looked up."""
         return find_history()
@@ -90,6 +104,11 @@ class Tools:
             return patched.commit(commit, lane.test_patches)
         except patched.DoesNotApply as error:
             raise CannotJudge(f"lane {lane.name}: a test-only patch does not apply: {error}") from None
+
+    @functools.cached_property
+    def directives(self) -> Directives:
+        """Which pages of the base's documentation include which files."""
+        return Directives(repository.base())
 
     @functools.cached_property
     def spatch(self) -> Spatch:

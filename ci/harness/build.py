@@ -22,7 +22,8 @@ from .errors import CannotJudge, UsageError
 IDENTITY = {
     "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "series",
     "KBUILD_BUILD_HOST": "localhost", "KBUILD_BUILD_VERSION": "1",
-    "LOCALVERSION": "", "LC_ALL": "C",
+    # the time of the files in the image's own initramfs is the timestamp where the machine is
+    "LOCALVERSION": "", "LC_ALL": "C", "TZ": "UTC",
 }
 # What a compiler says when the machine, and not the source, is at fault.
 _MACHINE = ("No space left on device", "Killed signal terminated program", "Cannot allocate memory",
@@ -94,7 +95,9 @@ class Builder:
         self.jobs = jobs
         self.directory = paths.lane(lane.name)
         self.tree = self.directory / "source"
-        self.objects = self.directory / "objects"
+        # below the sources: kbuild then names these by ..; else their path is in what KASAN and
+        # UBSAN say, and an image differs from cache to cache
+        self.objects = self.tree / "objects"
         self.log = self.directory / "build.log"
         self.toolchain = toolchain(lane)
         store = self.directory / "diagnostics"
@@ -102,6 +105,8 @@ class Builder:
             # objects whose warnings were not kept would look clean for ever
             output(["rm", "-rf", self.objects], timeout=600)
         self.diagnostics = Diagnostics(store, self.tree)
+        self.source.worktree(self.tree)
+        output(["rm", "-rf", self.directory / "objects"], timeout=600)  # where they were before
         self.objects.mkdir(parents=True, exist_ok=True)
         # the inode, since containers may have caches of the same path
         self.identity = f"{self.objects}:{self.objects.stat().st_ino}"
@@ -166,13 +171,19 @@ class Builder:
                               env=self.environment())
         text = self.log.read_text(errors="replace")
         record = {"ok": outcome.rc == 0, "seconds": outcome.seconds, "cpu": outcome.cpu,
-                  "reason": "" if outcome.rc == 0 else why_failed(text, outcome.rc),
+                  "reason": "" if outcome.rc == 0 else self._plain(why_failed(text, outcome.rc)),
                   "lost": _lost(outcome, text),
                   "diagnostics": self.diagnostics.end(text)}
         if record["ok"]:
             self._keep(keep, record)
         (self.directory / "building").unlink()
         return record
+
+    def _plain(self, text: str) -> str:
+        """A line of a log as it is in each cache: with paths from the kernel's tree on."""
+        for place in (self.objects, self.tree, self.directory):
+            text = text.replace(f"{place}/", "")
+        return re.sub(r"(?<![\w./])(\.\./)+", "", text)
 
     def _keep(self, keep, record):
         """Copy the image out of the way of the next step's build."""
@@ -233,6 +244,7 @@ class Builder:
             self._forget_older_than_configuration(directory)
             environment = self.environment()
             del environment["DIAGNOSTICS"]
+            environment["SERIES_SOURCE"] = str(self.tree)
             log = self.directory / f"module-{module.name}.log"
             log.unlink(missing_ok=True)
             command = self.make("-s", f"M={directory}", "modules")
@@ -243,7 +255,7 @@ class Builder:
             if outcome.rc == 0:
                 shutil.copyfile(directory / f"{module.name}.ko", target / f"{module.name}.ko")
             else:
-                failed.append(f"{module.name}: {why_failed(text, outcome.rc)}")
+                failed.append(f"{module.name}: {self._plain(why_failed(text, outcome.rc))}")
         return failed
 
 

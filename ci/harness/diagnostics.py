@@ -84,8 +84,9 @@ class Diagnostics:
             if not path.is_file() or path.name.startswith("."):
                 continue
             source, _, text = path.read_text(errors="replace").partition("\n")
-            where = pathlib.Path(source)
-            if where.is_absolute() and not where.exists():
+            # kbuild names a source from its objects, which are in a directory of the tree
+            where = self.source / source.removeprefix("../")
+            if source.startswith(("/", "../")) and not where.exists():
                 continue  # the object of a file this step does not have
             found |= of_compiler(text, self.source)
         return found

@@ -15,7 +15,6 @@ from lib.lane import Boot
 from . import devicetree
 from .errors import CannotJudge
 
-_MTIME = 0
 # How a record begins to say that the emulator failed, and not the guest.
 BROKEN = "the emulator ended with"
 
@@ -33,19 +32,6 @@ def _fill(words, values, lane):
     """Put {image}, {initrd}, {results}, {append}, {lanes} into an argument list."""
     values = dict(values, lanes=str(lane.source.parent))
     return [re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), w) for w in words]
-
-
-def pack(directory):
-    """A directory as a newc cpio archive; equal trees give equal bytes.
-
-    Not compressed: under emulation a guest takes longer to unpack than to read.
-    """
-    names = ["."] + sorted(str(p.relative_to(directory)) for p in pathlib.Path(directory).rglob("*"))
-    for name in names:
-        os.utime(pathlib.Path(directory) / name, (_MTIME, _MTIME), follow_symlinks=False)
-    return subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0", "--reproducible"],
-                          input="\n".join(names).encode(), cwd=directory, check=True,
-                          capture_output=True, timeout=120).stdout
 
 
 def command(lane, boot, tests, image, initrd, results):

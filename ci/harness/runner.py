@@ -22,7 +22,7 @@ from .errors import CannotJudge, UsageError
 from .source import DoesNotApply
 
 # Raise when the meaning of a kept record changes.
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 BOOT_VERSION = 1
 
 
@@ -120,9 +120,8 @@ class LaneRun:
             if run.why:
                 run.progress.note(f"build {name}: {run.store.why('build', inputs, name)}")
             record = self.builder.build(self.commits[step], kept)
-            log = run.paths.logs / f"build-{run.store.key(inputs)}.log"
-            write_atomically(log, self.builder.log.read_bytes())
-            record["log"] = str(log)
+            record["log"] = f"build-{run.store.key(inputs)}.log"
+            write_atomically(run.paths.log(record["log"]), self.builder.log.read_bytes())
             if record["ok"]:
                 record["modules_failed"] = self.builder.build_modules(self.modules, kept)
                 record["modules"] = {p.name: hash_file(p) for p in sorted((kept / "modules").iterdir())}
@@ -131,10 +130,10 @@ class LaneRun:
             run.fresh.add(run.store.key(inputs))
             run.progress.end(("build", name))
         else:
-            prune.use(kept, record["log"])
+            prune.use(kept, run.paths.log(record["log"]))
         verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
         cell.judgements.append(Judgement(
-            step, self.lane.name, "build", verdict, record["reason"], record["log"], repeat,
+            step, self.lane.name, "build", verdict, record["reason"], self._log(record), repeat,
             record["seconds"], record["cpu"], cached))
         if record["ok"]:
             cell.judgements.append(self._diagnostics(step, before, record, repeat))
@@ -148,16 +147,20 @@ class LaneRun:
         if step == 0:
             return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
                              f"the base adds nothing; it has {len(record['diagnostics'])}",
-                             record["log"], repeat)
+                             self._log(record), repeat)
         if before is None:
             return Judgement(step, self.lane.name, "diagnostics", Verdict.SKIP,
                              "the step before was not built, nothing to compare with",
-                             record["log"], repeat)
+                             self._log(record), repeat)
         added = diagnostics.new(before, record["diagnostics"])
         repeat = again(self.lane.name, step - 1, step)
         return Judgement(step, self.lane.name, "diagnostics",
                          Verdict.FAIL if added else Verdict.PASS,
-                         f"new: {'; '.join(added)}" if added else "", record["log"], repeat)
+                         f"new: {'; '.join(added)}" if added else "", self._log(record), repeat)
+
+    def _log(self, record, kind="log"):
+        """The path of the log that a record names."""
+        return str(self.run.paths.log(record[kind]))
 
     # --- boots
 
@@ -170,7 +173,8 @@ class LaneRun:
                 "modules": {name: record["modules"][name] for name in modules},
                 "initramfs": [self.guest.hash(p) for p in archives],
                 "qemu": self.qemu,
-                "command": machine.command(self.lane, boot, tests, "image", "initrd", "results"),
+                "command": [word.replace(str(self.lane.source.parent), "{lanes}") for word in
+                            machine.command(self.lane, boot, tests, "image", "initrd", "results")],
                 "bounds": [boot.seconds, boot.silence], "harness": BOOT_VERSION}
 
     def boots_kept(self, step, record):
@@ -211,13 +215,13 @@ class LaneRun:
                 self._verdict(step, boot, attempts) in (Verdict.FLAKY, Verdict.LOST):
             return []
         for attempt in attempts:
-            prune.use(attempt["console"], attempt["results"])
+            prune.use(self._log(attempt, "console"), self._log(attempt, "results"))
         return attempts
 
     def _scan(self, attempt: dict) -> bool:
         """Look for splats in the console of an attempt; whether it is still there."""
         try:
-            console = pathlib.Path(attempt["console"]).read_text(errors="replace")
+            console = self.run.paths.log(attempt["console"]).read_text(errors="replace")
         except FileNotFoundError:
             return False
         deny = self.run.expectations.deny
@@ -293,7 +297,7 @@ class LaneRun:
                 if word == "skip":
                     reasons[f"{where}/{case}"] = test["reasons"].get(case, "no reason given")
         failed = [f"the module {said}" for said in record.get("modules_failed", [])]
-        return regress.Ran(words, reasons, attempt["console"], failed)
+        return regress.Ran(words, reasons, self._log(attempt, "console"), failed)
 
     def _problems(self, step: int, boot: lanes.Boot, attempt: dict) -> list[str]:
         return self.run.expectations.problems(step, self.lane.name, boot, attempt)
@@ -310,10 +314,9 @@ class LaneRun:
         attempt = machine.run(self.lane, boot, tests, cell.image / "image", initrd, scratch)
         attempt["due"] = tests
         console, text = attempt.pop("console"), attempt.pop("results")
-        attempt["console"] = str(run.paths.logs / f"boot-{key}.console")
-        attempt["results"] = str(run.paths.logs / f"boot-{key}.results")
-        write_atomically(attempt["console"], console.encode())
-        write_atomically(attempt["results"], text.encode())
+        attempt["console"], attempt["results"] = f"boot-{key}.console", f"boot-{key}.results"
+        write_atomically(run.paths.log(attempt["console"]), console.encode())
+        write_atomically(run.paths.log(attempt["results"]), text.encode())
         tests, attempt["complete"] = results.read(run.parser, text)
         attempt["tests"] = {n: dataclasses.asdict(t) for n, t in tests.items()}
         self._scan(attempt)
@@ -332,7 +335,7 @@ class LaneRun:
         reason = _sentence(final) or (f"first attempt: {_sentence(first)}" if first else "")
         return Judgement(cell.step, self.lane.name, f"boot:{boot.name}",
                          self._verdict(cell.step, boot, attempts), reason,
-                         attempts[-1]["console"], again(self.lane.name, cell.step, boot=boot.name),
+                         self._log(attempts[-1], "console"), again(self.lane.name, cell.step, boot=boot.name),
                          sum(a["seconds"] for a in attempts), sum(a["cpu"] for a in attempts),
                          cached)
 

@@ -183,7 +183,8 @@ class SelftestsTest(unittest.TestCase):
         self.wrong = []
 
     def make(self, name):
-        paths = mock.Mock(top=TOP, cache=self.top, lane=lambda name: self.top / "lanes" / name)
+        paths = mock.Mock(top=TOP, cache=self.top, store=self.top / "verdicts",
+                          lane=lambda name: self.top / "lanes" / name)
         lane = mock.Mock(arch="x86", cross="", foreign=None)
         lane.name = name
 

@@ -87,20 +87,37 @@ class Source:
         write_atomically(kept, made)
         return made
 
-    def _with(self, commit, patches):
+    @contextlib.contextmanager
+    def _index(self, commit: str) -> Iterator[dict[str, str]]:
+        """An index of our own with the tree of a commit: the environment in which git uses it."""
         index = self.paths.cache / f".index-{os.getpid()}"
         env = {"GIT_INDEX_FILE": str(index)}
         try:
             self.git("read-tree", commit, env=env)
+            yield env
+        finally:
+            index.unlink(missing_ok=True)
+
+    def _with(self, commit, patches):
+        with self._index(commit) as env:
             for patch in patches:
                 try:
                     self.git("apply", "--cached", patch, env=env)
                 except Broken as error:
                     raise DoesNotApply(f"{patch}: {error.stderr.strip()}") from None
             tree = self.git("write-tree", env=env)
-        finally:
-            index.unlink(missing_ok=True)
         return self.git("commit-tree", tree, "-p", commit, data="test-only patches\n")
+
+    def changed(self, diff: str, tree: str) -> str:
+        """A commit of the base with a diff, which makes it this tree; CannotJudge where it does not."""
+        with self._index("base") as env:
+            if diff:
+                command.output(["git", f"--git-dir={self.paths.git}", "apply", "--cached",
+                                "--whitespace=nowarn", "-"], env=env, data=diff)
+            made = self.git("write-tree", env=env)
+        if made != tree:
+            raise command.CannotJudge(f"the difference to the base gives the tree {made}, not {tree}")
+        return self.git("commit-tree", made, "-p", "base", data="a commit of a tree outside\n")
 
     def listing(self, commit, pattern):
         """A digest of all files whose path matches the regular expression."""

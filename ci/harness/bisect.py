@@ -8,6 +8,7 @@ and booted as ci/run does it.
 import dataclasses
 import difflib
 import io
+import itertools
 from collections.abc import Iterable
 
 from lib import lane as lanes
@@ -113,6 +114,14 @@ class Steps:
             return lane.ran(step, boot) is not None
         return False
 
+    def story(self) -> str:
+        """The answers as "pass 0-3, fail 4, ...", of the steps that have one."""
+        words = []
+        for word, group in itertools.groupby(sorted(self.answers), lambda k: self.answers[k].word):
+            steps = list(group)
+            words.append(f"{word} {steps[0]}" + (f"-{steps[-1]}" if len(steps) > 1 else ""))
+        return ", ".join(words)
+
     def good(self, step: int) -> bool:
         """Whether the target passes on a step; CannotJudge where that cannot be told."""
         self.judge([step])
@@ -128,7 +137,6 @@ class Steps:
         Those between the two, if there are any, could not be judged. Failed where nothing
         changes.
         """
-        self.judge_kept(range(low, high + 1))
         start = self.good(low)
         if self.good(high) == start:
             self._nothing(low, high)

@@ -11,6 +11,7 @@ verdicts which come from another machine, or outlive the archives, need none of 
 
 import dataclasses
 import fnmatch
+import functools
 import hashlib
 import os
 import pathlib
@@ -24,6 +25,7 @@ from lib.command import output, run
 from lib.store import Store, digest, hash_file, hash_tree, write_atomically
 
 from . import cpio, needs
+from .contents import Contents
 from .errors import CannotJudge
 
 # What a selftest is made from, besides its own directory.
@@ -62,9 +64,8 @@ class Guest:
         self.toolchain = toolchain
         self.needs = needs.read(paths.top)
         self.directory = paths.cache / "initramfs" / lane.name
-        self.store = Store(paths.store)
+        self.contents = Contents(Store(paths.store), lane.name)
         self.lock = threading.RLock()
-        self.content: dict[str, str] = {}
         self.checked: set[pathlib.Path] = set()
         self.boots: dict[tuple[str, str, tuple[str, ...]], tuple[list[Archive], list[str]]] = {}
         self.keys: dict[tuple[str, str], str] = {}
@@ -76,15 +77,16 @@ class Guest:
 
     def hash(self, archive: Archive) -> str:
         """The sha256 of an archive: by the store, where it was made once."""
-        return self._hash(archive.path, archive.inputs, lambda: self._make(archive))
+        with self.lock:
+            return self.contents.hash(archive.inputs, lambda: self._make(archive))
 
     def made(self, archive: Archive) -> pathlib.Path:
-        """The file of an archive, made where it is missing."""
+        """The file of an archive, made where it is missing; CannotJudge where it is not what the
+        store says."""
         with self.lock:
-            known = self.hash(archive)
             if archive.path not in self.checked:
                 found = hash_file(archive.path) if archive.path.exists() else self._make(archive)
-                self._note(archive.path, archive.inputs, found, known)
+                self.contents.check(archive.inputs, found)
                 self.checked.add(archive.path)
             os.utime(archive.path)  # what is used is not what is pruned first
         return archive.path
@@ -99,31 +101,6 @@ class Guest:
         write_atomically(archive.path, packed)
         output(["rm", "-rf", tree])
         return hashlib.sha256(packed).hexdigest()
-
-    def _hash(self, path: pathlib.Path, inputs: Mapping[str, Any], make: Callable[[], str]) -> str:
-        """What the file or directory made from these inputs hashes to; make() tells where the
-        store does not."""
-        with self.lock:
-            key = self.store.key(inputs)
-            if key not in self.content:
-                record = self.store.get("archive", dict(inputs))
-                if record:
-                    self.content[key] = record["hash"]
-                else:
-                    self._note(path, inputs, make())
-            return self.content[key]
-
-    def _note(self, path: pathlib.Path, inputs: Mapping[str, Any], found: str,
-              known: str | None = None) -> None:
-        """Keep what something hashes to; CannotJudge where it was known otherwise: the verdicts
-        that are kept are of another guest."""
-        if found != known:
-            self.store.put("archive", dict(inputs), {"hash": found}, f"{self.lane.name}/{inputs['kind']}")
-        self.content[self.store.key(inputs)] = found
-        if known is not None and found != known:
-            raise CannotJudge(f"{path}: its content is not that of the kept verdicts ({known[:12]}, now "
-                              f"{found[:12]}): the packages it is made with have changed; "
-                              "repeat the command, which will judge its boots anew")
 
     # --- busybox and init
 
@@ -140,8 +117,7 @@ class Guest:
                 raise CannotJudge(f"lane {self.lane.name}: "
                                   f"{done.stderr.strip() or done.stdout.strip()}")
         if path not in self.checked:
-            self._note(path, self._foreign_inputs(), hash_tree(path), self.content.get(
-                self.store.key(self._foreign_inputs())))
+            self.contents.check(self._foreign_inputs(), hash_tree(path))
             self.checked.add(path)
         return path
 
@@ -159,16 +135,16 @@ class Guest:
         """A digest of the unpacked packages, "" for none."""
         if not self.lane.foreign:
             return ""
-        return self._hash(self._foreign_path(), self._foreign_inputs(), lambda: hash_tree(self.foreign()))
+        with self.lock:
+            return self.contents.hash(self._foreign_inputs(), lambda: hash_tree(self.foreign()))
 
+    @functools.cached_property
     def _libraries(self) -> dict[str, str]:
-        """The static libraries of the compiler: {name: sha256}, or their digest in foreign packages."""
-        if "libraries" not in self.__dict__:
-            found = {name: pathlib.Path(output([f"{self.lane.cross}gcc", f"-print-file-name={name}"]))
-                     for name in _LIBRARIES}
-            self.libraries = {name: hash_file(path) for name, path in found.items()
-                              if path.is_absolute() and path.is_file()}
-        return self.libraries
+        """The static libraries that the compiler has: {name: sha256}."""
+        found = {name: pathlib.Path(output([f"{self.lane.cross}gcc", f"-print-file-name={name}"]))
+                 for name in _LIBRARIES}
+        return {name: hash_file(path) for name, path in found.items()
+                if path.is_absolute() and path.is_file()}
 
     def busybox(self) -> pathlib.Path | None:
         """A static busybox for the lane's architecture; None for a lane that needs none."""
@@ -225,7 +201,7 @@ class Guest:
 
         return self._archive(f"program-{name}", {
             "sources": {path.name: hash_file(path) for path in needs.sources(source)},
-            "toolchain": self.toolchain, "libraries": self._libraries()}, fill)
+            "toolchain": self.toolchain, "libraries": self._libraries}, fill)
 
     # --- the kernel's own selftests
 
@@ -235,7 +211,7 @@ class Guest:
         if where not in self.keys:
             names = [f"tools/testing/selftests/{directory}", *_SELFTEST_INPUTS]
             self.keys[where] = digest(_LAYOUT, self.toolchain, self.lane.arch, self._foreign_hash(),
-                                      self._libraries(), directory,
+                                      self._libraries, directory,
                                       [self.source.object(commit, n) for n in names])
         return self.keys[where]
 
@@ -243,20 +219,21 @@ class Guest:
         """A directory of selftests of a step as /PLACE/DIRECTORY."""
         def fill(root: pathlib.Path) -> None:
             built = self._programs(commit, directory)
-            self._note(built, self._programs_inputs(commit, directory), hash_tree(built), known)
+            self.contents.check(self._programs_inputs(commit, directory), hash_tree(built))
             (root / place).mkdir()
             shutil.copytree(built, root / place / directory)
 
-        known = self._programs_hash(commit, directory)
-        return self._archive(f"{place}-{directory}", {"programs": known}, fill)
+        return self._archive(f"{place}-{directory}",
+                             {"programs": self._programs_hash(commit, directory)}, fill)
 
     def _programs_inputs(self, commit: str, directory: str) -> dict[str, Any]:
         return {"kind": f"programs-{directory}", "key": self.selftests_key(commit, directory)}
 
     def _programs_hash(self, commit: str, directory: str) -> str:
         """A digest of the programs of a step's selftests."""
-        return self._hash(pathlib.Path(directory), self._programs_inputs(commit, directory),
-                          lambda: hash_tree(self._programs(commit, directory)))
+        with self.lock:
+            return self.contents.hash(self._programs_inputs(commit, directory),
+                                      lambda: hash_tree(self._programs(commit, directory)))
 
     def _programs(self, commit: str, directory: str) -> pathlib.Path:
         """Where the programs of a step's selftests are kept, built static and stripped."""

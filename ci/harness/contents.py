@@ -48,6 +48,6 @@ class Contents:
             self._known[key] = found
         if known != found:
             raise CannotJudge(
-                f"the guest's {inputs['kind']} is not the one of the kept verdicts ({known[:12]}, now {found[:12]}), "
-                "though made from the same: the packages that it is made with have changed; repeat the "
-                "command, which judges its boots anew")
+                f"the guest's {inputs['kind']} is not the one of the kept verdicts ({known[:12]}, now "
+                f"{found[:12]}), though made from the same: the packages that it is made with have changed; "
+                "repeat the command, which judges its boots anew")

@@ -43,9 +43,9 @@ def take(directory: pathlib.Path, revision: str, source: Source, listing: series
     base = source.tree("base")
     start = next((i for i, (_, of_commit, _) in enumerate(lines) if of_commit == base), None)
     if start is None:
-        raise CannotJudge(f"{directory}: {name} does not descend from the base in the cache: none of its last "
-                          f"{len(lines)} commits has the base's tree {base[:12]}; with LINUX={directory}, "
-                          f"scripts/base takes {listing.base} from there")
+        raise CannotJudge(f"{directory}: {name} does not descend from the base in the cache: none of its "
+                          f"last {len(lines)} commits has the base's tree {base[:12]}; with "
+                          f"LINUX={directory}, scripts/base takes {listing.base} from there")
     steps = {series.title(listing, step): step for step in range(1, len(commits))}
     step = next((steps[said] for _, _, said in lines[:start] if said in steps), 0)
     diff = command.run(["git", "-C", directory, "diff", "--binary", "--full-index", "--no-renames",

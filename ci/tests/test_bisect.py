@@ -12,7 +12,8 @@ from fixture import Fixture, git
 # shows each: the target, and the first step on which it is bad.
 DEFECTS = (
     ("comment", "main.c", "return 0;", "return 0; /* one */"),
-    ("warn", "boot.sh", 'echo "@@ begin', 'echo "WARNING: CPU: 0 PID: 1 at fake.c:1 f+0x1/0x2"\necho "@@ begin'),
+    ("warn", "boot.sh", 'echo "@@ begin',
+     'echo "WARNING: CPU: 0 PID: 1 at fake.c:1 f+0x1/0x2"\necho "@@ begin'),
     ("fail a case", "boot.sh", "ok 1 always", "not ok 1 always"),
     ("comment again", "main.c", "/* one */", "/* two */"),
     ("lose a case", "boot.sh", "1..3\n", "1..2\n"),
@@ -20,7 +21,8 @@ DEFECTS = (
     ("die", "boot.sh", 'echo "@@ done" >&3', "exit 0"),
     ("not built", "main.c", "/* three */", "+ none"),
 )
-SHOWN = {"fake/main/unit/always": 3, "fake/main": 2, "fake/main/unit/third": 5, "fake/main/end": 7, "fake": 8}
+SHOWN = {"fake/main/unit/always": 3, "fake/main": 2, "fake/main/unit/third": 5, "fake/main/end": 7,
+         "fake": 8}
 
 
 class Series(Fixture):
@@ -29,7 +31,8 @@ class Series(Fixture):
     def __init__(self):
         super().__init__()
         boot = self.linux / "boot.sh"
-        boot.write_text(boot.read_text().replace("1..2", "1..3").replace("not ok 2 mended", "ok 2 mended\nok 3 third"))
+        boot.write_text(boot.read_text().replace("1..2", "1..3").replace(
+            "not ok 2 mended", "ok 2 mended\nok 3 third"))
         git(self.linux, "commit", "-q", "-a", "-m", "Linux 7.3")
         git(self.linux, "tag", "-f", "v7.3")
         for subject, *change in DEFECTS:
@@ -63,10 +66,11 @@ class BisectTest(unittest.TestCase):
 
     def test_1_the_search_judges_only_the_steps_that_it_needs(self):
         text = self.found("fake/main/unit/always", 3, "--bad", "6")
-        self.assertEqual(len(re.findall(r"^\[.*\] step \d+ fake: boot", text, re.M)), 5, text)
+        self.assertEqual(len(re.findall(r"^\[.*\] step \d+ fake: boot", text, re.M)), 4, text)
         # of the other cases of the same boots the store has most
         text = self.found("fake/main/unit/third", 5, "--bad", "6")
-        self.assertLessEqual(len(re.findall(r"^\[.*\] step \d+ fake: build pass (?!\(kept)", text, re.M)), 2, text)
+        built = re.findall(r"^\[.*\] step \d+ fake: build pass (?!\(kept)", text, re.M)
+        self.assertLessEqual(len(built), 2, text)
 
     def test_2_each_defect_by_steps_and_from_the_store(self):
         self.fixture.run()
@@ -82,7 +86,8 @@ class BisectTest(unittest.TestCase):
         self.assertIn("step 8: fake/main/unit/always: does not build: ", text)
 
     def test_3_wrong_use(self):
-        for words, said in ((["other/main"], "no lane 'other'"), (["fake/x/unit/a"], "no boot 'x'; there are: main"),
+        for words, said in ((["other/main"], "no lane 'other'"),
+                            (["fake/x/unit/a"], "no boot 'x'; there are: main"),
                             (["fake/main", "--good", "99"], "the series has steps 0..8"),
                             (["fake/main", "--good", "3"], "is not good on step 3: fail"),
                             (["fake/main/unit/alway", "--bad", "6"], "there are: fake/main/unit/always"),
@@ -96,8 +101,7 @@ class BisectTest(unittest.TestCase):
         git(tree, "switch", "-q", "-c", "mine", "v7.3")
         # not the series' own commits: each has a note of its own beside it
         for name in self.fixture.patches:
-            subprocess.run(["git", "-C", tree, "am", "-q", self.fixture.top / "patches" / name], check=True,
-                           env=self.fixture.environment | {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"})
+            git(tree, "am", "-q", self.fixture.top / "patches" / name)
             (tree / "note").write_text(name)
             git(tree, "add", "note")
             git(tree, "commit", "-q", "--amend", "--no-edit")
@@ -108,14 +112,16 @@ class BisectTest(unittest.TestCase):
                 bad = "mine" if target == "fake" else "mine~1"
                 git(tree, "bisect", "start", bad, "v7.3")
                 done = subprocess.run(
-                    ["git", "-C", tree, "bisect", "run", self.fixture.top / "ci/bisect", "--at", "HEAD", target],
-                    text=True, capture_output=True, env=self.fixture.environment, check=False, timeout=300, cwd=tree)
+                    ["git", "bisect", "run", self.fixture.top / "ci/bisect", "--at", "HEAD", target],
+                    text=True, capture_output=True, env=self.fixture.environment, check=False,
+                    timeout=300, cwd=tree)
                 said = done.stdout + done.stderr
                 self.assertEqual(done.returncode, 0, said)
                 self.assertIn(f"{commits[step - 1]} is the first bad commit", said)
                 git(tree, "bisect", "reset")
         self.assertEqual(git(tree, "for-each-ref") + git(tree, "count-objects"), before)
-        for revision, words in (("none", "git does not know none"), ("mine", "not to be judged: does not build")):
+        for revision, words in (("none", "git does not know none"),
+                                ("mine", "not to be judged: does not build")):
             self.assertIn(words, self.bisect(125, "--at", revision, "--tree", str(tree), "fake/main"))
         git(tree, "switch", "-q", "--orphan", "alone")
         git(tree, "commit", "-q", "--allow-empty", "-m", "alone")
@@ -129,7 +135,8 @@ class MendedTest(unittest.TestCase):
         self.addCleanup(fixture.close)
         fixture.patch("comment", "main.c", "return 0;", "return 0; /* one */")
         fixture.mend()
-        fixture.patch("skip one", "boot.sh", "1..2\nok 1 always", "1..3\nok 3 new # SKIP no \x02 device\nok 1 always")
+        fixture.patch("skip one", "boot.sh", "1..2\nok 1 always",
+                      "1..3\nok 3 new # SKIP no \x02 device\nok 1 always")
         code, text = fixture.run()
         self.assertEqual(code, 0, text)
         code, text = fixture.run("fake/main/unit/mended", script="ci/bisect")
@@ -168,7 +175,8 @@ class MendedTest(unittest.TestCase):
         self.assertIn("the base adds nothing", found["fake", "step 0", "diagnostics"].find("skipped").text)
         self.assertEqual(list(found["fake/main, step 3", "fake/main/unit/always"]), [])
         # what XML cannot hold does not make it unreadable
-        self.assertIn("no \ufffd device", found["fake/main, step 3", "fake/main/unit/new"].find("skipped").text)
+        skipped = found["fake/main, step 3", "fake/main/unit/new"].find("skipped")
+        self.assertIn("no \ufffd device", skipped.text)
 
     def _bad(self, fixture):
         _, found = self._read(fixture)

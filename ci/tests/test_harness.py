@@ -108,6 +108,10 @@ class DiagnosticsTest(unittest.TestCase):
             kept.begin()
             (kept.directory / ".rebuilt").write_text("b.o\n")
             self.assertEqual(kept.end(""), ["a.c: warning: w"])
+            # as kbuild names a source where the objects are below it
+            for there in ("a.c", "gone.c"):
+                (kept.directory / f"{there}.o").write_text(f"../{there}\n../{there}:1:1: warning: v\n")
+            self.assertEqual(kept.end(""), ["a.c: warning: v", "a.c: warning: w"])
             (source / "a.c").unlink()  # a step that does not have the file
             self.assertEqual(kept.end(""), [])
 

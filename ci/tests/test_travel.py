@@ -38,8 +38,9 @@ class TravelTest(unittest.TestCase):
         """ci/run with another XDG_CACHE_HOME: its output."""
         fixture = self.kept
         env = {**fixture.environment, "XDG_CACHE_HOME": str(where)}
-        done = subprocess.run([(top or fixture.top) / "ci/run", "--no-static", *words], text=True, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, env=env)
+        done = subprocess.run([(top or fixture.top) / "ci/run", "--no-static", *words], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, env=env,
+                              check=False)
         self.assertEqual(done.returncode, self.code, done.stdout)
         return done.stdout
 
@@ -95,10 +96,12 @@ class ArchiveTest(unittest.TestCase):
         self.top = pathlib.Path(self.temporary.name)
 
     def guest(self, cache, top=TOP):
-        paths = mock.Mock(top=top, cache=cache, store=cache / "verdicts", lane=lambda name: cache / "lanes" / name)
+        paths = mock.Mock(top=top, cache=cache, store=cache / "verdicts",
+                          lane=lambda name: cache / "lanes" / name)
         lane = mock.Mock(arch="x86", cross="", foreign={}, busybox="bin/true")
         lane.name = "x86_64"
-        return guest.Guest(lane, mock.Mock(object=lambda commit, path: f"{commit} {path}"), paths, "a compiler")
+        source = mock.Mock(object=lambda commit, path: f"{commit} {path}")
+        return guest.Guest(lane, source, paths, "a compiler")
 
     def tree(self, name, umask):
         old = os.umask(umask)
@@ -125,7 +128,8 @@ class ArchiveTest(unittest.TestCase):
         listed = subprocess.run(["cpio", "-itv", "--quiet"], input=packed, capture_output=True, check=True)
         lines = [line.split() for line in listed.stdout.decode().splitlines()]
         self.assertEqual([(w[0], *w[2:4], *w[8:]) for w in lines], [
-            ("drwxr-xr-x", "root", "root", "b"), *(("-rw-r--r--", "root", "root", f"b/{n}") for n in range(3)),
+            ("drwxr-xr-x", "root", "root", "b"),
+            *(("-rw-r--r--", "root", "root", f"b/{n}") for n in range(3)),
             ("drwxr-xr-x", "root", "root", "b/c"), ("lrwxrwxrwx", "root", "root", "b/link", "->", "../run"),
             ("-rwxr-xr-x", "root", "root", "run")])
         subprocess.run(["cpio", "-i", "--quiet"], input=packed, check=True, cwd=self.tree("x", 0o022) / "b/c")
@@ -148,6 +152,25 @@ class ArchiveTest(unittest.TestCase):
                 os.umask(old)
         self.assertEqual(*found)
         self.assertNotIn(str(self.top).encode(), found[0])
+
+    def test_objects_of_a_module_are_the_same_wherever_they_are_built(self):
+        # what UBSAN says names the file, and no option of gcc changes that
+        found = []
+        for name in ("one", "an/other/longer"):
+            source, place = self.top / name / "source", self.top / name / "modules/m"
+            for path in (source / "include", place, self.top / name / "bin"):
+                path.mkdir(parents=True)
+            (source / "include/m.h").write_text(
+                "static int table[5];\nstatic inline int get(int i) { return table[i]; }\n")
+            (place / "m.c").write_text('#include "m.h"\nint f(int i) { return get(i); }\n')
+            shutil.copy(TOP / "ci/harness/compiler", self.top / name / "bin/gcc")
+            env = {**os.environ, "SERIES_SOURCE": str(source), "DIAGNOSTICS": "",
+                   "PATH": f"{self.top / name}/bin:{os.environ['PATH']}"}
+            subprocess.run(["gcc", "-O2", "-fsanitize=bounds", f"-I{source}/include", "-c",
+                            "-o", "m.o", "m.c"], check=True, cwd=place, env=env)
+            found.append((place / "m.o").read_bytes())
+        self.assertEqual(*found)
+        self.assertIn(b"../../source/include/m.h", found[0])
 
     def test_the_store_tells_what_an_archive_is_without_making_it(self):
         first = self.guest(self.top / "first")

@@ -115,10 +115,11 @@ class Steps:
         return False
 
     def story(self) -> str:
-        """The answers as "pass 0-3, fail 4, ...", of the steps that have one."""
+        """The answers of the steps that have one, as "pass 0-3, pass 5, fail 6, ..."."""
         words = []
-        for word, group in itertools.groupby(sorted(self.answers), lambda k: self.answers[k].word):
-            steps = list(group)
+        for (word, _), group in itertools.groupby(
+                enumerate(sorted(self.answers)), lambda pair: (self.answers[pair[1]].word, pair[1] - pair[0])):
+            steps = [step for _, step in group]
             words.append(f"{word} {steps[0]}" + (f"-{steps[-1]}" if len(steps) > 1 else ""))
         return ", ".join(words)
 

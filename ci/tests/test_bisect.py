@@ -67,6 +67,7 @@ class BisectTest(unittest.TestCase):
     def test_1_the_search_judges_only_the_steps_that_it_needs(self):
         text = self.found("fake/main/unit/always", 3, "--bad", "6")
         self.assertEqual(len(re.findall(r"^\[.*\] step \d+ fake: boot", text, re.M)), 4, text)
+        self.assertIn("fake/main/unit/always: pass 0, pass 2, fail 3, fail 6\n", text)
         # of the other cases of the same boots the store has most
         text = self.found("fake/main/unit/third", 5, "--bad", "6")
         built = re.findall(r"^\[.*\] step \d+ fake: build pass (?!\(kept)", text, re.M)

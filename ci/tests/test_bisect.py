@@ -91,7 +91,7 @@ class BisectTest(unittest.TestCase):
                             (["fake/x/unit/a"], "no boot 'x'; there are: main"),
                             (["fake/main", "--good", "99"], "the series has steps 0..8"),
                             (["fake/main", "--good", "3"], "is not good on step 3: fail"),
-                            (["fake/main/unit/alway", "--bad", "6"], "there are: fake/main/unit/always"),
+                            (["fake/main/unit/always2", "--bad", "6"], "there are: fake/main/unit/always"),
                             (["fake/main", "--at", "HEAD", "--good", "1"], "--at judges one commit")):
             code = 125 if "--at" in words else 1
             self.assertIn(said, self.bisect(code, *words), words)

@@ -2,7 +2,6 @@
 """The attempts of a boot: those that the store has, and what they say together."""
 
 import dataclasses
-import pathlib
 from typing import Any
 
 from lib.lane import Boot
@@ -42,13 +41,13 @@ class Attempts:
                 self.verdict(step, boot, attempts) in (Verdict.FLAKY, Verdict.LOST):
             return []
         for attempt in attempts:
-            prune.use(attempt["console"], attempt["results"])
+            prune.use(*(self.work.paths.log(attempt[kind]) for kind in ("console", "results")))
         return attempts
 
     def scan(self, attempt: Attempt) -> bool:
         """Look for splats in the console of an attempt; whether it is still there."""
         try:
-            console = pathlib.Path(attempt["console"]).read_text(errors="replace")
+            console = self.work.paths.log(attempt["console"]).read_text(errors="replace")
             # what it said when it was asked where it hangs is no splat
             console = console[:attempt.get("judged")]
         except FileNotFoundError:
@@ -76,7 +75,7 @@ class Attempts:
         final = self._problems(step, boot, attempts[-1])
         reason = _sentence(final) or (f"first attempt: {_sentence(first)}" if first else "")
         return Judgement(step, self.lane, f"boot:{boot.name}", self.verdict(step, boot, attempts), reason,
-                         attempts[-1]["console"], again(self.lane, step, boot=boot.name),
+                         str(self.work.paths.log(attempts[-1]["console"])), again(self.lane, step, boot=boot.name),
                          sum(a["seconds"] for a in attempts), sum(a["cpu"] for a in attempts), cached)
 
     def ran(self, step: int, boot: Boot, attempt: Attempt, modules_failed: list[str]) -> regress.Ran:
@@ -98,7 +97,7 @@ class Attempts:
                         own[f"{where}/{name}{proof.OWN}{case.removeprefix(name)}"] = word
                 if word == "skip":
                     reasons[f"{where}/{case}"] = test["reasons"].get(case, "no reason given")
-        return regress.Ran(words, own, reasons, attempt["console"],
+        return regress.Ran(words, own, reasons, str(self.work.paths.log(attempt["console"])),
                            [f"the module {said}" for said in modules_failed],
                            not self._problems(step, boot, attempt),
                            frozenset(f"{where}/{name}{proof.OWN}/" for name in idle))

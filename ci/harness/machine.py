@@ -19,7 +19,6 @@ from . import devicetree, hang, qmp
 from .errors import CannotJudge
 from .symbols import Symbols
 
-_MTIME = 0
 # How a record begins to say that the emulator failed, and not the guest.
 BROKEN = "the emulator ended with"
 
@@ -37,19 +36,6 @@ def _fill(words, values, lane):
     """Put {image}, {initrd}, {results}, {append}, {lanes} into an argument list."""
     values = dict(values, lanes=str(lane.source.parent))
     return [re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), w) for w in words]
-
-
-def pack(directory):
-    """A directory as a newc cpio archive; equal trees give equal bytes.
-
-    Not compressed: under emulation a guest takes longer to unpack than to read.
-    """
-    names = ["."] + sorted(str(p.relative_to(directory)) for p in pathlib.Path(directory).rglob("*"))
-    for name in names:
-        os.utime(pathlib.Path(directory) / name, (_MTIME, _MTIME), follow_symlinks=False)
-    return subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0", "--reproducible"],
-                          input="\n".join(names).encode(), cwd=directory, check=True,
-                          capture_output=True, timeout=120).stdout
 
 
 def command(lane, boot, tests, image, initrd, results):

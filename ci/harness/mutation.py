@@ -157,7 +157,7 @@ class _Trial:
     def _settle(self, outcome: Outcome, gate: str, where: str, reason: str, log: str) -> None:
         result = self._result
         result.outcome, result.gate, result.where = outcome, gate, where
-        result.reason, result.log = reason, log
+        result.reason, result.log = reason, self._bed.log(log)
 
     # --- builds
 

@@ -88,7 +88,7 @@ class Report:
             if verdict is not Verdict.SKIP:
                 patch = self.series.patches[found[0].step - 1].name if found[0].step else "the base"
                 lines.append(f"      patch: {patch}")
-                lines += [f"      {k}: {v}" for k, v in (("log", found[0].log),
+                lines += [f"      {k}: {v}" for k, v in (("log", _log(found[0].log)),
                                                          ("again", found[0].command)) if v]
         for fingerprint, places in self.splats().items():
             one = places[0][2]
@@ -233,7 +233,8 @@ class Report:
         out = [f'<h3 id="s{step}-{column}">step {step}, {html.escape(column)}</h3><table>']
         for j in found:
             name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
-            log = f'<a href="logs/{name}">log</a>' if j.log else ""
+            log = f'<a href="logs/{name}">log</a>' if pathlib.Path(j.log).is_file() else \
+                "the log is missing" if j.log else ""
             out.append(f'<tr><td class="{j.verdict.value}">{j.verdict.value}</td>'
                        f"<td>{html.escape(j.gate)}</td><td>{html.escape(j.reason)}</td><td>{log}</td>"
                        f"<td><code>{html.escape(j.command)}</code></td>"
@@ -265,6 +266,11 @@ class Report:
         rows = ["".join(f"<td>{html.escape(word)}</td>" for word in row) for row in self.cost.table()]
         return ["<table><tr><th>in this run</th><th>made</th><th>wall s</th><th>CPU s</th></tr>",
                 *(f"<tr>{row}</tr>" for row in rows), f"</table><p>{html.escape(self.cost.verdict)}</p>"]
+
+
+def _log(path: str) -> str:
+    """The path of a log, for the table: verdicts may be here without their logs."""
+    return path + " (missing)" if path and not pathlib.Path(path).is_file() else path
 
 
 def _places(places: list[tuple[int, str, splat.Splat]]) -> str:

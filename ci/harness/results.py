@@ -14,7 +14,7 @@ from .errors import CannotJudge
 _BEGIN = re.compile(r"@@ begin ([\w.@-]+)$")
 _END = re.compile(r"@@ end ([\w.@-]+) (\d{1,3})(?: (\d+(?:\.\d+)?))?$")
 
-_PARSER = ("kunit_parser.py", "kunit_printer.py")
+_PARSER = ("kunit_parser.py", "kunit_printer.py", "kunit_junit.py")
 
 
 @dataclasses.dataclass
@@ -31,7 +31,7 @@ class TestRun:
 
 
 def parser(source, paths):
-    """The module tools/testing/kunit/kunit_parser.py of the base."""
+    """The module tools/testing/kunit/kunit_parser.py of the base; its `junit` is kunit_junit.py."""
     if "kunit_parser" in sys.modules:
         return sys.modules["kunit_parser"]
     directory = paths.cache / "kunit" / source.object("base", "tools/testing/kunit")
@@ -44,6 +44,7 @@ def parser(source, paths):
     try:
         module = importlib.import_module("kunit_parser")
         module.null_printer = importlib.import_module("kunit_printer").null_printer
+        module.junit = importlib.import_module("kunit_junit")
         return module
     except ImportError as error:
         raise CannotJudge(f"the base's kunit_parser.py cannot be used: {error}") from None

@@ -18,7 +18,7 @@ from lib.command import say
 from lib.lane import Boot, Lane
 from lib.series import Series
 
-from . import lane_run, machine, progress, session
+from . import cpio, lane_run, machine, progress, session
 from .errors import CannotJudge, UsageError
 from .evaluate import Expectations
 from .paths import Paths
@@ -102,7 +102,8 @@ def _prepare(paths: Paths, series: Series, step: int, chosen: argparse.Namespace
     archives, tests = run.boots.parts(step, boots[0])
     archives.append(run.boots.guest.modules(built.image, built.good["modules"],
                                             run.boots.guest.modules_needed(boots[0].tests)))
-    return _Machine(run.boots.lane, boots[0], tests, built.image / "image", archives)
+    return _Machine(run.boots.lane, boots[0], tests, built.image / "image",
+                    [run.boots.guest.made(a) for a in archives])
 
 
 def _boot(found: _Machine, scratch: pathlib.Path, script: bytes | None) -> None:
@@ -131,7 +132,7 @@ def _archive(scratch: pathlib.Path, script: bytes) -> bytes:
     tree = scratch / "tree"
     tree.mkdir()
     (tree / "script").write_bytes(script)
-    return machine.pack(tree)
+    return cpio.pack(tree)
 
 
 def _on_terminal(words: list[str], scratch: pathlib.Path) -> None:

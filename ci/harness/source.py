@@ -84,3 +84,10 @@ class Source:
     def with_test_patches(self, commit, patches):
         """A commit of the step's tree plus test-only patches; DoesNotApply."""
         return patched.commit(commit, patches)
+
+    def changed(self, diff: str, tree: str) -> str:
+        """A commit of the base with a diff, which makes it this tree; CannotJudge where it does not."""
+        made, commit = patched.changed("base", [diff] if diff else [], "a commit of a tree outside\n")
+        if made != tree:
+            raise command.CannotJudge(f"the difference to the base gives the tree {made}, not {tree}")
+        return commit

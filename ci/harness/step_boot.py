@@ -2,7 +2,6 @@
 """The boots of a lane: a boot of a step is made, or its kept verdict is taken."""
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +37,7 @@ class Boots:
         """The place of a boot in the run."""
         return f"{step}/{self.lane.name}/{boot.name}"
 
-    def parts(self, step: int, boot: Boot) -> tuple[list[pathlib.Path], list[str]]:
+    def parts(self, step: int, boot: Boot) -> tuple[list[guest.Archive], list[str]]:
         """(archives, tests) of a boot of a step; the step's modules are not among them."""
         return self.guest.archives(
             self.work.commits[step], self.work.commits[-1], boot.tests,
@@ -53,7 +52,8 @@ class Boots:
                 "modules": {name: record["modules"][name] for name in modules},
                 "initramfs": [self.guest.hash(p) for p in archives],
                 "qemu": self.qemu,
-                "command": machine.command(self.lane, boot, tests, "image", "initrd", "results"),
+                "command": [word.replace(str(self.lane.source.parent), "{lanes}") for word in
+                            machine.command(self.lane, boot, tests, "image", "initrd", "results")],
                 "bounds": [boot.seconds, boot.silence], "harness": BOOT_VERSION}
 
     def judged(self, step: int, boot: Boot, record: Mapping[str, Any]) -> bool:
@@ -127,12 +127,12 @@ class Boots:
         initrd = work.paths.cache / "boots" / f"{key}.cpio"
         self.guest.initramfs(archives, initrd)
         attempt: Attempt = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch,
-                                       archives)
+                                       [self.guest.made(a) for a in archives])
         attempt["due"] = tests
         texts = {kind: attempt.pop(kind) for kind in ("console", "results")}
         for kind, text in texts.items():
-            attempt[kind] = str(work.paths.logs / f"boot-{key}.{kind}")
-            write_atomically(attempt[kind], text.encode())
+            attempt[kind] = f"boot-{key}.{kind}"
+            write_atomically(work.paths.log(attempt[kind]), text.encode())
         found, attempt["complete"] = results.read(self.parser, texts["results"])
         attempt["tests"] = {n: dataclasses.asdict(t) for n, t in found.items()}
         self.attempts.scan(attempt)

@@ -68,10 +68,10 @@ class Builds:
             record = self._make(step, inputs, image)
         else:
             self.work.store.point("build", inputs, f"{step}/{self.lane.name}")
-            prune.use(image, record["log"])
+            prune.use(image, self.work.paths.log(record["log"]))
         verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
-        judgement = Judgement(step, self.lane.name, "build", verdict, record["reason"], record["log"],
-                              repeat, record["seconds"], record["cpu"], cached)
+        judgement = Judgement(step, self.lane.name, "build", verdict, record["reason"],
+                              str(self.work.paths.log(record["log"])), repeat, record["seconds"], record["cpu"], cached)
         self.work.told(judgement, "build")
         return Built(judgement, record, image if record["ok"] and self.lane.boots else None)
 
@@ -96,9 +96,8 @@ class Builds:
         if not record["configured"] and not (before in self.commits
                                              and self.builder.configures(self.commits[before])):
             raise CannotJudge(record["reason"])  # nothing says that the patch is to blame
-        log = work.paths.logs / f"build-{work.store.key(inputs)}.log"
-        write_atomically(log, self.builder.log.read_bytes())
-        record["log"] = str(log)
+        record["log"] = f"build-{work.store.key(inputs)}.log"
+        write_atomically(work.paths.log(record["log"]), self.builder.log.read_bytes())
         if record["ok"] and self.lane.boots:
             record["modules_failed"] = self.builder.build_modules(self.modules, image)
             record["modules"] = {p.name: hash_file(p) for p in sorted((image / "modules").iterdir())}

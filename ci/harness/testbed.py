@@ -163,15 +163,15 @@ class Testbed:
                 record["modules_failed"] = one.builder.build_modules(
                     [m for m in one.modules if f"{m.name}.ko" in names], keep)
                 record["modules"] = {p.name: hash_file(p) for p in sorted((keep / "modules").iterdir())}
-            log = self._paths.logs / f"mutant-{digest(lane.name, file, text)}.log"
-            write_atomically(log, one.builder.log.read_bytes())
+            log = f"mutant-{digest(lane.name, file, text)}.log"
+            write_atomically(self._paths.log(log), one.builder.log.read_bytes())
         same = record["ok"] and record["image"] == theirs["image"] and \
             set(record["modules_failed"]) <= set(theirs["modules_failed"]) and \
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
         warnings = [line for gate in added.GATES for line in added.lines(
             gate, theirs["diagnostics"], record["diagnostics"])] if record["ok"] else []
         reason = record["reason"].replace(f"{one.builder.tree}/", "")
-        return Built(lane.name, record["ok"], reason, record["lost"], warnings, same, str(log),
+        return Built(lane.name, record["ok"], reason, record["lost"], warnings, same, log,
                      record["seconds"], record["cpu"], keep, record)
 
     def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict, number: int) -> Attempt:
@@ -183,6 +183,10 @@ class Testbed:
         ran = one.boots.attempts.ran(self._last, boot, record, built.record["modules_failed"])
         return Attempt(dict(ran.words), dict(ran.reasons),
                        self._expectations.problems(self._last, lane.name, boot, record), record)
+
+    def log(self, name: str) -> str:
+        """The path of a log that a record names."""
+        return str(self._paths.log(name)) if name else ""
 
     def forget(self, built: Built) -> None:
         """Remove what a build keeps."""

@@ -136,7 +136,7 @@ class Fixture:
 
     def _kernel(self):
         for name in ("tools/testing/kunit/kunit_parser.py", "tools/testing/kunit/kunit_printer.py",
-                     "scripts/bloat-o-meter"):
+                     "tools/testing/kunit/kunit_junit.py", "scripts/bloat-o-meter"):
             text = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show",
                                    f"base:{name}"], check=True,
                                   capture_output=True, timeout=60).stdout

@@ -127,6 +127,10 @@ class DiagnosticsTest(unittest.TestCase):
             store.begin()
             (kept / ".rebuilt").write_text("b.o\n")
             self.assertEqual(store.end("", [])["tools"], {})
+            # as kbuild names a source where the objects are below it
+            for there in ("x/a.c", "gone.c"):
+                (kept / f"cc/{pathlib.Path(there).name}.o").write_text(f"../{there}\n../{there}:1: warning: v\n")
+            self.assertEqual(store.end("", [])["w1"], {"x/a.c: warning: v": 1, "x/a.c: warning: w": 1})
             (source / "x/a.c").unlink()  # a step that does not have the file
             self.assertEqual(store.end("", ["x/"]), {"w1": {}, "tools": {}, "sparse": {"x/": {}}})
 
@@ -136,7 +140,7 @@ class DiagnosticsTest(unittest.TestCase):
         for error, verdict in (Missing("no sparse"), Verdict.SKIP), (CannotJudge("broken"), Verdict.LOST):
             found = {j.gate: j for j in added.judge(builder, 2, said, said, "", error, 1, mock.Mock())}
             self.assertEqual((found["sparse"].verdict, found["w1"].verdict), (verdict, Verdict.PASS))
-        found = added.judge(builder, 2, said, said, "", None, mock.Mock())
+        found = added.judge(builder, 2, said, said, "", None, 1, mock.Mock())
         self.assertEqual([j.gate for j in found], ["w1", "diagnostics"])
 
 
@@ -288,7 +292,8 @@ class SelftestsTest(unittest.TestCase):
         self.wrong = []
 
     def make(self, name):
-        paths = mock.Mock(top=TOP, cache=self.top, lane=lambda name: self.top / "lanes" / name)
+        paths = mock.Mock(top=TOP, cache=self.top, store=self.top / "verdicts",
+                          lane=lambda name: self.top / "lanes" / name)
         lane = mock.Mock(arch="x86", cross="", foreign=None)
         lane.name = name
 

@@ -182,7 +182,7 @@ class RunTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
         cache = self.fixture.directory / "cache/linux-dmabuf-series"
-        self.assertEqual((cache / "lanes/fake/objects/.config").read_text(),
+        self.assertEqual((cache / "lanes/fake/source/objects/.config").read_text(),
                          "CONFIG_FAKE=y\n\nCONFIG_FAKE=n\nCONFIG_MORE=y\n")
         (fragments / "more.config").write_text("CONFIG_FAKE=n\n")
         _, text = self.fixture.run("--why")

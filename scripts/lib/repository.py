@@ -161,10 +161,22 @@ def point(name, revision):
     git(linux(), "update-ref", name, revision)
 
 
+def _of(path: pathlib.Path, repository: pathlib.Path) -> bool:
+    """Whether a directory is a worktree of this repository, and of no other that it was copied
+    from."""
+    if not (path / ".git").exists():
+        return False
+    done = attempt(path, "rev-parse", "--git-common-dir")
+    common = path / done.stdout.strip()
+    return done.returncode == 0 and common.is_dir() and common.samefile(repository)
+
+
 def worktree(name, checkout=True):
     """CACHE/NAME, a detached worktree of the base that belongs to the scripts alone."""
     repository, path = linux(), cache() / name
-    if not (path / ".git").exists() or not succeeds(path, "rev-parse", "--git-dir"):
+    if (path / ".git").exists() and not _of(path, repository):
+        attempt(repository, "worktree", "repair", path)  # the cache was moved or copied
+    if not _of(path, repository):
         if path.exists():
             shutil.rmtree(path)
         git(repository, "worktree", "prune")

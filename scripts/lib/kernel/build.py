@@ -25,7 +25,8 @@ from .diagnostics import Diagnostics
 IDENTITY = {
     "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "series",
     "KBUILD_BUILD_HOST": "localhost", "KBUILD_BUILD_VERSION": "1",
-    "LOCALVERSION": "", "LC_ALL": "C",
+    # the time of the files in the image's own initramfs is the timestamp where the machine is
+    "LOCALVERSION": "", "LC_ALL": "C", "TZ": "UTC",
 }
 # What a compiler says when the machine, and not the source, is at fault.
 _MACHINE = ("No space left on device", "Killed signal terminated program", "Cannot allocate memory",
@@ -74,10 +75,15 @@ class Builder:
                             or d.startswith(f"arch/{arch}/")]
         self.checker, self.jobs = checker, jobs
         self.directory = repository.cache() / "lanes" / lane.name
-        # one for all lanes of objects, which are at the same steps and carry no test-only patches
-        self.tree = repository.cache() / "objects-source" if lane.builds == "objects" else \
-            self.directory / "source"
-        self.objects = self.directory / "objects"
+        if lane.builds == "objects":
+            # one for all such lanes, which are at the same steps and carry no test-only patches
+            self.tree = repository.cache() / "objects-source"
+            self.objects = self.directory / "objects"
+        else:
+            # kbuild names sources by .. where the objects are below them; else their path is in
+            # what KASAN and UBSAN say, and an image differs from cache to cache
+            self.tree = self.directory / "source"
+            self.objects = self.tree / "objects"
         self.log = self.directory / "build.log"
         self.toolchain = toolchain(lane)
         self.checks = sparse.version(checker) if checker else ""
@@ -91,6 +97,7 @@ class Builder:
             # objects whose warnings were not kept would look clean for ever
             output(["rm", "-rf", self.objects, store], timeout=600)
             (store / "cc").mkdir(parents=True)
+        self._worktree()
         self.objects.mkdir(parents=True, exist_ok=True)
         # the inode, since containers may have caches of the same path
         return f"{self.objects}:{self.objects.stat().st_ino}"
@@ -213,7 +220,7 @@ class Builder:
             outcome = process.Outcome(again.rc, outcome.seconds + again.seconds, outcome.cpu + again.cpu)
         text = self.log.read_text(errors="replace")
         record = {"ok": outcome.rc == 0, "seconds": outcome.seconds, "cpu": outcome.cpu,
-                  "reason": "" if outcome.rc == 0 else why_failed(text, outcome.rc),
+                  "reason": "" if outcome.rc == 0 else self.plain(why_failed(text, outcome.rc)),
                   "lost": lost(outcome, text), "configured": True,
                   "diagnostics": self.diagnostics.end(text, self.directories if self.checker else ()),
                   "sources": sorted({source for _, source in self._compiled()})}
@@ -232,9 +239,18 @@ class Builder:
             return False
         return True
 
-    def _move(self, commit: str) -> None:
+    def _worktree(self) -> None:
         repository.worktree(str(self.tree.relative_to(repository.cache())), checkout=False)
+
+    def _move(self, commit: str) -> None:
+        self._worktree()
         repository.move(self.tree, commit)
+
+    def plain(self, text: str) -> str:
+        """A line of a log as it is in each cache: with paths from the kernel's tree on."""
+        for place in (self.objects, self.tree, self.directory):
+            text = text.replace(f"{place}/", "")
+        return re.sub(r"(?<![\w./])(\.\./)+", "", text)
 
     def _make(self, targets: Sequence[str]) -> process.Outcome:
         """Make the targets, or the touched directories that the tree has, as far as it goes."""
@@ -265,7 +281,7 @@ class Builder:
             for command in (self.objects / directory).glob(".*.o.cmd"):
                 if match := _SOURCE.search(command.read_text(errors="replace")):
                     path = self.objects / match.group(1)
-                    source = os.path.normpath(match.group(2).replace(f"{self.tree}/", ""))
+                    source = os.path.normpath(self.plain(match.group(2)))
                     if path.exists() and (self.tree / source).exists():
                         yield path, source
 

@@ -116,8 +116,9 @@ class Diagnostics:
     def _of_compiler(self) -> Iterable[Counts]:
         for path in self._files("cc", "**/*"):
             source, _, text = path.read_text(errors="replace").partition("\n")
-            where = pathlib.Path(source)
-            if where.is_absolute() and not where.exists():
+            # kbuild names a source by .. where its objects are in a directory of the tree
+            where = self.source / source.removeprefix("../")
+            if source.startswith(("/", "../")) and not where.exists():
                 continue  # the object of a file this step does not have
             yield of_tool(text, self.source)
 

@@ -38,14 +38,20 @@ def commit(step: str, patches: Sequence[pathlib.Path]) -> str:
 
 
 def _made(step: str, patches: Sequence[pathlib.Path]) -> str:
+    try:
+        return changed(step, [patch.read_text() for patch in patches], "test-only patches\n")[1]
+    except Broken as error:
+        names = ", ".join(patch.name for patch in patches)
+        raise DoesNotApply(f"{names}: {error.stderr.strip()}") from None
+
+
+def changed(revision: str, diffs: Sequence[str], message: str) -> tuple[str, str]:
+    """(tree, commit) of a revision with diffs on it; Broken where git cannot apply one."""
     here = repository.linux()
     with scratch.directory("index") as holder:
         env = {**_IDENTITY, "GIT_INDEX_FILE": str(holder / "index")}
-        repository.git(here, "read-tree", step, env=env)
-        for patch in patches:
-            try:
-                repository.git(here, "apply", "--cached", patch, env=env)
-            except Broken as error:
-                raise DoesNotApply(f"{patch}: {error.stderr.strip()}") from None
+        repository.git(here, "read-tree", revision, env=env)
+        for diff in diffs:
+            repository.git(here, "apply", "--cached", "--whitespace=nowarn", "-", data=diff, env=env)
         tree = repository.git(here, "write-tree", env=env)
-    return repository.git(here, "commit-tree", tree, "-p", step, data="test-only patches\n", env=env)
+    return tree, repository.git(here, "commit-tree", tree, "-p", revision, data=message, env=env)

@@ -134,13 +134,15 @@ class Builder(kernel.Builder):
             log = self.directory / f"module-{module.name}.log"
             log.unlink(missing_ok=True)
             command = self.make("-s", f"M={directory}", "modules")
-            outcome = process.run(command, log, MODULES_SECONDS, env={**self.environment(keep=False), "SERIES_SOURCE": str(self.tree)})
+            environment = {**self.environment(keep=False), "SERIES_SOURCE": str(self.tree)}
+            outcome = process.run(command, log, MODULES_SECONDS, env=environment)
             text = log.read_text(errors="replace")
             if kernel.lost(outcome, text):
                 raise CannotJudge(f"module {module.name}: {kernel.why_failed(text, outcome.rc)}; see {log}")
             if outcome.rc == 0:
                 shutil.copyfile(directory / f"{module.name}.ko", target / f"{module.name}.ko")
             else:
+                failed.append(f"{module.name}: {self.plain(kernel.why_failed(text, outcome.rc))}")
         return failed
 
 

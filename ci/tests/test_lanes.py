@@ -68,7 +68,7 @@ class LanesTest(unittest.TestCase):
         self.fixture.patch("credit", "MAINTAINERS", "THE REST\n", "THE REST\nM:\tme\n")
         found, text = self.run_all(0)
         self.assertIn("step 1 fake: build pass (kept)", text)
-        self.assertNotIn("step 1 fake: build pass (kept)", text)
+        self.assertNotIn("step 2 fake: build pass (kept)", text)
         self.assertEqual(found[2, "fake", "w1"]["verdict"], "pass")
 
     def test_source_that_no_lane_builds(self):

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from lib import disk, environment, process, repository, series
+from lib import cache, disk, environment, process, series
 from lib.command import output, say, shell
 from lib.series import Series
 
@@ -52,7 +52,7 @@ def held(paths: Paths) -> Iterator[None]:
     room(paths)
     prepare(paths, "scripts/base")
     # not inherited: make would go on after our death, and the next holder of the lock ends it
-    with repository.lock("run", inherited=False):
+    with cache.lock("run", inherited=False):
         start = time.time()
         mark = f"{paths.cache}:{paths.cache.stat().st_ino}"
         process.end_orphans(f"SERIES_RUN={mark}")

@@ -13,7 +13,7 @@ import tempfile
 import termios
 
 from lib import lane as lanes
-from lib import process, repository
+from lib import process, replay
 from lib.command import say
 from lib.lane import Boot, Lane
 from lib.series import Series
@@ -81,7 +81,7 @@ def _script() -> bytes | None:
 def _prepare(paths: Paths, series: Series, step: int, chosen: argparse.Namespace,
              expectations: Expectations, policy: Policy) -> _Machine:
     """Build what is missing. CannotJudge where the step, or what the lane needs, does not build."""
-    commits, refusal = repository.steps(series.patches)
+    commits, refusal = replay.steps(series.patches)
     if step >= len(commits):
         raise UsageError(f"step {step} does not apply: {' '.join(refusal.split())}")
     work = Work(paths, Source(paths), series, commits, policy, expectations,

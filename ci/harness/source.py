@@ -6,7 +6,7 @@ import pathlib
 import threading
 from collections.abc import Iterator
 
-from lib import command, repository
+from lib import checkout, command
 from lib.command import Broken
 from lib.kernel import patched
 from lib.kernel.patched import DoesNotApply
@@ -67,11 +67,11 @@ class Source:
     def worktree(self, directory):
         """A detached worktree in the cache, made when missing, freed of what a kill left."""
         name = pathlib.Path(directory).relative_to(self.paths.cache)
-        return repository.worktree(str(name), checkout=False)
+        return checkout.worktree(str(name), checkout=False)
 
     def checkout(self, directory, commit):
         """Plain checkout: git rewrites only the files that differ."""
-        repository.move(directory, commit)
+        checkout.move(directory, commit)
 
     @contextlib.contextmanager
     def selftests(self, commit: str) -> Iterator[pathlib.Path]:

@@ -162,7 +162,7 @@ class SourcesTest(unittest.TestCase):
     def key(self):
         fixture.git(self.tree, "add", "-A")
         fixture.git(self.tree, "commit", "-q", "--allow-empty", "-m", "x")
-        with mock.patch.object(sources.repository, "linux", lambda: self.tree):
+        with mock.patch.object(sources.release, "linux", lambda: self.tree):
             return sources.key(fixture.git(self.tree, "rev-parse", "HEAD").strip())
 
     def test_what_changes_a_build(self):

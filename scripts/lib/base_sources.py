@@ -5,9 +5,10 @@ import os
 import re
 import shutil
 
-from . import debian, disk, repository
+from . import cache, debian, disk, plumbing, release
 from .command import Broken, CannotJudge, output, run, say
-from .repository import BASE, git
+from .plumbing import git
+from .release import BASE
 
 URL = "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git"
 IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
@@ -22,10 +23,10 @@ def prepare(path):
     runs only after the first import.
     """
     (path / "shallow.lock").unlink(missing_ok=True)
-    if not repository.imported(path):
+    if not release.imported(path):
         for old in [*path.glob("*.lock"), *path.glob("refs/**/*.lock")]:
             old.unlink()
-        kind = repository.attempt(path, "rev-parse", "--show-object-format") if path.is_dir() else None
+        kind = plumbing.attempt(path, "rev-parse", "--show-object-format") if path.is_dir() else None
         if kind and kind.returncode == 0 and kind.stdout.strip() != "sha1":
             shutil.rmtree(path)  # of git's default; the kernel's objects are SHA-1
     run(["git", "init", "-q", "--bare", "--template=", "--object-format=sha1", "-b", "base", path])
@@ -36,16 +37,16 @@ def prepare(path):
 
 def verify(path, commit, series, origin):
     """CannotJudge unless the commit's Makefile is of the base's version."""
-    found = repository.version(path, commit)
-    if not repository.is_base(found, series):
-        raise CannotJudge(f"{origin} is {repository.spelled(found)}, "
+    found = release.version(path, commit)
+    if not release.is_base(found, series):
+        raise CannotJudge(f"{origin} is {release.spelled(found)}, "
                           f"but the series applies to {series.base}")
     return commit
 
 
 def room():
     """CannotJudge when the disk of the cache is too small for an import."""
-    disk.room(repository.cache(), disk.BASE, "the base with a worktree", "scripts/base")
+    disk.room(cache.directory(), disk.BASE, "the base with a worktree", "scripts/base")
 
 
 def fetch(path, url, series, timeout, *options):
@@ -67,7 +68,7 @@ def from_tree(path, directory, series):
         raise CannotJudge(f"LINUX={directory}: {why}; fetch it there "
                           f"(git -C {directory} fetch --tags), or unset LINUX") from None
     verify(directory, theirs, series, f"{series.base} in LINUX={directory}")
-    if repository.imported(path) == theirs:
+    if release.imported(path) == theirs:
         return theirs
     room()
     prepare(path)
@@ -78,8 +79,8 @@ def from_tree(path, directory, series):
     try:
         return fetch(path, f"file://{absolute}", series, 3600, f"--upload-pack={serve}")
     except Broken as error:
-        if not repository.attempt(directory, "config", "--get-regexp",
-                                  r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:
+        if not plumbing.attempt(directory, "config", "--get-regexp",
+                                r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:
             raise
         raise CannotJudge(f"LINUX={directory} is a partial clone that lacks objects of {series.base}; "
                           f"name a whole one, or unset LINUX\n{error.stderr.strip()}") from None
@@ -148,9 +149,9 @@ def from_debian(path, series, scratch):
 
 def obtain(series):
     """The commit of the base, imported where it must be; the reference comes last."""
-    path, directory = repository.cache() / "linux.git", os.environ.get("LINUX")
-    scratch = repository.cache() / "import"
-    here = repository.imported(path)
+    path, directory = cache.directory() / "linux.git", os.environ.get("LINUX")
+    scratch = cache.directory() / "import"
+    here = release.imported(path)
     if scratch.exists():
         say("clearing what an interrupted import left")
         shutil.rmtree(scratch)
@@ -158,7 +159,7 @@ def obtain(series):
         try:
             return verify(path, here, series, f"the base in {path}")
         except CannotJudge as error:
-            if repository.version(path, here) is None:
+            if release.version(path, here) is None:
                 raise CannotJudge(f"{path} is damaged; remove it and repeat: scripts/base") from None
             say(f"{error}; importing anew")
     scratch.mkdir()

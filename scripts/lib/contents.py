@@ -6,7 +6,7 @@ import pathlib
 
 from . import export, series as series_file, topics as topics_of
 from .command import Failed
-from .repository import git
+from .plumbing import git
 from .series import Series
 
 MOST = 500  # commits of a series; more means that the base was not the base

@@ -15,9 +15,9 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 
-from . import repository
+from . import release
 from .command import CannotJudge, complete
-from .repository import attempt
+from .plumbing import attempt
 
 TOP = "Documentation"
 _GATHERED = "kernel-doc-of-touched-files"
@@ -64,7 +64,7 @@ class Directives:
     """Which pages of a commit include which files; looked up once, as it takes a second."""
 
     def __init__(self, commit: str) -> None:
-        done = attempt(repository.linux(), "grep", "-E", rf"^\s*\.\. ({'|'.join(_INCLUDING)})::", commit,
+        done = attempt(release.linux(), "grep", "-E", rf"^\s*\.\. ({'|'.join(_INCLUDING)})::", commit,
                        "--", f"{TOP}/*.rst")
         self.found: dict[str, set[tuple[str, str]]] = collections.defaultdict(set)
         for line in _found(done):
@@ -97,7 +97,7 @@ def naming(commit: str, pages: Iterable[str]) -> set[str]:
         places |= {f"{parent}/index.rst" for parent in directory.parents if str(parent) != "."}
     if not names:
         return set()
-    done = attempt(repository.linux(), "grep", "-lwE", "|".join(names) + "|:glob:", commit, "--",
+    done = attempt(release.linux(), "grep", "-lwE", "|".join(names) + "|:glob:", commit, "--",
                    *sorted(places))
     return {line.partition(":")[2] for line in _found(done)}
 

@@ -8,9 +8,9 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from . import repository, scratch, series as series_file
+from . import plumbing, replay, scratch, series as series_file
 from .command import Failed, run
-from .repository import git
+from .plumbing import git
 
 _CONFIG = {
     "core.abbrev": "12", "core.quotePath": "true", "core.attributesFile": "/dev/null",
@@ -132,10 +132,10 @@ def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib
         shutil.copy2(shallow, tree / ".git/shallow")
     git(tree, "update-ref", "--no-deref", "HEAD", start)
     git(tree, "read-tree", start)
-    done = repository.attempt(tree, *repository.AM, *files, env=repository.IDENTITY, timeout=1800)
+    done = plumbing.attempt(tree, *replay.AM, *files, env=replay.IDENTITY, timeout=1800)
     why = ""
     if done.returncode != 0:
-        why = repository.refusal(tree, [series_file.Patch(0, "", p.name, p) for p in files], done)[1]
+        why = replay.refusal(tree, [series_file.Patch(0, "", p.name, p) for p in files], done)[1]
     return commits(tree, start), why
 
 

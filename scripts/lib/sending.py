@@ -6,10 +6,10 @@ import pathlib
 import re
 import sys
 
-from . import b4, delivery, mailserver, posting, repository, series as series_file, submission
+from . import b4, cache, delivery, mailserver, posting, series as series_file, submission
 from . import submitter
 from .command import Failed, say
-from .repository import git
+from .plumbing import git
 
 
 def ask(chosen: argparse.Namespace, question: str) -> None:
@@ -56,7 +56,7 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
          config: dict[str, list[str]], chosen: argparse.Namespace) -> None:
     """Make the mails, and send them if there is a server."""
     patches = [p for p in series.choose(chosen.topic) if chosen.topic in (None, p.topic)]
-    made = repository.cache() / "mails"
+    made = cache.directory() / "mails"
     directory = pathlib.Path(chosen.output or made).resolve()
     if chosen.output and directory.exists() and any(directory.iterdir()):
         raise Failed(f"--output {chosen.output}: not empty")

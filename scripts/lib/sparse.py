@@ -8,16 +8,16 @@ import shutil
 import tempfile
 import time
 
-from . import debian, repository
+from . import cache, debian, release
 from .command import Broken, CannotJudge, Missing, complete, full, output, run
-from .repository import git
+from .plumbing import git
 
 _PATIENCE = 600  # seconds before a download that failed is tried again
 
 
 def accepted(program):
     """Whether scripts/checker-valid.sh of the base accepts the program."""
-    script = git(repository.linux(), "cat-file", "blob", f"{repository.BASE}:scripts/checker-valid.sh")
+    script = git(release.linux(), "cat-file", "blob", f"{release.BASE}:scripts/checker-valid.sh")
     with tempfile.NamedTemporaryFile("w", prefix="accepts-sparse-", suffix=".sh") as stream:
         stream.write(script + "\n")
         stream.flush()
@@ -26,7 +26,7 @@ def accepted(program):
 
 
 def _tools():
-    return repository.cache() / "tools"
+    return cache.directory() / "tools"
 
 
 def find():
@@ -59,7 +59,7 @@ def obtain(say=lambda text: None):
     failed = _tools() / "sparse.failed"
     if failed.exists() and 0 <= time.time() - failed.stat().st_mtime < _PATIENCE:
         raise CannotJudge(failed.read_text())
-    with repository.lock("tools"):
+    with cache.lock("tools"):
         scratch = _tools() / "building"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -73,7 +73,7 @@ def obtain(say=lambda text: None):
             if full(error):
                 raise
             text = f"{why}, and none could be built: {str(error).splitlines()[0]}"
-            repository.write_atomically(failed, text)
+            cache.write_atomically(failed, text)
             raise CannotJudge(text) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Mapping
 
-from . import repository
+from . import cache, release
 from .command import CannotJudge, Missing, complete, output
 from .store import digest
 
@@ -56,7 +56,7 @@ class Spatch:
         self.tree, self.program = tree, program
         self.version = output([program, "--version"])
         self.ocaml = bool(shutil.which("ocamlc") or shutil.which("ocaml"))
-        self.base = repository.base()
+        self.base = release.base()
         self.scripts = sorted((tree / "scripts/coccinelle").rglob("*.cocci"))
 
     def tools(self) -> list[str]:
@@ -102,7 +102,7 @@ class Spatch:
 
     def _kept(self, text: str) -> pathlib.Path:
         """The file with what a script reports, {key of a content: {line: count}}."""
-        return repository.cache() / "verdicts/coccinelle" / f"{digest(self.tools(), self.base, text)}.json"
+        return cache.directory() / "verdicts/coccinelle" / f"{digest(self.tools(), self.base, text)}.json"
 
     def _one(self, script: pathlib.Path, contents: Mapping[str, Content],
              ) -> tuple[str, dict[Content, Lines], CannotJudge | None]:
@@ -123,7 +123,7 @@ class Spatch:
         fresh, problem = self._apart(script, text, left) if left else ({}, None)
         if fresh:
             kept |= {key: fresh[content] for key, content in contents.items() if content in fresh}
-            repository.write_atomically(self._kept(text), json.dumps(kept))
+            cache.write_atomically(self._kept(text), json.dumps(kept))
         lines = {content: collections.Counter(kept[key]) for key, content in contents.items() if key in kept}
         return name, lines, problem
 

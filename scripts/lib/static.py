@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from . import environment, lane, repository, series
+from . import cache, clone, environment, lane, release, replay, series
 from .command import CannotJudge, Failed, Missing, full
 from .gates import BUILDING, GATES
 from .gates.gate import Answer, Gate, skip
@@ -24,9 +24,9 @@ def _log(name: str, details: str) -> str:
     """The path of a log with the details, "" where there are none."""
     if not details:
         return ""
-    path = repository.cache() / "logs" / f"{LANE}-{name}.log"
+    path = cache.directory() / "logs" / f"{LANE}-{name}.log"
     if not path.exists() or path.read_text(encoding="utf-8", errors="surrogateescape") != details + "\n":
-        repository.write_atomically(path, details + "\n")
+        cache.write_atomically(path, details + "\n")
     return str(path)
 
 
@@ -54,7 +54,7 @@ def _ask(gate: Gate, step: Step, tools: Tools, again: bool,
     """
     if why := gate.idle(step):
         return Answer(Verdict.PASS, why), "", (0.0, 0.0), False
-    store = Store(repository.cache() / "verdicts")
+    store = Store(cache.directory() / "verdicts")
     inputs = {"gate": gate.name, "code": gate.digest(), **gate.inputs(step, tools)}
     record = None if again else store.get(LANE, inputs)
     kept = record is not None
@@ -116,18 +116,18 @@ def _turn(name: str) -> Iterator[None]:
         if name in BUILDING:
             yield  # it holds them when nothing is kept
             return
-        with repository.lock("check-next"):
-            stack.enter_context(repository.lock("check"))
+        with cache.lock("check-next"):
+            stack.enter_context(cache.lock("check"))
         yield
 
 
 def prepare(names: Sequence[str]) -> None:
     """What the gates of these names need, before any begins: CannotJudge or Failed without it."""
     if set(names) & set(BUILDING):
-        if why := environment.buildable(repository.cache()):
+        if why := environment.buildable(cache.directory()):
             raise CannotJudge(why)
-        lane.building(repository.TOP)
-    repository.base()
+        lane.building(clone.TOP)
+    release.base()
 
 
 def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again: bool,
@@ -136,7 +136,7 @@ def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again:
 
     Gates of one round are asked patch by patch, those of the next after all patches.
     """
-    commits, refusal = repository.steps(listing.patches)
+    commits, refusal = replay.steps(listing.patches)
     if refusal:
         yield from _not_applied(patches, listing.patches[len(commits) - 1], refusal)
     everything = sorted({f for p in listing.patches for f in series.paths(p.text)})

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from .repository import write_atomically
+from .cache import write_atomically
 
 __all__ = ["Store", "digest", "hash_file", "hash_tree", "write_atomically"]
 

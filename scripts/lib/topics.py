@@ -4,9 +4,9 @@
 import pathlib
 import re
 
-from . import export, repository
+from . import export, plumbing
 from .command import Failed
-from .repository import git
+from .plumbing import git
 
 
 class Topics:
@@ -45,7 +45,7 @@ def starts_of(tree: pathlib.Path, words: list[str]) -> dict[str, str]:
     starts = {}
     for word in words:
         topic, _, revision = word.partition("=")
-        if not re.fullmatch(r"\w[\w.+-]*", topic) or not repository.succeeds(
+        if not re.fullmatch(r"\w[\w.+-]*", topic) or not plumbing.succeeds(
                 tree, "rev-parse", "-q", "--verify", f"{revision}^{{commit}}"):
             raise Failed(f"--start {word}: not TOPIC=REV with a commit of {tree}")
         starts[git(tree, "rev-parse", f"{revision}^{{commit}}")] = topic

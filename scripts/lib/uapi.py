@@ -14,9 +14,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 
-from . import repository
+from . import plumbing, release
 from .command import CannotJudge, complete
-from .repository import git
+from .plumbing import git
 
 ARCH = "x86"  # the machine's own
 _ROOTS = ("include/uapi/", f"arch/{ARCH}/include/uapi/")
@@ -61,12 +61,12 @@ class Headers:
     """The headers of a commit. paths: {name: path}; users: {name: names that include it}."""
 
     def __init__(self, commit: str) -> None:
-        listed = git(repository.linux(), "ls-tree", "-r", "--name-only", commit, "--", *_ROOTS)
+        listed = git(release.linux(), "ls-tree", "-r", "--name-only", commit, "--", *_ROOTS)
         self.paths = {name(path): path for path in listed.splitlines() if name(path)}
         self.users: dict[str, set[str]] = collections.defaultdict(set)
         self.used: dict[str, set[str]] = collections.defaultdict(set)
-        found = repository.attempt(repository.linux(), "grep", "-E", r"^[ \t]*#[ \t]*include[ \t]*[<\"]",
-                                   commit, "--", *_ROOTS)
+        found = plumbing.attempt(release.linux(), "grep", "-E", r"^[ \t]*#[ \t]*include[ \t]*[<\"]",
+                                 commit, "--", *_ROOTS)
         if found.returncode not in (0, 1):
             raise CannotJudge(f"git grep ended with {found.returncode}: {found.stderr.strip()}")
         for line in found.stdout.splitlines():
@@ -110,7 +110,7 @@ class Pair:
         needed = set().union(*(state.needed(affected) for state in states))
         self.tested = sorted(affected)
         git(self.directory, "init", "-q")
-        (self.directory / ".git/objects/info/alternates").write_text(f"{repository.linux() / 'objects'}\n")
+        (self.directory / ".git/objects/info/alternates").write_text(f"{release.linux() / 'objects'}\n")
         self.commits: list[str] = []
         for state, commit in zip(states, (before, after), strict=True):
             self._commit(commit, {state.paths[n] for n in needed if n in state.paths})
@@ -123,7 +123,7 @@ class Pair:
 
     def _commit(self, commit: str, headers: set[str]) -> None:
         """One more commit, with these headers of a commit of the kernel."""
-        entries = git(repository.linux(), "ls-tree", "-r", "-z", commit, "--", *_KBUILD, *sorted(headers))
+        entries = git(release.linux(), "ls-tree", "-r", "-z", commit, "--", *_KBUILD, *sorted(headers))
         git(self.directory, "read-tree", "--empty")
         git(self.directory, "update-index", "-z", "--index-info", data=entries)
         tree = git(self.directory, "write-tree")

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .. import repository
+from .. import cache, clone
 from ..command import CannotJudge, Missing
 from ..kernel import diagnostics, sources
 from ..lane import Lane
@@ -26,7 +26,7 @@ Record = Mapping[str, Any]
 @contextlib.contextmanager
 def _lanes() -> Iterator[None]:
     """Hold the lanes, as ci/run does: their objects are made by one run at a time."""
-    with repository.lock("run", inherited=False):
+    with cache.lock("run", inherited=False):
         yield
 
 
@@ -45,7 +45,7 @@ class Compiled(Gate):
 
     def inputs(self, step: Step, tools: Tools) -> dict[str, Any]:
         checker = {"sparse": tools.version(str(tools.sparse()))} if self.name == "sparse" else {}
-        elsewhere = sources.elsewhere(repository.TOP).get(slug(step.patch), "")
+        elsewhere = sources.elsewhere(clone.TOP).get(slug(step.patch), "")
         return {**checker, "trees": step.trees, "directories": sources.directories(step.everything),
                 "elsewhere": elsewhere, "lanes": [self._lane(lane, step, tools) for lane in tools.lanes]}
 
@@ -98,7 +98,7 @@ class Compiled(Gate):
     @staticmethod
     def _not_built(left: list[str], step: Step, tools: Tools) -> Answer:
         names = ", ".join(lane.name for lane in tools.lanes)
-        if where := sources.elsewhere(repository.TOP).get(slug(step.patch)):
+        if where := sources.elsewhere(clone.TOP).get(slug(step.patch)):
             return skip(f"{', '.join(left)}: {where}")
         return Answer(Verdict.FAIL, f"not built in any lane ({names}): {', '.join(left)}; add it to a "
                       "lane's configuration, or say in ci/proofs.toml where it was built, as built = \"...\"")

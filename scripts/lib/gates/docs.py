@@ -7,10 +7,10 @@ import re
 from collections import Counter
 from typing import Any
 
-from .. import documentation, repository
+from .. import documentation, release
 from ..command import CannotJudge
 from ..documentation import Pages, is_page
-from ..repository import succeeds
+from ..plumbing import succeeds
 from ..verdict import Verdict
 from .gate import Answer, Gate, judged, skip
 from .step import Step
@@ -22,7 +22,7 @@ def _read(step: Step, commit: str, path: str) -> str | None:
     kind, _, label = path.partition("label:")
     if kind or not label:
         return step.content(commit, path)
-    there = succeeds(repository.linux(), "grep", "-qiE", rf"^\s*\.\. _`?{re.escape(label)}`?:", commit,
+    there = succeeds(release.linux(), "grep", "-qiE", rf"^\s*\.\. _`?{re.escape(label)}`?:", commit,
                      "--", f"{documentation.TOP}/*.rst")
     return label if there else None
 

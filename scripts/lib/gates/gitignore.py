@@ -6,9 +6,9 @@ import re
 import tempfile
 from typing import Any
 
-from .. import repository
+from .. import release
 from ..command import CannotJudge, complete
-from ..repository import attempt, git, succeeds
+from ..plumbing import attempt, git, succeeds
 from .gate import Answer, Gate, judged
 from .step import Step
 from .tools import Tools
@@ -43,7 +43,7 @@ class Gitignore(Gate):
             if match := _TOUCHED.match(name):
                 where = pathlib.PurePosixPath(match[1])
                 there = [str(d) for d in (where, *where.parents) if str(d) != "." and succeeds(
-                    repository.linux(), "cat-file", "-e", f"{commit}:{TOP}/{d}/Makefile")]
+                    release.linux(), "cat-file", "-e", f"{commit}:{TOP}/{d}/Makefile")]
                 found |= set(there[:1])
         return found
 

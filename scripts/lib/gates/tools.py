@@ -6,7 +6,7 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
-from .. import repository
+from .. import checkout, clone, release
 from .. import sparse as sparse_file
 from ..command import CannotJudge, Missing, output, run, say
 from ..documentation import Directives
@@ -16,7 +16,7 @@ from ..kernel import patched
 from ..kernel.build import Builder
 from ..kernel.sources import directories
 from ..lane import building as building_lanes
-from ..repository import git
+from ..plumbing import git
 from ..spatch import Reports, Spatch
 from .step import Step
 
@@ -33,7 +33,7 @@ class Tools:
 
     @functools.cached_property
     def _tree(self) -> pathlib.Path:
-        path = repository.worktree("check-tree", checkout=False)
+        path = checkout.worktree("check-tree", checkout=False)
         git(path, "clean", "-ffdxq")  # tools look for their configuration here, too
         return path
 
@@ -41,7 +41,7 @@ class Tools:
         """The worktree of the checks; at that commit when one is given."""
         here = self._tree
         if (commit and git(here, "rev-parse", "HEAD") != commit) or not (here / "Makefile").exists():
-            repository.move(here, commit or repository.BASE)
+            checkout.move(here, commit or release.BASE)
         return here
 
     def program(self, name: str, package: str) -> str:
@@ -76,7 +76,7 @@ class Tools:
     @functools.cached_property
     def lanes(self) -> list[Lane]:
         """The lanes whose objects are built."""
-        return building_lanes(repository.TOP)
+        return building_lanes(clone.TOP)
 
     @functools.cached_property
     def _sparse(self) -> tuple[pathlib.Path | None, CannotJudge | None]:
@@ -108,12 +108,12 @@ class Tools:
     @functools.cached_property
     def directives(self) -> Directives:
         """Which pages of the base's documentation include which files."""
-        return Directives(repository.base())
+        return Directives(release.base())
 
     @functools.cached_property
     def spatch(self) -> Spatch:
         """The semantic patches of the base."""
-        return Spatch(self.tree(repository.base()))
+        return Spatch(self.tree(release.base()))
 
     @functools.cached_property
     def reports(self) -> Reports:
@@ -124,5 +124,5 @@ class Tools:
         contents = {(name, text) for step in self.steps for name in step.present((".c",))
                     for commit in (step.before, step.after)
                     if (text := step.content(commit, name)) is not None}
-        self.tree(repository.base())  # other runs move it between two judgements
+        self.tree(release.base())  # other runs move it between two judgements
         return self.spatch.reports(contents)

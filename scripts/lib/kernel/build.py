@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from .. import process, repository, sparse
+from .. import cache, checkout, process, sparse
 from ..command import Broken, CannotJudge, Missing, full, output
 from ..lane import Lane
 from ..store import Store, write_atomically
@@ -74,10 +74,10 @@ class Builder:
         self.directories = [d for d in directories if not d.startswith("arch/")
                             or d.startswith(f"arch/{arch}/")]
         self.checker, self.jobs = checker, jobs
-        self.directory = repository.cache() / "lanes" / lane.name
+        self.directory = cache.directory() / "lanes" / lane.name
         if lane.builds == "objects":
             # one for all such lanes, which are at the same steps and carry no test-only patches
-            self.tree = repository.cache() / "objects-source"
+            self.tree = cache.directory() / "objects-source"
             self.objects = self.directory / "objects"
         else:
             # kbuild names sources by .. where the objects are below them; else their path is in
@@ -120,7 +120,7 @@ class Builder:
 
         Whoever calls this holds the lock of the lanes.
         """
-        store, inputs = Store(repository.cache() / "verdicts"), self.inputs(commit)
+        store, inputs = Store(cache.directory() / "verdicts"), self.inputs(commit)
         record = store.get("objects", inputs)
         if record is None or not self.covers(record, directories):
             record = self.compile(commit)
@@ -131,7 +131,7 @@ class Builder:
         """Keep a record of compile() for judged(), unless the machine may be to blame for it."""
         told = ("ok", "reason", "lost", "configured", "diagnostics", "sources")
         if record["configured"] and not record["lost"]:
-            Store(repository.cache() / "verdicts").put(
+            Store(cache.directory() / "verdicts").put(
                 "objects", self.inputs(commit), {name: record[name] for name in told},
                 f"{self.lane.name}/{commit}")
 
@@ -240,11 +240,11 @@ class Builder:
         return True
 
     def _worktree(self) -> None:
-        repository.worktree(str(self.tree.relative_to(repository.cache())), checkout=False)
+        checkout.worktree(str(self.tree.relative_to(cache.directory())), checkout=False)
 
     def _move(self, commit: str) -> None:
         self._worktree()
-        repository.move(self.tree, commit)
+        checkout.move(self.tree, commit)
 
     def plain(self, text: str) -> str:
         """A line of a log as it is in each cache: with paths from the kernel's tree on."""

@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 
-from .. import process, repository
+from .. import cache, plumbing, process, release
 from ..command import CannotJudge, run
 from ..lane import Lane
 from ..store import digest, write_atomically
@@ -48,9 +48,9 @@ def make(lane: Lane, commit: str, tree: pathlib.Path, words: Sequence[object], t
     the fragments that no later one overrides does not take effect although the tree knows its
     symbol.
     """
-    lines = repository.git(repository.linux(), "ls-tree", "-r", commit).split("\n")
+    lines = plumbing.git(release.linux(), "ls-tree", "-r", commit).split("\n")
     kconfigs = digest([line for line in lines if _KCONFIG.search(line.split("\t", 1)[1])])
-    kept = repository.cache() / "config" / digest(lane.arch, lane.config, lane.fragment, kconfigs, toolchain)
+    kept = cache.directory() / "config" / digest(lane.arch, lane.config, lane.fragment, kconfigs, toolchain)
     try:
         text = kept.read_text()
         os.utime(kept)  # it is in use: pruning takes the oldest
@@ -68,7 +68,7 @@ def make(lane: Lane, commit: str, tree: pathlib.Path, words: Sequence[object], t
 
 
 def _made(lane: Lane, tree: pathlib.Path, words: Sequence[object]) -> str:
-    scratch = repository.cache() / "lanes" / lane.name / "config"
+    scratch = cache.directory() / "lanes" / lane.name / "config"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     log = scratch / "log"
@@ -104,7 +104,7 @@ def how_ended(rc: int | None, seconds: float) -> str:
 def _known(commit: str, symbol: str) -> bool:
     """Whether some Kconfig file of the commit defines the symbol."""
     name = symbol.removeprefix("CONFIG_")
-    done = run(["git", "-C", repository.linux(), "grep", "-q", "-E", rf"^\s*(menu)?config {name}\s*$",
+    done = run(["git", "-C", release.linux(), "grep", "-q", "-E", rf"^\s*(menu)?config {name}\s*$",
                 commit, "--", "*Kconfig*"], check=False)
     if done.returncode not in (0, 1):
         raise CannotJudge(f"git grep ended with {done.returncode}: {done.stderr.strip()}")

@@ -4,7 +4,7 @@
 import pathlib
 from collections.abc import Sequence
 
-from .. import repository, scratch
+from .. import cache, plumbing, release, scratch
 from ..command import Broken
 from ..store import digest, write_atomically
 
@@ -25,10 +25,10 @@ def commit(step: str, patches: Sequence[pathlib.Path]) -> str:
     """
     if not patches:
         return step
-    kept = repository.cache() / "verdicts/test-patches" / digest(step, [p.read_text() for p in patches])
+    kept = cache.directory() / "verdicts/test-patches" / digest(step, [p.read_text() for p in patches])
     try:
         made = kept.read_text()
-        if repository.succeeds(repository.linux(), "cat-file", "-e", f"{made}^{{commit}}"):
+        if plumbing.succeeds(release.linux(), "cat-file", "-e", f"{made}^{{commit}}"):
             return made
     except FileNotFoundError:
         pass
@@ -47,11 +47,11 @@ def _made(step: str, patches: Sequence[pathlib.Path]) -> str:
 
 def changed(revision: str, diffs: Sequence[str], message: str) -> tuple[str, str]:
     """(tree, commit) of a revision with diffs on it; Broken where git cannot apply one."""
-    here = repository.linux()
+    here = release.linux()
     with scratch.directory("index") as holder:
         env = {**_IDENTITY, "GIT_INDEX_FILE": str(holder / "index")}
-        repository.git(here, "read-tree", revision, env=env)
+        plumbing.git(here, "read-tree", revision, env=env)
         for diff in diffs:
-            repository.git(here, "apply", "--cached", "--whitespace=nowarn", "-", data=diff, env=env)
-        tree = repository.git(here, "write-tree", env=env)
-    return tree, repository.git(here, "commit-tree", tree, "-p", revision, data=message, env=env)
+            plumbing.git(here, "apply", "--cached", "--whitespace=nowarn", "-", data=diff, env=env)
+        tree = plumbing.git(here, "write-tree", env=env)
+    return tree, plumbing.git(here, "commit-tree", tree, "-p", revision, data=message, env=env)

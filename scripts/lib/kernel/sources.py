@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Collection, Iterable
 
-from .. import repository, series, table
+from .. import plumbing, release, series, table
 from ..lane import Lane
 from ..store import digest
 
@@ -21,7 +21,7 @@ _PROSE = {"COPYING", "CREDITS", "MAINTAINERS", "README", ".mailmap", ".gitignore
 
 def _entries(tree: str, *words: str) -> list[tuple[str, str]]:
     """What git ls-tree lists: (name, the whole line)."""
-    text = repository.git(repository.linux(), "ls-tree", *words, tree)
+    text = plumbing.git(release.linux(), "ls-tree", *words, tree)
     return [(line.split("\t", 1)[1], line) for line in text.split("\n") if line]
 
 
@@ -83,7 +83,7 @@ def there(commit: str, files: Collection[str]) -> list[str]:
     """Those of the files that a commit has."""
     if not files:
         return []
-    text = repository.git(repository.linux(), "ls-tree", "-r", "--name-only", commit, "--", *files)
+    text = plumbing.git(release.linux(), "ls-tree", "-r", "--name-only", commit, "--", *files)
     return [name for name in text.split("\n") if name]
 
 

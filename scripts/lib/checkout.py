@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The worktrees in the cache that belong to the scripts alone."""
+
+import pathlib
+import shutil
+
+from . import cache
+from .release import BASE, linux
+from .plumbing import attempt, git, private
+
+
+def abandon(directory):
+    """Free a worktree of this repository's own from what a kill left: locks, a git am."""
+    own = private(directory)
+    (own / "index.lock").unlink(missing_ok=True)
+    (own / "HEAD.lock").unlink(missing_ok=True)
+    shutil.rmtree(own / "rebase-apply", ignore_errors=True)
+    for name in ("sequencer", "CHERRY_PICK_HEAD"):
+        path = own / name
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _of(path: pathlib.Path, repository: pathlib.Path) -> bool:
+    """Whether a directory is a worktree of this repository, and of no other that it was copied
+    from."""
+    if not (path / ".git").exists():
+        return False
+    done = attempt(path, "rev-parse", "--git-common-dir")
+    common = path / done.stdout.strip()
+    return done.returncode == 0 and common.is_dir() and common.samefile(repository)
+
+
+def worktree(name, checkout=True):
+    """CACHE/NAME, a detached worktree of the base that belongs to the scripts alone."""
+    repository, path = linux(), cache.directory() / name
+    if (path / ".git").exists() and not _of(path, repository):
+        attempt(repository, "worktree", "repair", path)  # the cache was moved or copied
+    if not _of(path, repository):
+        if path.exists():
+            shutil.rmtree(path)
+        git(repository, "worktree", "prune")
+        git(repository, "worktree", "add", "-q", "--detach", "--no-checkout", "-f", "-f",
+            path, BASE)
+    abandon(path)
+    if checkout:
+        move(path, BASE)
+    return path
+
+
+def move(path, revision):
+    """Plain checkout, detached: git rewrites only the files that differ."""
+    git(path, "checkout", "-q", "--force", "--detach", revision, timeout=1800)
+
+
+def sparse_worktree(name, revision, files):
+    """CACHE/NAME at revision with only `files` written out: in a second, for git am."""
+    path = worktree(name, checkout=False)
+    for entry in path.iterdir():
+        if entry.name != ".git":
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    git(path, "update-ref", "--no-deref", "HEAD", git(path, "rev-parse", f"{revision}^{{commit}}"))
+    git(path, "read-tree", revision)
+    there = git(path, "ls-files", "--", *files).split("\n") if files else []
+    if there and there != [""]:
+        git(path, "checkout-index", "-f", "--", *there)
+    return path

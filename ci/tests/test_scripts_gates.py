@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,10 @@ import unittest
 from fixture import REAL_CACHE
 from gates_fixture import GatesFixture
 from scripts_fixture import KERNEL
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+
+from lib.gates import checkpatch  # noqa: E402
 
 # scripts/check in a process in which the commands that hold a word end as they are told to:
 # for each line "WORD GATE RC" of standard input one run, and its results as a line of JSON.
@@ -58,6 +63,18 @@ p << r.p;
 @@
 coccilib.report.print_report(p[0], "WARNING: unsigned")
 """
+
+
+class Spelling(unittest.TestCase):
+    """Whose a misspelling is that checkpatch finds."""
+
+    def test_words(self):
+        def remark(word):
+            return f"WARNING:TYPO_SPELLING: '{word}' may be misspelled - perhaps 'x'?"
+        patch = "We teh\n---\n x.c | 2\n\n--- a/x.c\n+++ b/x.c\n- * a funciton\n+ * its funciton\n+\tiput(i);\n+ * iputs, tehy\n"
+        for word, theirs in (("funciton", True), ("iput", True), ("iputs", False), ("teh", False), ("tehy", False)):
+            self.assertEqual(checkpatch.excused(remark(word), patch), theirs, word)
+        self.assertFalse(checkpatch.excused("WARNING:LONG_LINE: line over 100 columns", patch))
 
 
 class Lost(GatesFixture):

@@ -26,6 +26,22 @@ def _signed(text: str) -> str:
     return f"{head}{gap}\nSigned-off-by: {author}\n---\n{rest}"
 
 
+_TYPO = re.compile(r"WARNING:TYPO_SPELLING: '([^']+)' may be misspelled")
+
+
+def excused(remark: str, text: str) -> bool:
+    """Whether a remark is of a misspelling that is not the patch's.
+
+    remark: a line of checkpatch; text: of the patch. The patch moves the word, which a line that
+    it removes has too, or the word is the name of a function, as iput().
+    """
+    if not (found := _TYPO.match(remark)):
+        return False
+    word = re.escape(found[1])
+    return re.search(rf"(?m)^-(?!-- ).*\b{word}\b", text) is not None or \
+        re.search(rf"(?m)^\+.*\b{word}\(", text) is not None
+
+
 class Checkpatch(Gate):
     name = "checkpatch"
     code = ("gates/checkpatch.py", "message.py")
@@ -51,10 +67,11 @@ class Checkpatch(Gate):
                              "--ignore", _IGNORED, *spelling, stream.name], timeout=self.seconds, cwd=tree,
                             env={"GIT_DIR": directory})
             text = done.stdout.replace(stream.name, f"patches/{step.patch.name}")
-        types = re.findall(r"(?m)^(?:ERROR|WARNING|CHECK):\w+:.*$", text)
+        found = re.findall(r"(?m)^(?:ERROR|WARNING|CHECK):\w+:.*$", text)
+        types = [remark for remark in found if not excused(remark, step.patch.text)]
         if types:
             return Answer(Verdict.FAIL, f"{len(types)} remarks, the first: {types[0]}", text)
-        if done.returncode != 0:
+        if done.returncode != 0 and not found:
             raise CannotJudge(f"checkpatch.pl ended with {done.returncode} and no remark\n"
                               f"{text}{done.stderr}".rstrip())
         if not spelling:

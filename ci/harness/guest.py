@@ -268,7 +268,8 @@ class Guest:
         if not (headers / uapi).exists():
             output(["rm", "-rf", headers])
             headers.mkdir(parents=True)
-            self._run(["make", "-s", "-C", tree, f"O={headers}", *self._kbuild(), "headers"], log)
+            self._run(["make", "-s", f"-j{os.cpu_count()}", "-C", tree, f"O={headers}", *self._kbuild(),
+                       "headers"], log)
             (headers / uapi).touch()
         return headers
 

@@ -137,24 +137,26 @@ class Gates(GatesFixture):
 
     def test_what_a_judgement_took(self):
         self.tool("sphinx-build", "[ \"$1\" = --version ] && echo 5 && exit\n"
-                  "timeout 0.3 sh -c 'while :; do :; done'; :\n")
+                  "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done\n")
         self.add("Toy\n===\n", name="Documentation/toy.rst")
         for cached in False, True:
             results, _ = self.check("--gate", "docs", "2")
             self.assertEqual(results[2, "docs"]["cached"], cached)
-            self.assertGreater(results[2, "docs"]["cpu"], 0.2)
-            self.assertGreater(results[2, "docs"]["seconds"], 0.5)
+            for spent in "cpu", "seconds":
+                self.assertGreater(results[2, "docs"][spent], 0.1)
 
     def test_codespell(self):
         self.write(self.work / "scripts/checkpatch.pl",
                    "#!/bin/sh\nwhile [ \"$1\" != --codespellfile ]; do shift; done\n"
-                   "grep -q '^recieve->' \"$2\" || exit 2\nfor f; do :; done\n"
-                   "grep -q '^+.*recieve' \"$f\" && echo 'CHECK:TYPO_SPELLING: recieve' && exit 1\nexit 0\n")
-        self.add("int fine;\n")
-        self.add("int recieve;\n", "toy: misspell")
-        results, _ = self.check("--gate", "checkpatch", "2", "3", expect=1)
-        self.assertEqual(self.failing(results), {(3, "checkpatch")})
-        self.assertEqual(results[2, "checkpatch"]["verdict"], "pass")
+                   "for f; do :; done\n[ $(grep -c '' \"$2\") -lt 99 ] || exit 2\n"
+                   "sed 's/->.*//' \"$2\" | grep -qiwf - \"$f\" && echo 'CHECK:TYPO_SPELLING: typo' && exit 1\n"
+                   "exit 0\n")
+        self.add("void iput(struct inode *inode);\n", name="include/linux/fs.h")
+        self.add("int toy_a(struct inode *i)\n{\n\tiput(i);\n\treturn 0;\n}\n", "toy: put")
+        self.add("int receive; /* Recieve it */\n", "toy: misspell")
+        results, done = self.check("--gate", "checkpatch", "2..4", expect=1)
+        self.assertEqual(self.failing(results), {(4, "checkpatch")}, done.stdout)
+        self.assertEqual({results[step, "checkpatch"]["verdict"] for step in (2, 3)}, {"pass"})
 
     def test_checkpatch(self):
         self.add("int ugly;\n")

@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
+from unittest import mock
 
 from fixture import REAL_CACHE
 from gates_fixture import GatesFixture
@@ -66,15 +68,18 @@ coccilib.report.print_report(p[0], "WARNING: unsigned")
 
 
 class Spelling(unittest.TestCase):
-    """Whose a misspelling is that checkpatch finds."""
+    """Of which misspellings checkpatch is told."""
 
     def test_words(self):
-        def remark(word):
-            return f"WARNING:TYPO_SPELLING: '{word}' may be misspelled - perhaps 'x'?"
-        patch = "We teh\n---\n x.c | 2\n\n--- a/x.c\n+++ b/x.c\n- * a funciton\n+ * its funciton\n+\tiput(i);\n+ * iputs, tehy\n"
-        for word, theirs in (("funciton", True), ("iput", True), ("iputs", False), ("teh", False), ("tehy", False)):
-            self.assertEqual(checkpatch.excused(remark(word), patch), theirs, word)
-        self.assertFalse(checkpatch.excused("WARNING:LONG_LINE: line over 100 columns", patch))
+        patch = "We teh\n---\n x.c | 2\n\n--- a/x.c\n+++ b/x.c\n- * a funciton\n+ * its funciton\n" \
+            "+\tiput(i);\n+ * iputs, tehy\n"
+        with tempfile.NamedTemporaryFile("w") as dictionary, \
+                mock.patch.object(checkpatch, "_called", lambda word, commit: word == "iput"):
+            dictionary.write("".join(f"{word}->x\n" for word in (
+                "funciton", "iput", "iputs", "teh", "tehy", "absent")))
+            dictionary.flush()
+            self.assertEqual(checkpatch._misspellings(pathlib.Path(dictionary.name), patch, "HEAD"),
+                             "iputs->x\nteh->x\ntehy->x\n")
 
 
 class Lost(GatesFixture):

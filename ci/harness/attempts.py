@@ -36,7 +36,7 @@ class Attempts:
         if any(a.get("scanned") != deny.key for a in attempts):
             if not all(map(self.scan, attempts)):
                 return []
-            work.store.put("boot", inputs, {"attempts": attempts}, f"{step}/{self.lane}/{boot.name}")
+            work.store.put("boot", inputs, {"attempts": attempts}, work.name(step, self.lane, boot.name))
         if work.store.key(inputs) not in work.fresh and self.ended(step, boot, attempts) and \
                 self.verdict(step, boot, attempts) in (Verdict.FLAKY, Verdict.LOST):
             return []

@@ -36,7 +36,7 @@ class Attempts:
         if any(a.get("scanned") != deny.key for a in attempts):
             if not all(map(self.scan, attempts)):
                 return []
-            work.store.put("boot", inputs, {"attempts": attempts}, f"{step}/{self.lane}/{boot.name}")
+            work.store.put("boot", inputs, {"attempts": attempts}, work.name(step, self.lane, boot.name))
         if work.store.key(inputs) not in work.fresh and self.ended(step, boot, attempts) and \
                 self.verdict(step, boot, attempts) in (Verdict.FLAKY, Verdict.LOST):
             return []
@@ -75,7 +75,7 @@ class Attempts:
         final = self._problems(step, boot, attempts[-1])
         reason = _sentence(final) or (f"first attempt: {_sentence(first)}" if first else "")
         return Judgement(step, self.lane, f"boot:{boot.name}", self.verdict(step, boot, attempts), reason,
-                         str(self.work.paths.log(attempts[-1]["console"])), again(self.lane, step, boot=boot.name),
+                         self._log(attempts[-1]), again(self.lane, step, boot=boot.name),
                          sum(a["seconds"] for a in attempts), sum(a["cpu"] for a in attempts), cached)
 
     def ran(self, step: int, boot: Boot, attempt: Attempt, modules_failed: list[str]) -> regress.Ran:
@@ -97,7 +97,7 @@ class Attempts:
                         own[f"{where}/{name}{proof.OWN}{case.removeprefix(name)}"] = word
                 if word == "skip":
                     reasons[f"{where}/{case}"] = test["reasons"].get(case, "no reason given")
-        return regress.Ran(words, own, reasons, str(self.work.paths.log(attempt["console"])),
+        return regress.Ran(words, own, reasons, self._log(attempt),
                            [f"the module {said}" for said in modules_failed],
                            not self._problems(step, boot, attempt),
                            frozenset(f"{where}/{name}{proof.OWN}/" for name in idle))
@@ -107,6 +107,10 @@ class Attempts:
         those of the last step. Otherwise it was not due, and they are those of an earlier step."""
         need = self.needs.get(test)
         return not (need and need.step) or self.work.policy.own(need.selftests, step)
+
+    def _log(self, attempt: Attempt) -> str:
+        """The path of an attempt's console."""
+        return str(self.work.paths.log(attempt["console"]))
 
     def _problems(self, step: int, boot: Boot, attempt: Attempt) -> list[str]:
         return self.work.expectations.problems(step, self.lane, boot, attempt)

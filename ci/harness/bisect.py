@@ -7,15 +7,17 @@ and booted as ci/run does it.
 
 import dataclasses
 import difflib
-import io
-import itertools
+import pathlib
 from collections.abc import Iterable
 
 from lib import lane as lanes
 from lib.command import CannotJudge, Failed
+from lib.lane import Boot
 from lib.verdict import Judgement, Verdict
 
-from . import progress, runner
+from .cell import Booted, Built
+from .lane_run import LaneRun
+from .spans import story
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Target:
         return "/".join(filter(None, (self.lane, self.boot, self.case)))
 
     @staticmethod
-    def read(text: str, top: object) -> "Target":
+    def read(text: str, top: pathlib.Path) -> "Target":
         """LANE, LANE/BOOT or LANE/BOOT/CASE; Failed for a lane or boot that is not there."""
         lane, _, rest = text.partition("/")
         boot, _, case = rest.partition("/")
         boots = [b.name for b in lanes.read(top, lane).boots]
         if boot and boot not in boots:
-            raise Failed(f"lane {lane} has no boot {boot!r}; there are: {', '.join(boots)}")
+            raise Failed(f"lane {lane} has no boot {boot!r}; there are: {', '.join(boots) or 'none'}")
         return Target(lane, boot, case)
 
 
@@ -53,84 +55,83 @@ class Answer:
     cached: bool = False
 
 
-def answer(target: Target, cell: runner.Cell) -> Answer:
-    """What a cell of a walk says of a target."""
-    gates = {j.gate: j for j in cell.judgements}
-    build = next((gates[g] for g in ("lane", "apply", "build") if g in gates), None)
-    if build is None or (build.verdict is Verdict.FAIL and target.boot):
-        return Answer(None, "does not build", build.reason if build else "", build.log if build else "")
-    if not target.boot or build.verdict is not Verdict.PASS:
-        return _plain(build)
-    judged = gates[f"boot:{target.boot}"]
-    words = cell.cases.get(target.boot)
-    if not target.case or words is None or judged.verdict is Verdict.FLAKY:
-        return _plain(judged)
-    word = words.get(str(target), "gone")
-    if judged.verdict is Verdict.LOST and word != "pass" and target.case != "end":
-        return _plain(judged)
-    reason = cell.skips.get(str(target), "") or (judged.reason if word != "pass" else "")
-    return Answer(word == "pass", word, reason, judged.log, judged.cached)
+def answer(target: Target, built: Built, booted: Booted | None) -> Answer:
+    """What a step that was built says of a target. booted: its boot of the target, None where it
+    was not booted."""
+    if booted is None:
+        if built.judgement.verdict is Verdict.FAIL and target.boot:
+            return dataclasses.replace(_plain(built.judgement), good=None, word="does not build")
+        return _plain(built.judgement, unknown=built.unknown)
+    said = booted.judgement
+    if booted.ran is None or not target.case or said.verdict is Verdict.FLAKY:
+        return _plain(said, unknown=booted.ran is None)
+    word = booted.ran.words.get(str(target), "gone")
+    if said.verdict is Verdict.LOST and word != "pass" and target.case != "end":
+        return _plain(said)
+    reason = booted.ran.reasons.get(str(target), "") or (said.reason if word != "pass" else "")
+    return Answer(word == "pass", word, reason, said.log, said.cached)
 
 
-def _plain(judged: Judgement) -> Answer:
-    """The answer of a judgement as a whole."""
-    good = {Verdict.PASS: True, Verdict.FAIL: False}.get(judged.verdict)
-    return Answer(good, judged.verdict.value, judged.reason, judged.log, judged.cached)
+def _plain(said: Judgement, unknown: bool = False) -> Answer:
+    """The answer of a judgement as a whole. unknown: it does not come from the kernel."""
+    good = None if unknown else {Verdict.PASS: True, Verdict.FAIL: False}.get(said.verdict)
+    return Answer(good, said.verdict.value, said.reason, said.log, said.cached)
 
 
 class Steps:
-    """The answers of the steps of a series to one target. run: a runner.Run of the target's lane
-    and boot, whose steps are set here."""
+    """The answers of the steps of a series to one target; run: of the target's lane."""
 
-    def __init__(self, target: Target, run: runner.Run) -> None:
+    def __init__(self, target: Target, run: LaneRun) -> None:
         self.target, self.run = target, run
         self.answers: dict[int, Answer] = {}
         self.cases: set[str] = set()
+        self._boot: Boot | None = next((b for b in run.lane.boots if b.name == target.boot), None)
 
-    def judge(self, steps: Iterable[int]) -> None:
-        """Answers of steps: by the store where it has them."""
-        self.run.steps = [k for k in steps if k not in self.answers]
-        for cell in self.run.walk():
-            self.answers[cell.step] = answer(self.target, cell)
-            self.cases |= set(cell.cases.get(self.target.boot, ()))
+    def judge(self, step: int) -> Answer:
+        """The answer of a step: by the store where it has it."""
+        built = self.run.build(step, [self._boot] if self._boot else [])
+        booted = self.run.boot(step, self._boot, built) if self._boot and built.image else None
+        self.cases |= booted.ran.words.keys() if booted and booted.ran else set()
+        self.run.work.progress.end(None, cell=True)
+        self.answers[step] = answer(self.target, built, booted)
+        return self.answers[step]
 
     def judge_kept(self, steps: Iterable[int]) -> None:
-        """The answers that the store has, without a line for each."""
-        show, self.run.progress = self.run.progress, progress.Progress(1, io.StringIO())
-        try:
-            self.judge([k for k in steps if self._kept(k)])
-        finally:
-            self.run.progress = show
+        """Take the answers that the store has."""
+        for step in steps:
+            if self._same_as(step) == step and self._kept(step):
+                self.judge(step)
 
     def _kept(self, step: int) -> bool:
         """Whether the store has the answer of a step."""
-        for lane in self.run.lanes:
-            if step not in lane.commits:
-                return False
-            record = self.run.store.get("build", lane.inputs(step))
-            if record is None or not record["ok"] or not self.target.boot:
-                return record is not None
-            boot = next(b for b in lane.lane.boots if b.name == self.target.boot)
-            return lane.ran(step, boot) is not None
-        return False
+        record = self.run.builds.judged(step)
+        if record is None or not record["ok"] or not self._boot:
+            return record is not None
+        return self.run.ran(step, self._boot) is not None and self.run.boots.judged(step, self._boot, record)
+
+    def _same_as(self, step: int) -> int:
+        """The last step up to this one whose patch touches what the lane builds: it has the same
+        answer."""
+        return self.run.work.policy.before(self.run.lane, step + 1)
 
     def story(self) -> str:
         """The answers of the steps that have one, as "pass 0-3, pass 5, fail 6, ..."."""
-        words = []
-        for (word, _), group in itertools.groupby(
-                enumerate(sorted(self.answers)), lambda pair: (self.answers[pair[1]].word, pair[1] - pair[0])):
-            steps = [step for _, step in group]
-            words.append(f"{word} {steps[0]}" + (f"-{steps[-1]}" if len(steps) > 1 else ""))
-        return ", ".join(words)
+        return story({step: one.word for step, one in self.answers.items()})
 
     def good(self, step: int) -> bool:
         """Whether the target passes on a step; CannotJudge where that cannot be told."""
-        self.judge([step])
-        found = self.answers[step]
+        found = self._found(step)
         if found.good is None:
             raise CannotJudge(f"step {step}: {self.target}: {found.word}: {found.reason}; "
                               "name another step with --good or --bad")
         return found.good
+
+    def _found(self, step: int) -> Answer:
+        """The answer of a step, judged only where there is none yet."""
+        if step not in self.answers:
+            same = self._same_as(step)
+            self.answers[step] = self.answers[same] if same in self.answers else self.judge(same)
+        return self.answers[step]
 
     def search(self, low: int, high: int) -> tuple[int, int]:
         """The steps around the first change between two: (before, after).
@@ -146,7 +147,9 @@ class Steps:
             left = [k for k in range(before + 1, after) if k not in self.answers]
             if not left:
                 return before, after
-            self.judge([left[len(left) // 2]])
+            show = self.run.work.progress
+            show.total = show.done + len(left).bit_length()
+            self._found(left[len(left) // 2])
 
     def _around(self, low: int, high: int, start: bool) -> tuple[int, int]:
         """The first step known to differ from the beginning, and the last one before it known not to."""

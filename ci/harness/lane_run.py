@@ -31,7 +31,7 @@ class LaneRun:
             return self.builds.build(step, lambda record: all(
                 self.boots.judged(step, boot, record) for boot in boots))
         except Exception as error:  # pylint: disable=broad-except
-            self.work.progress.end(("build", f"{step}/{self.lane.name}"))
+            self.work.progress.end(("build", self.work.name(step, self.lane.name)))
             return Built(self.work.could_not(step, self.lane.name, "build", error,
                                              again(self.lane.name, step)), unknown=True)
 

@@ -35,7 +35,7 @@ class Boots:
 
     def name(self, step: int, boot: Boot) -> str:
         """The place of a boot in the run."""
-        return f"{step}/{self.lane.name}/{boot.name}"
+        return self.work.name(step, self.lane.name, boot.name)
 
     def parts(self, step: int, boot: Boot) -> tuple[list[guest.Archive], list[str]]:
         """(archives, tests) of a boot of a step; the step's modules are not among them."""

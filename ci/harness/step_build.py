@@ -51,6 +51,17 @@ class Builds:
         record = self.work.store.get("build", self.inputs(step)) if step in self.commits else None
         return record if record and record["ok"] else None
 
+    def judged(self, step: int) -> dict[str, Any] | None:
+        """The record that build() takes from the store, for which no image is needed; else None."""
+        if step not in self.commits:
+            return None
+        inputs = self.inputs(step)
+        return self._usable(step, inputs, self.image(inputs), lambda record: True)
+
+    def image(self, inputs: dict[str, Any]) -> pathlib.Path:
+        """Where the image and the modules of a build are kept."""
+        return self.work.paths.artifacts / self.work.store.key(inputs)
+
     def build(self, step: int, booted: Callable[[dict[str, Any]], bool]) -> Built:
         """Build a step, or take the kept verdict.
 
@@ -61,17 +72,18 @@ class Builds:
             return Built(Judgement(step, self.lane.name, "apply", Verdict.LOST, self.refusal[step],
                                    command=repeat))
         inputs = self.inputs(step)
-        image = self.work.paths.artifacts / self.work.store.key(inputs)
+        image = self.image(inputs)
         record = self._usable(step, inputs, image, booted)
         cached = record is not None
         if record is None:
             record = self._make(step, inputs, image)
         else:
-            self.work.store.point("build", inputs, f"{step}/{self.lane.name}")
+            self.work.store.point("build", inputs, self.work.name(step, self.lane.name))
             prune.use(image, self.work.paths.log(record["log"]))
         verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
         judgement = Judgement(step, self.lane.name, "build", verdict, record["reason"],
-                              str(self.work.paths.log(record["log"])), repeat, record["seconds"], record["cpu"], cached)
+                              str(self.work.paths.log(record["log"])), repeat, record["seconds"],
+                              record["cpu"], cached)
         self.work.told(judgement, "build")
         return Built(judgement, record, image if record["ok"] and self.lane.boots else None)
 
@@ -87,7 +99,7 @@ class Builds:
 
     def _make(self, step: int, inputs: dict[str, Any], image: pathlib.Path) -> dict[str, Any]:
         """Build a step, with its test modules: the record, which the store keeps unless it is lost."""
-        work, name = self.work, f"{step}/{self.lane.name}"
+        work, name = self.work, self.work.name(step, self.lane.name)
         work.progress.begin(("build", name), f"build {name}")
         if work.why:
             work.progress.note(f"build {name}: {work.store.why('build', inputs, name)}")

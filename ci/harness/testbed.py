@@ -98,7 +98,7 @@ class Testbed:
 
     def seconds(self, lane: Lane, boot: Boot) -> float:
         """The CPU seconds of a boot when it last ran on the last step; its limit before."""
-        inputs = self.store.latest("boot", f"{self._last}/{lane.name}/{boot.name}")
+        inputs = self.store.latest("boot", self._work.name(self._last, lane.name, boot.name))
         record = self.store.get("boot", inputs) if inputs else None
         attempts = (record or {}).get("attempts", [])
         return float(attempts[-1]["cpu"]) if attempts else float(boot.seconds)

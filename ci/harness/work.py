@@ -27,7 +27,9 @@ from .source import Source
 @dataclasses.dataclass
 class Work:
     """commits: of the steps, from the base on, as many as apply; why: say which input changed;
-    again: builds and boots are made anew, where boots were asked for by name only these.
+    again: builds and boots are made anew, where boots were asked for by name only these;
+    tell_kept: say when a kept verdict is taken; outside: a commit is not of the series, and what
+    is judged of it is not the last that was judged of its step.
 
     fresh: keys of records that this run made; touched: directories of objects that the series
     touches; broken: what ends the whole run, or None.
@@ -42,6 +44,8 @@ class Work:
     progress: Progress
     why: bool = False
     again: bool = False
+    tell_kept: bool = True
+    outside: bool = False
 
     def __post_init__(self) -> None:
         self.jobs = os.cpu_count() or 1
@@ -80,8 +84,15 @@ class Work:
         with self._lock:
             return self._key_locks.setdefault(key, threading.Lock())
 
+    def name(self, step: int, *where: str) -> str:
+        """The place of a build or a boot in the run, under which the store knows its last record:
+        "3/arm64", "3/arm64/iommu"."""
+        return "/".join([*(["outside"] if self.outside else []), str(step), *where])
+
     def told(self, judgement: Judgement, what: str) -> None:
         """Report a build or a boot as it ends."""
+        if judgement.cached and not self.tell_kept:
+            return
         self.progress.note(f"step {judgement.step} {judgement.lane}: {what} {judgement.verdict.value}"
                            + (" (kept)" if judgement.cached else f" {judgement.seconds:.0f} s")
                            + (f": {judgement.reason}" if judgement.reason else ""))

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 """ci/bisect on the fake kernel: five seeded defects, by steps and by git bisect; results.xml."""
 
+import pathlib
 import re
 import subprocess
+import sys
 import unittest
 import xml.etree.ElementTree as ET
+from unittest import mock
 
-from fixture import Fixture, git
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from fixture import Fixture, git  # noqa: E402
+from harness import bisect  # noqa: E402
+from harness.cell import Booted, Built  # noqa: E402
+from harness.regress import Ran  # noqa: E402
+from lib.verdict import Judgement, Verdict  # noqa: E402
 
 # The defects: (subject, file, text, its replacement), each in a step of its own; and what
 # shows each: the target, and the first step on which it is bad.
@@ -57,6 +66,12 @@ class BisectTest(unittest.TestCase):
         self.assertNotIn("Traceback", text)
         return text
 
+    def latest(self):
+        """{name in the store: the key of the last record of a build or boot}."""
+        place = self.fixture.directory / "cache/linux-dmabuf-series/verdicts/latest"
+        return {str(path): path.read_text() for kind in ("build", "boot")
+                for path in (place / kind).iterdir()}
+
     def found(self, target, step, *words):
         text = self.bisect(0, target, *words)
         self.assertIn(f"first step on which {target} fails: {step}\n      patch: "
@@ -89,7 +104,8 @@ class BisectTest(unittest.TestCase):
     def test_3_wrong_use(self):
         for words, said in ((["other/main"], "no lane 'other'"),
                             (["fake/x/unit/a"], "no boot 'x'; there are: main"),
-                            (["fake/main", "--good", "99"], "the series has steps 0..8"),
+                            (["fake/main", "--good", "99"], "--good 99: the series has the steps 0..8"),
+                            (["fake/main", "--bad", "3..5"], "--bad 3..5: name one step"),
                             (["fake/main", "--good", "3"], "is not good on step 3: fail"),
                             (["fake/main/unit/always2", "--bad", "6"], "there are: fake/main/unit/always"),
                             (["fake/main", "--at", "HEAD", "--good", "1"], "--at judges one commit")):
@@ -108,6 +124,7 @@ class BisectTest(unittest.TestCase):
             git(tree, "commit", "-q", "--amend", "--no-edit")
         commits = git(tree, "rev-list", "--reverse", "v7.3..mine").split()
         before = git(tree, "for-each-ref") + git(tree, "count-objects")
+        latest = self.latest()
         for target, step in SHOWN.items():
             with self.subTest(target):
                 bad = "mine" if target == "fake" else "mine~1"
@@ -121,6 +138,8 @@ class BisectTest(unittest.TestCase):
                 self.assertIn(f"{commits[step - 1]} is the first bad commit", said)
                 git(tree, "bisect", "reset")
         self.assertEqual(git(tree, "for-each-ref") + git(tree, "count-objects"), before)
+        # with what ci/run compares a step, is still a step
+        self.assertEqual({name: text for name, text in self.latest().items() if name in latest}, latest)
         for revision, words in (("none", "git does not know none"),
                                 ("mine", "not to be judged: does not build")):
             self.assertIn(words, self.bisect(125, "--at", revision, "--tree", str(tree), "fake/main"))
@@ -128,6 +147,39 @@ class BisectTest(unittest.TestCase):
         git(tree, "commit", "-q", "--allow-empty", "-m", "alone")
         self.assertIn("does not descend from the base", self.bisect(
             125, "--at", "alone", "--tree", str(tree), "fake/main"))
+
+
+class AnswerTest(unittest.TestCase):
+    """Without a machine."""
+
+    TARGET = bisect.Target("fake", "main", "unit/always")
+
+    @staticmethod
+    def built(step, verdict=Verdict.PASS, unknown=False):
+        return Built(Judgement(step, "fake", "build", verdict), unknown=unknown)
+
+    def answer(self, verdict, ran=None):
+        booted = Booted("main", Judgement(1, "fake", "boot:main", verdict, "a reason"), ran)
+        return bisect.answer(self.TARGET, self.built(1), booted)
+
+    def test_what_is_not_the_kernels_fault_cannot_be_told(self):
+        self.assertIs(self.answer(Verdict.FAIL, Ran({"fake/main/unit/always": "fail"})).good, False)
+        for one in (self.answer(Verdict.FAIL), self.answer(Verdict.LOST), self.answer(Verdict.FLAKY, Ran({})),
+                    bisect.answer(bisect.Target("fake", "", ""), self.built(1, Verdict.FAIL, True), None)):
+            self.assertIsNone(one.good, one)
+
+    def test_a_lane_of_objects_builds_only_the_steps_that_touch_it(self):
+        run = mock.Mock(lane=mock.Mock(boots=[]))
+        run.work.progress.done = 0
+        run.work.policy.before = lambda lane, step: max(k for k in (0, 2, 5) if k < step)
+        run.builds.judged = lambda step: None
+        run.build.side_effect = lambda step, boots: self.built(
+            step, Verdict.FAIL if step >= 5 else Verdict.PASS)
+        steps = bisect.Steps(bisect.Target("fake", "", ""), run)
+        steps.judge_kept(range(8))
+        self.assertEqual(steps.search(0, 7), (4, 5))
+        self.assertEqual([call.args[0] for call in run.build.call_args_list], [0, 5, 2])
+        self.assertEqual(steps.story(), "pass 0, pass 2-4, fail 5, fail 7")
 
 
 class MendedTest(unittest.TestCase):

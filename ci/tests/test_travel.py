@@ -163,7 +163,7 @@ class ArchiveTest(unittest.TestCase):
             (source / "include/m.h").write_text(
                 "static int table[5];\nstatic inline int get(int i) { return table[i]; }\n")
             (place / "m.c").write_text('#include "m.h"\nint f(int i) { return get(i); }\n')
-            shutil.copy(TOP / "ci/harness/compiler", self.top / name / "bin/gcc")
+            shutil.copy(TOP / "scripts/lib/kernel/compiler", self.top / name / "bin/gcc")
             env = {**os.environ, "SERIES_SOURCE": str(source), "DIAGNOSTICS": "",
                    "PATH": f"{self.top / name}/bin:{os.environ['PATH']}"}
             subprocess.run(["gcc", "-O2", "-fsanitize=bounds", f"-I{source}/include", "-c",

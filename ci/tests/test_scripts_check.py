@@ -149,8 +149,8 @@ class Gates(GatesFixture):
         self.write(self.work / "scripts/checkpatch.pl",
                    "#!/bin/sh\nwhile [ \"$1\" != --codespellfile ]; do shift; done\n"
                    "for f; do :; done\n[ $(grep -c '' \"$2\") -lt 99 ] || exit 2\n"
-                   "sed 's/->.*//' \"$2\" | grep -qiwf - \"$f\" && echo 'CHECK:TYPO_SPELLING: typo' && exit 1\n"
-                   "exit 0\n")
+                   "sed 's/->.*//' \"$2\" | grep -qiwf - \"$f\" &&"
+                   " echo 'CHECK:TYPO_SPELLING: typo' && exit 1\nexit 0\n")
         self.add("void iput(struct inode *inode);\n", name="include/linux/fs.h")
         self.add("int toy_a(struct inode *i)\n{\n\tiput(i);\n\treturn 0;\n}\n", "toy: put")
         self.add("int receive; /* Recieve it */\n", "toy: misspell")

@@ -135,7 +135,8 @@ class Pair:
 
     def compatible(self, seconds: float) -> subprocess.CompletedProcess[str]:
         """scripts/check-uapi.sh of the later commit, on both."""
-        return complete([self.directory / "scripts/check-uapi.sh", "-b", self.commits[1], "-p", self.commits[0]],
+        before, after = self.commits
+        return complete([self.directory / "scripts/check-uapi.sh", "-b", after, "-p", before],
                         timeout=seconds, cwd=self.directory)
 
     def alone(self, index: int, seconds: float) -> str:

@@ -107,7 +107,8 @@ class Builds:
         before = work.policy.before(self.lane, step)
         if not record["configured"] and not (before in self.commits
                                              and self.builder.configures(self.commits[before])):
-            raise CannotJudge(record["reason"])  # nothing says that the patch is to blame
+            # nothing says that the patch is to blame
+            raise CannotJudge(f"{record['reason']}; see {self.builder.log}")
         record["log"] = f"build-{work.store.key(inputs)}.log"
         write_atomically(work.paths.log(record["log"]), self.builder.log.read_bytes())
         if record["ok"] and self.lane.boots:

@@ -170,8 +170,7 @@ class Testbed:
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
         warnings = [line for gate in added.GATES for line in added.lines(
             gate, theirs["diagnostics"], record["diagnostics"])] if record["ok"] else []
-        reason = record["reason"].replace(f"{one.builder.tree}/", "")
-        return Built(lane.name, record["ok"], reason, record["lost"], warnings, same, log,
+        return Built(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
                      record["seconds"], record["cpu"], keep, record)
 
     def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict, number: int) -> Attempt:

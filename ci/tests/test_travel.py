@@ -22,15 +22,25 @@ CACHE = "linux-dmabuf-series"
 
 
 class TravelTest(unittest.TestCase):
-    """A series of three steps that was judged once, and fails on its last step."""
+    """A series of four steps that was judged once; the last two do not build."""
 
     @classmethod
     def setUpClass(cls):
         cls.kept = made = Fixture()
         cls.addClassCleanup(made.close)
+        (made.linux / "Kconfig").touch()
+        makefile = (made.linux / "Makefile").read_text()
+        (made.linux / "Makefile").write_text(makefile.replace(
+            "allnoconfig:\n",
+            "allnoconfig:\n\t@[ ! -s $(srctree)/Kconfig ] || { echo $(srctree)/Kconfig:1: no; "
+            "exit 2; }\n"))
+        git(made.linux, "add", "-A")
+        git(made.linux, "commit", "-q", "-m", "Linux 7.3")
+        git(made.linux, "tag", "-f", "v7.3")
         made.mend()
         made.patch("break it", "boot.sh", "ok 1 always", "not ok 1 always")
         made.patch("not built", "main.c", "return 0;", "return none;")
+        made.patch("break Kconfig", "Kconfig", "", "no\n")
         cls.code, cls.text = made.run()
         cls.cache = made.directory / "cache" / CACHE
 
@@ -46,7 +56,7 @@ class TravelTest(unittest.TestCase):
 
     def assertKept(self, text):
         """Nothing was built or booted, and the table is that of the first run."""
-        self.assertEqual(text.count("(kept)"), 7, text)  # 4 builds, 3 boots
+        self.assertEqual(text.count("(kept)"), 8, text)  # 5 builds, 3 boots
         self.assertNotIn("Traceback", text)
         table = [[line for line in said.splitlines() if line.startswith(("   ", "fail:", "proof"))
                   and " log: " not in line] for said in (self.text, text)]
@@ -84,6 +94,7 @@ class TravelTest(unittest.TestCase):
             place / CACHE / "linux.git"))
 
     def test_records_name_no_place(self):
+        self.assertRegex(self.text, r"step 4 fake: build fail \d+ s: lane fake: configuration failed: ")
         for path in (self.cache / "verdicts").rglob("*"):
             if path.is_file():
                 self.assertNotIn(str(self.kept.directory), path.read_text(), path)

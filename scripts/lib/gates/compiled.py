@@ -114,5 +114,6 @@ class Compiled(Gate):
             if record["lost"]:
                 raise CannotJudge(f"lane {lane.name}: the build was ended from outside: {record['reason']}")
         if not before["configured"]:
-            raise CannotJudge(f"lane {lane.name} cannot be configured before the patch: {before['reason']}")
+            raise CannotJudge(f"lane {lane.name} cannot be configured before the patch: {before['reason']}; "
+                              f"see {builder.log}")
         return before, after

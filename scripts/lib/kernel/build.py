@@ -206,7 +206,7 @@ class Builder:
             config = kconfig.make(self.lane, commit, self.tree, self.tools(), self.toolchain)
         except kconfig.Unconfigured as error:
             self.log.write_text(f"{error}\n")
-            return {"ok": False, "seconds": 0.0, "cpu": 0.0, "reason": str(error), "lost": False,
+            return {"ok": False, "seconds": 0.0, "cpu": 0.0, "reason": error.reason, "lost": False,
                     "diagnostics": {}, "sources": [], "configured": False}
         kconfig.install(config, self.objects)
         self._forget_unread()

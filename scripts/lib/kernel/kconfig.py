@@ -18,7 +18,14 @@ _SECONDS = 600  # for a target; beside boots it gets a fraction of a core
 
 
 class Unconfigured(CannotJudge):
-    """A configuration target failed; the text says how. The commit may be to blame."""
+    """A configuration target failed; the text says how. The commit may be to blame.
+
+    reason: how, in words that are the same in each cache.
+    """
+
+    def __init__(self, reason: str, where: str) -> None:
+        super().__init__(f"{reason}; {where}")
+        self.reason = reason
 
 
 def wanted(text: str) -> dict[str, str]:
@@ -87,10 +94,12 @@ def _made(lane: Lane, tree: pathlib.Path, words: Sequence[object]) -> str:
         if outcome.rc == 0:
             continue
         said = (log.read_text(errors="replace").strip().splitlines() or ["without a word"])[-1]
-        ended = how_ended(outcome.rc, _SECONDS)
-        raise (CannotJudge if ended else Unconfigured)(
-            f"lane {lane.name}: configuration {ended or f'failed: {said}'}; see {log}; "
-            f"again: {process.shell(command)}")
+        where = f"see {log}; again: {process.shell(command)}"
+        if ended := how_ended(outcome.rc, _SECONDS):
+            raise CannotJudge(f"lane {lane.name}: configuration {ended}; {where}")
+        for place in (scratch, tree):
+            said = said.replace(f"{place}/", "")
+        raise Unconfigured(f"lane {lane.name}: configuration failed: {said}", where)
     return (scratch / ".config").read_text()
 
 

@@ -34,9 +34,9 @@ def judge(builder: Builder, step: int, before: Said | None, after: Said, log: st
     """The judgements of a step that was built.
 
     before, after: what Diagnostics.end() gave, before None where there is nothing to compare
-    with; log: of the build; earlier: the step of `before`; no_sparse: why there is no sparse for a lane whose sources it is to
-    read; again: the command that judges steps of the lane anew. There is no judgement of sparse in
-    a lane whose sources it is not to read.
+    with; log: of the build; earlier: the step of `before`; no_sparse: why there is no sparse for a
+    lane whose sources it is to read; again: the command that judges steps of the lane anew. There is
+    no judgement of sparse in a lane whose sources it is not to read.
     """
     name, found = builder.lane.name, []
     for gate in GATES:

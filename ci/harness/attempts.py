@@ -75,7 +75,8 @@ class Attempts:
         final = self._problems(step, boot, attempts[-1])
         reason = _sentence(final) or (f"first attempt: {_sentence(first)}" if first else "")
         return Judgement(step, self.lane, f"boot:{boot.name}", self.verdict(step, boot, attempts), reason,
-                         str(self.work.paths.log(attempts[-1]["console"])), again(self.lane, step, boot=boot.name),
+                         str(self.work.paths.log(attempts[-1]["console"])),
+                         again(self.lane, step, boot=boot.name),
                          sum(a["seconds"] for a in attempts), sum(a["cpu"] for a in attempts), cached)
 
     def ran(self, step: int, boot: Boot, attempt: Attempt, modules_failed: list[str]) -> regress.Ran:

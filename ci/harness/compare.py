@@ -27,7 +27,8 @@ def new_diagnostics(lane: LaneRun, built: Mapping[int, Built], step: int) -> tup
         return ()
     earlier = lane.work.policy.before(lane.lane, step)
     return tuple(added.judge(lane.builds.builder, step, _before(lane, built, earlier),
-                             here["diagnostics"], str(lane.work.paths.log(here["log"])), lane.builds.no_sparse, earlier,
+                             here["diagnostics"], str(lane.work.paths.log(here["log"])),
+                             lane.builds.no_sparse, earlier,
                              functools.partial(again, lane.lane.name)))
 
 

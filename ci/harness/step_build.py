@@ -71,7 +71,8 @@ class Builds:
             prune.use(image, self.work.paths.log(record["log"]))
         verdict = Verdict.PASS if record["ok"] else Verdict.LOST if record["lost"] else Verdict.FAIL
         judgement = Judgement(step, self.lane.name, "build", verdict, record["reason"],
-                              str(self.work.paths.log(record["log"])), repeat, record["seconds"], record["cpu"], cached)
+                              str(self.work.paths.log(record["log"])), repeat, record["seconds"],
+                              record["cpu"], cached)
         self.work.told(judgement, "build")
         return Built(judgement, record, image if record["ok"] and self.lane.boots else None)
 

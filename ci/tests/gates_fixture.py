@@ -42,7 +42,7 @@ class GatesFixture(Fixture):
             "tools/testing/selftests/lib.mk":
                 "OUTPUT := $(CURDIR)\nTEST_GEN_PROGS := $(patsubst %,$(OUTPUT)/%,$(TEST_GEN_PROGS))\n",
             "scripts/kconfig/merge_config.sh":
-                "#!/bin/sh\nd=$3\nshift 4\necho $(for f; do basename $f; done) >$d/fragments\n",
+                "#!/bin/sh\n" "d=$3\nshift 4\necho $(for f; do basename $f; done) >$d/fragments\n",
             "scripts/checker-valid.sh": "grep -q good \"$1\" && echo 1\n",
             "scripts/checkpatch.pl":
                 "#!/bin/sh\nfor f; do :; done\ngrep -q '^Signed-off-by: A Developer' \"$f\" ||"

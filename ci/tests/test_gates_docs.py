@@ -54,9 +54,11 @@ class Docs(GatesFixture):
     def test_only_what_is_new_and_wrong_fails(self):
         docs = self.work / "Documentation"
         self.write(docs / "index.rst", (docs / "index.rst").read_text() + "   new\n")
-        self.write(docs / "old.rst", (docs / "old.rst").read_text() + "\nSee :doc:`toy` and :ref:`a-label`.\n")
+        self.write(docs / "old.rst",
+                   (docs / "old.rst").read_text() + "\nSee :doc:`toy` and :ref:`a-label`.\n")
         self.write(self.work / "drivers/toy/toy.c", "/**\n * Good text.\n */\nint toy_0;\n")
-        self.add("New\n===\n\nA `page <https://toy.example>`_.\n", "toy: document", name="Documentation/new.rst")
+        self.add("New\n===\n\nA `page <https://toy.example>`_.\n", "toy: document",
+                 name="Documentation/new.rst")
 
         self.write(docs / "notes.txt", "*Notes\n")
         self.write(docs / "new.rst", (docs / "new.rst").read_text() + "\n:ref:`no-label`, :doc:`no-page`\n")

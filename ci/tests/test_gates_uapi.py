@@ -41,13 +41,15 @@ class Uapi(GatesFixture):
 
     def kernel(self):
         kernel = super().kernel()
-        real = {name: subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show", f"base:{name}"],
-                                     check=True, capture_output=True, text=True).stdout for name in self.FILES}
+        here = ["git", f"--git-dir={REAL_CACHE / 'linux.git'}"]
+        real = {name: subprocess.run([*here, "show", f"base:{name}"], check=True, capture_output=True,
+                                     text=True).stdout for name in self.FILES}
         return {**kernel, **real, "Makefile": kernel["Makefile"] + HEADERS, "arch/x86/Makefile": "",
                 "include/uapi/linux/types.h": TYPES,
                 "include/uapi/linux/toy.h": header("toy", "struct toy {\n\t__u32 a;\n};\n"),
                 "include/uapi/linux/game.h": header("game", "struct game {\n\t__u32 a;\n};\n"),
-                "include/uapi/linux/all.h": header("all", "#include <linux/toy.h>\nstruct all {\n\tstruct toy t;\n};\n")}
+                "include/uapi/linux/all.h":
+                    header("all", "#include <linux/toy.h>\nstruct all {\n\tstruct toy t;\n};\n")}
 
     def edit(self, name, old, new, subject):
         path = self.work / "include/uapi/linux" / name
@@ -77,7 +79,8 @@ class Uapi(GatesFixture):
     @unittest.skipUnless(_version() >= (2, 4), "check-uapi.sh needs abidiff 2.4")
     def test_change_that_breaks_programs(self):
         (self.bin / "abidiff").unlink()  # the fixture's, which finds nothing
-        self.edit("toy.h", "#endif", "#define TOY_NEW 1\nstruct toy_new {\n\t__u32 a;\n};\n#endif", "toy: add")
+        self.edit("toy.h", "#endif", "#define TOY_NEW 1\nstruct toy_new {\n\t__u32 a;\n};\n#endif",
+                  "toy: add")
         self.edit("game.h", "__u32 a;", "__u64 a;", "toy: change a field")
         (self.work / "include/uapi/linux/all.h").unlink()
         self.commit(self.work, "toy: remove a header")

@@ -129,7 +129,8 @@ class DiagnosticsTest(unittest.TestCase):
             self.assertEqual(store.end("", [])["tools"], {})
             # as kbuild names a source where the objects are below it
             for there in ("x/a.c", "gone.c"):
-                (kept / f"cc/{pathlib.Path(there).name}.o").write_text(f"../{there}\n../{there}:1: warning: v\n")
+                (kept / f"cc/{pathlib.Path(there).name}.o").write_text(
+                    f"../{there}\n../{there}:1: warning: v\n")
             self.assertEqual(store.end("", [])["w1"], {"x/a.c: warning: v": 1, "x/a.c: warning: w": 1})
             (source / "x/a.c").unlink()  # a step that does not have the file
             self.assertEqual(store.end("", ["x/"]), {"w1": {}, "tools": {}, "sparse": {"x/": {}}})
@@ -188,10 +189,12 @@ class CoverageTest(unittest.TestCase):
     def judge(self, built, unjudged=(), elsewhere=""):
         patch = Patch(1, "t", "t/0001-a.patch", pathlib.Path("a"))
         proof = mock.Mock(patch=patch, built=elsewhere)
-        with mock.patch.object(coverage.series, "paths", lambda text: ["mm/a.c", "tools/b.c", "MAINTAINERS"]), \
+        paths = ["mm/a.c", "tools/b.c", "MAINTAINERS"]
+        with mock.patch.object(coverage.series, "paths", lambda text: paths), \
                 mock.patch.object(Patch, "text", "", create=True), \
                 mock.patch.object(sources, "there", lambda commit, files: list(files)):
-            found, = coverage.judge(mock.Mock(patches=[patch]), ["0", "1"], {1: built}, {1: unjudged}, [proof])
+            found, = coverage.judge(mock.Mock(patches=[patch]), ["0", "1"], {1: built}, {1: unjudged},
+                                    [proof])
         return found.verdict, found.reason
 
     def test_each_source_is_built_somewhere(self):

@@ -45,8 +45,8 @@ def lane(name, *boots, at="every"):
     empty = dict.fromkeys(("arch", "cross", "config", "image", "busybox", "append"), "")
     lists = {n: [] for n in ("fragments", "targets", "sizes", "test_patches", "modules", "kernel_modules",
                              "qemu")}
-    return lanes.Lane(name=name, builds="image", llvm="", at=at, default=True, strip=False, foreign={}, boots=list(boots),
-                      source=pathlib.Path(name), **empty, **lists)
+    return lanes.Lane(name=name, builds="image", llvm="", at=at, default=True, strip=False, foreign={},
+                      boots=list(boots), source=pathlib.Path(name), **empty, **lists)
 
 
 class PolicyTest(unittest.TestCase):
@@ -222,12 +222,14 @@ class CostTest(unittest.TestCase):
                 judged("boot:main", 40, 35), judged("diagnostics", 0, 0), judged("w1", 5, 0, name="static")]
         rows = cost.spent(made)
         self.assertEqual([(r.lane, r.gate, r.count, r.wall, r.cpu) for r in rows],
-                         [("x", "build", 2, 30, 48), ("x", "boot:main", 1, 40, 35), ("static", "w1", 1, 5, 0)])
+                         [("x", "build", 2, 30, 48), ("x", "boot:main", 1, 40, 35),
+                          ("static", "w1", 1, 5, 0)])
         one = cost.Cost(rows, 60.0, 100.0, True)
         self.assertEqual(one.rest, 17)
         self.assertRegex("\n".join(one.lines()), r"cost: x build +2 +30 +48\n")
         self.assertRegex("\n".join(one.lines()), r"cost: everything else +17\ncost: the whole run +60 +100\n")
-        self.assertIn(f"within the budget of {plan.BUDGET} s CPU, with {plan.BUDGET - 100} s left", one.verdict)
+        self.assertIn(f"within the budget of {plan.BUDGET} s CPU, with {plan.BUDGET - 100} s left",
+                      one.verdict)
         above = cost.Cost(rows, 60.0, plan.BUDGET + 5.0, True)
         self.assertIn(f"above the budget of {plan.BUDGET} s CPU by 5 s", above.verdict)
         self.assertEqual((one.data()["within"], above.data()["within"]), (True, False))
@@ -298,7 +300,8 @@ class RunTest(unittest.TestCase):
         made = self.series()
         code, text = made.run("--plan", "--step", "3..")
         self.assertEqual(code, 0, text)
-        self.assertTrue(text.startswith("v7.3, 6 patches; steps 3-6 in fake, second: 6 builds, 6 boots\n"), text)
+        head = "v7.3, 6 patches; steps 3-6 in fake, second: 6 builds, 6 boots\n"
+        self.assertTrue(text.startswith(head), text)
         self.assertIn("\n  6, 3 in fake: the ends of topics, the last one first\n", text)
         self.assertFalse((made.directory / "cache").exists())
         self.assertFalse((made.top / "out").exists())

@@ -135,8 +135,8 @@ class Pair:
 
     def compatible(self, seconds: float) -> subprocess.CompletedProcess[str]:
         """scripts/check-uapi.sh of the later commit, on both."""
-        return complete([self.directory / "scripts/check-uapi.sh", "-b", self.commits[1], "-p", self.commits[0]],
-                        timeout=seconds, cwd=self.directory)
+        return complete([self.directory / "scripts/check-uapi.sh", "-b", self.commits[1],
+                         "-p", self.commits[0]], timeout=seconds, cwd=self.directory)
 
     def alone(self, index: int, seconds: float) -> str:
         """What the compiler says of the tested headers of a commit, each included on its own.

@@ -71,7 +71,8 @@ class Gitignore(Gate):
         said = re.findall(r"(?m)^@(.*)$", done.stdout)
         if done.returncode != 0 or len(said) != 1:
             why = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise CannotJudge(f"make in {here.name} does not say what it builds: {why}\n{done.stderr}".rstrip())
+            raise CannotJudge(f"make in {here.name} does not say what it builds: {why}\n"
+                              f"{done.stderr}".rstrip())
         return sorted({program for program in said[0].split() if not program.startswith("/")})
 
     @staticmethod

@@ -49,8 +49,11 @@ class Uapi(Gate):
         if done.returncode == 0:
             return PASS
         if match := re.search(r"abidiff version too old: (\S+)(?s:.*?version (\S+) or greater)?", said):
-            return skip(f"each header compiles on its own; check-uapi.sh needs abidiff {match[2]}, this is {match[1]}")
+            return skip(f"each header compiles on its own; check-uapi.sh needs abidiff {match[2]}, "
+                        f"this is {match[1]}")
         if "appear _not_ to be backwards compatible" not in said:
-            raise CannotJudge(f"check-uapi.sh ended with {done.returncode}: {(said.splitlines() or [''])[-1]}\n{said}")
-        first = next((x.strip("= ") for x in said.splitlines() if x.startswith("====")), said.splitlines()[-1])
+            last = (said.splitlines() or [""])[-1]
+            raise CannotJudge(f"check-uapi.sh ended with {done.returncode}: {last}\n{said}")
+        first = next((x.strip("= ") for x in said.splitlines() if x.startswith("====")),
+                     said.splitlines()[-1])
         return Answer(Verdict.FAIL, first, said)

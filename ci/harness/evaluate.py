@@ -5,6 +5,8 @@ import dataclasses
 import fnmatch
 import pathlib
 import signal
+from collections.abc import Mapping
+from typing import Any
 
 from lib import table
 from lib.lane import Boot
@@ -97,13 +99,13 @@ class Expectations:
         case = proof.plain(case)
         return self.may_fail(step, case) != ""
 
-    def unexpected(self, step: int, record: dict) -> list[dict]:
+    def unexpected(self, step: int, record: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The splats of an attempt that no later patch mends, each line once."""
         found = {one["line"]: one for one in reversed(record["splats"])
                  if not proof.splat_expected(self.proofs, step, one["line"])}
         return list(reversed(found.values()))
 
-    def problems(self, step: int, lane: str, boot: Boot, record: dict) -> list[str]:
+    def problems(self, step: int, lane: str, boot: Boot, record: Mapping[str, Any]) -> list[str]:
         """What is wrong with an attempt: a list of sentences, empty when nothing is.
 
         record: as machine.run returns it, with "tests", "complete", "splats" and
@@ -152,11 +154,11 @@ def _signal(rc: int) -> str:
         return ""
 
 
-def reached_end(record: dict) -> bool:
+def reached_end(record: Mapping[str, Any]) -> bool:
     """Whether the guest came to the end of its tests and the machine with it."""
-    return record["ended"] == "done" and record["complete"]
+    return record["ended"] == "done" and bool(record["complete"])
 
 
-def lost(record: dict) -> bool:
+def lost(record: Mapping[str, Any]) -> bool:
     """Whether an attempt says nothing about the kernel: the machine hung or died silently."""
     return record["ended"] != "done" and not record["splats"]

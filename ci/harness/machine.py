@@ -7,7 +7,7 @@ import pathlib
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib import process
@@ -23,7 +23,7 @@ from .symbols import Symbols
 BROKEN = "the emulator ended with"
 
 
-def version(lane):
+def version(lane: Lane) -> str:
     """The emulator's own words for its version; CannotJudge where it is missing."""
     try:
         return output([_fill(lane.qemu[:1], {}, lane)[0], "--version"]).splitlines()[0]
@@ -32,13 +32,14 @@ def version(lane):
                           "packages in ci/packages, or leave the lane out with --lane") from None
 
 
-def _fill(words, values, lane):
+def _fill(words: Sequence[str], values: Mapping[str, str], lane: Lane) -> list[str]:
     """Put {image}, {initrd}, {results}, {append}, {lanes} into an argument list."""
-    values = dict(values, lanes=str(lane.source.parent))
-    return [re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), w) for w in words]
+    known = {**values, "lanes": str(lane.source.parent)}
+    return [re.sub(r"\{(\w+)\}", lambda m: known.get(str(m[1]), str(m[0])), w) for w in words]
 
 
-def command(lane, boot, tests, image, initrd, results):
+def command(lane: Lane, boot: Boot, tests: Sequence[str], image: object, initrd: object,
+            results: object) -> list[str]:
     """The QEMU command of one boot; tests: names in the order that init runs them."""
     words = f"{lane.append} {boot.append} ci.tests={','.join(tests)}"
     words += f" ci.timeout={boot.test_seconds}"
@@ -124,7 +125,7 @@ def _text(path: pathlib.Path, start: int, end: int | None = None) -> str:
     return io.TextIOWrapper(io.BytesIO(data), errors="replace").read()
 
 
-def _close(child: subprocess.Popen) -> None:
+def _close(child: subprocess.Popen[bytes]) -> None:
     """Close the pipe to an emulator that has ended."""
     try:
         assert child.stdin is not None
@@ -133,7 +134,7 @@ def _close(child: subprocess.Popen) -> None:
         pass  # a question that it never read
 
 
-def _watch(child: subprocess.Popen, boot: Boot, channels: Sequence[pathlib.Path]) -> str:
+def _watch(child: subprocess.Popen[bytes], boot: Boot, channels: Sequence[pathlib.Path]) -> str:
     """Wait for a machine: "done" when it ended, else why it is to be ended. channels: files
     that grow while it lives."""
     start = last = time.monotonic()

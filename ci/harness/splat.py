@@ -40,7 +40,7 @@ class Patterns:
     key: changes with the patterns and with how a console is read.
     """
 
-    expressions: list[re.Pattern]
+    expressions: list[re.Pattern[str]]
     key: str
 
     def match(self, line: str) -> bool:

@@ -6,11 +6,11 @@ import os
 import pathlib
 import shutil
 from collections.abc import Sequence
-from typing import Any
 
 from lib import process
 from lib.command import output
 from lib.kernel import build as kernel
+from lib.kernel.record import Build
 from lib.lane import Lane
 from lib.series import Series, slug
 from lib.store import hash_file, write_atomically
@@ -67,7 +67,7 @@ def modules(lane: Lane, source: Source, series: Series, commits: Sequence[str],
 class Builder(kernel.Builder):
     """Builds the kernels of a lane, and test modules for them."""
 
-    def build(self, commit: str, keep: pathlib.Path) -> dict[str, Any]:
+    def build(self, commit: str, keep: pathlib.Path) -> Build:
         """Build a commit; keep: directory that receives image and modules.
 
         Returns the record of compile(), with image (sha256) for a lane that has one.
@@ -77,7 +77,7 @@ class Builder(kernel.Builder):
             self._keep(keep, record)
         return record
 
-    def _keep(self, keep: pathlib.Path, record: dict[str, Any]) -> None:
+    def _keep(self, keep: pathlib.Path, record: Build) -> None:
         """Copy the image out of the way of the next step's build."""
         keep.mkdir(parents=True, exist_ok=True)
         target = keep / "image"

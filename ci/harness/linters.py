@@ -44,14 +44,14 @@ def tools(top: pathlib.Path, names: Sequence[str]) -> dict[str, tuple[list[str],
               if name.startswith(("scripts/", "ci/", ".ci/"))}
     python = [n for n in spoken if spoken[n] == "python3" or n.endswith(".py")]
     typed = [n for n in python if not n.startswith("ci/tests/")]
-    # to mypy, a command is a module of its name, and would be taken for Python's own
+    # as modules, these would be taken for Python's own of their names; alone, each is __main__
     hiding = [n for n in typed if n in spoken and pathlib.PurePath(n).name in sys.stdlib_module_names]
     sh = [n for n in spoken if spoken[n] == "sh" or n.startswith("ci/guest/tests/") and n.endswith(".sh")]
     return {
         # SC1091: the guest's tests source /tests/*.sh, which exist only there
         "shellcheck": (["shellcheck", "-e", "SC1091", "-s", "sh"], sh),
         "pyflakes": (["pyflakes3"], python),
-        "mypy": (_MYPY, [n for n in typed if n not in hiding]),
+        "mypy": ([*_MYPY, "--scripts-are-modules"], [n for n in typed if n not in hiding]),
         **{f"mypy {name}": (_MYPY, [name]) for name in hiding},
         "codespell": (["codespell", "-q", "3", "-L", _WORDS], [n for n in names if _prose(n)]),
     }

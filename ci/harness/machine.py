@@ -8,7 +8,6 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lib import process
 from lib.command import Broken, output
@@ -16,6 +15,7 @@ from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
 from . import devicetree, hang, qmp
+from .attempt import Raw
 from .errors import CannotJudge
 from .symbols import Symbols
 
@@ -72,13 +72,10 @@ def devicetree_of(words: Sequence[str], boot: Boot, image: pathlib.Path,
 
 
 def run(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path, initrd: pathlib.Path,
-        scratch: pathlib.Path, archives: Sequence[pathlib.Path] = ()) -> dict[str, Any]:
+        scratch: pathlib.Path, archives: Sequence[pathlib.Path] = ()) -> Raw:
     """Boot once. Returns the raw record: how it ended, what came over each channel.
 
-    ended: "done" when QEMU ended by itself and with 0, else why, and where it hung; rc;
-    seconds, cpu; console, results: text; judged: how many characters of the console are of
-    before the machine was asked where it hangs, None where it was not. scratch: a directory
-    of this boot's own; archives: what initrd is made of.
+    scratch: a directory of this boot's own; archives: what initrd is made of.
     """
     scratch = pathlib.Path(scratch)
     output(["rm", "-rf", scratch])

@@ -232,8 +232,8 @@ class _Trial:
         if lane.name not in self._built:
             self._make(lane)  # only its record was kept
         seen: list[Notice] = []
-        record = {"noticed": False, "flaky": False, "gate": "", "text": "", "cases": [], "log": "",
-                  "seconds": 0.0, "cpu": 0.0}
+        record: Record = {"noticed": False, "flaky": False, "gate": "", "text": "", "cases": [],
+                          "log": "", "seconds": 0.0, "cpu": 0.0}
         for number in range(2):
             attempt = self._bed.boot(lane, boot, self._built[lane.name], inputs, number)
             _stop()

@@ -10,6 +10,7 @@ from typing import Any
 from lib.store import write_atomically
 
 from . import measure
+from .attempt import Test
 from .errors import CannotJudge
 from .paths import Paths
 from .source import Source
@@ -31,6 +32,11 @@ class TestRun:
     cases: dict[str, str]
     reasons: dict[str, str]
     measured: list[str] = dataclasses.field(default_factory=list)
+
+    def data(self) -> Test:
+        """The fields as JSON values."""
+        return Test(rc=self.rc, seconds=self.seconds, cases=self.cases, reasons=self.reasons,
+                    measured=self.measured)
 
 
 def parser(source: Source, paths: Paths) -> Any:

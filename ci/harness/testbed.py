@@ -9,17 +9,19 @@ and a link. The verdicts on the last step without a fault are those of ci/run, k
 import dataclasses
 import pathlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lib import lane as lanes
 from lib.command import output
+from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.series import Series
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Verdict
 
 from . import added, cell, guest
+from .attempt import Attempt
 from .errors import CannotJudge
 from .evaluate import Expectations
 from .lane_run import LaneRun
@@ -49,18 +51,18 @@ class Built:
     seconds: float
     cpu: float
     image: pathlib.Path | None = None
-    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+    record: Build | None = None
 
 
 @dataclasses.dataclass
-class Attempt:
+class Seen:
     """One boot: as regress.Ran the words of its cases; record: as evaluate wants it; problems:
     sentences, what is wrong with it."""
 
     words: dict[str, str]
     reasons: dict[str, str]
     problems: list[str]
-    record: dict[str, Any]
+    record: Attempt
 
 
 class Testbed:
@@ -117,7 +119,7 @@ class Testbed:
                 self._built[lane.name] = built
             return self._built[lane.name]
 
-    def _record(self, lane: Lane) -> Mapping[str, Any]:
+    def _record(self, lane: Lane) -> Build:
         """The record of the last step's build, which _clean() has made sure of."""
         record = self._clean(lane).good
         assert record is not None
@@ -182,15 +184,16 @@ class Testbed:
         return Built(lane.name, record["ok"], reason, record["lost"], warnings, same, log,
                      record["seconds"], record["cpu"], keep, record)
 
-    def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict[str, Any], number: int) -> Attempt:
+    def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict[str, Any], number: int) -> Seen:
         """Boot a kernel once. inputs, number: that make the names of its logs its own."""
         one = self._lanes[lane.name]
+        assert built.record is not None
         made = cell.Built(self._clean(lane).judgement, built.record, built.image)
         key = f"{self.store.key(inputs)}-{number}"
         record = one.boots.attempt(self._last, boot, made, key)
         ran = one.boots.attempts.ran(self._last, boot, record, built.record["modules_failed"])
-        return Attempt(dict(ran.words), dict(ran.reasons),
-                       self._expectations.problems(self._last, lane.name, boot, record), record)
+        return Seen(dict(ran.words), dict(ran.reasons),
+                    self._expectations.problems(self._last, lane.name, boot, record), record)
 
     def log(self, name: str) -> str:
         """The path of a log that a record names."""

@@ -128,13 +128,14 @@ class Boots:
         self.guest.initramfs(archives, initrd)
         raw = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch,
                           [self.guest.made(a) for a in archives])
+        console, said = f"boot-{key}.console", f"boot-{key}.results"
+        write_atomically(work.paths.log(console), raw["console"].encode())
+        write_atomically(work.paths.log(said), raw["results"].encode())
         found, complete = results.read(self.parser, raw["results"])
         attempt = Attempt(
             ended=raw["ended"], rc=raw["rc"], seconds=raw["seconds"], cpu=raw["cpu"], judged=raw["judged"],
-            console=f"boot-{key}.console", results=f"boot-{key}.results", due=tests, complete=complete,
+            console=console, results=said, due=tests, complete=complete,
             tests={name: test.data() for name, test in found.items()}, splats=[], missing=[])
-        write_atomically(work.paths.log(attempt["console"]), raw["console"].encode())
-        write_atomically(work.paths.log(attempt["results"]), raw["results"].encode())
         self.attempts.scan(attempt)
         output(["rm", "-rf", scratch, initrd])
         return attempt

@@ -135,7 +135,7 @@ def probe(arch: str, words: list[str], seconds: float) -> str:
         f"KVM: the probe ended with {child.returncode}{': ' if said else ''}{''.join(said)[:120]}"
 
 
-def _ends(child: subprocess.Popen, seconds: float) -> bool:
+def _ends(child: subprocess.Popen[bytes], seconds: float) -> bool:
     """Whether a child ends within so many seconds; it is not reaped."""
     limit = time.monotonic() + seconds
     while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):

@@ -1,32 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a step's build says that the step before did not: the gates w1, sparse and diagnostics."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from lib.command import CannotJudge, Missing
 from lib.kernel import diagnostics
 from lib.kernel.build import Builder
+from lib.kernel.record import Counts, Said
 from lib.verdict import Judgement, Verdict
 
 # w1: the compiler, with W=1; diagnostics: modpost, objtool and the linker.
 GATES = ("w1", "sparse", "diagnostics")
-
-Said = Mapping[str, Any]
 
 
 def lines(gate: str, before: Said, after: Said) -> list[str]:
     """What a gate finds new in what Diagnostics.end() gave of two builds: sorted."""
     if gate == "sparse":
         return diagnostics.new_of_sparse(before["sparse"], after["sparse"])
-    key = "tools" if gate == "diagnostics" else gate
-    return diagnostics.new(before[key], after[key])
+    return diagnostics.new(_flat(gate, before), _flat(gate, after))
+
+
+def _flat(gate: str, said: Said) -> Counts:
+    return said["tools"] if gate == "diagnostics" else said["w1"]
 
 
 def _count(gate: str, said: Said) -> int:
     if gate == "sparse":
         return sum(sum(lines.values()) for lines in said["sparse"].values())
-    return sum(said["tools" if gate == "diagnostics" else gate].values())
+    return sum(_flat(gate, said).values())
 
 
 def judge(builder: Builder, step: int, before: Said | None, after: Said, log: str,
@@ -38,7 +39,8 @@ def judge(builder: Builder, step: int, before: Said | None, after: Said, log: st
     lane whose sources it is to read; again: the command that judges steps of the lane anew. There
     is no judgement of sparse in a lane whose sources it is not to read.
     """
-    name, found = builder.lane.name, []
+    name = builder.lane.name
+    found: list[Judgement] = []
     for gate in GATES:
         if gate == "diagnostics" and builder.lane.builds == "objects":
             continue

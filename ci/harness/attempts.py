@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """The attempts of a boot: those that the store has, and what they say together."""
 
-import dataclasses
-from typing import Any
+from typing import Any, cast
 
 from lib.lane import Boot
 from lib.verdict import Judgement, Verdict
 
 from . import evaluate, needs, proof, prune, regress, splat
+from .attempt import Attempt
 from .cell import again
 from .work import Work
-
-# One attempt: what machine.run returns, with its tests, splats and the paths of its logs.
-Attempt = dict[str, Any]
 
 
 class Attempts:
@@ -32,7 +29,7 @@ class Attempts:
         if work.anew(inputs, builds=False):
             return []
         record = work.store.get("boot", inputs) or {"attempts": []}
-        attempts: list[Attempt] = record["attempts"]
+        attempts = cast(list[Attempt], record["attempts"])
         if any(a.get("scanned") != deny.key for a in attempts):
             if not all(map(self.scan, attempts)):
                 return []
@@ -41,7 +38,7 @@ class Attempts:
                 self.verdict(step, boot, attempts) in (Verdict.FLAKY, Verdict.LOST):
             return []
         for attempt in attempts:
-            prune.use(*(self.work.paths.log(attempt[kind]) for kind in ("console", "results")))
+            prune.use(work.paths.log(attempt["console"]), work.paths.log(attempt["results"]))
         return attempts
 
     def scan(self, attempt: Attempt) -> bool:
@@ -53,7 +50,7 @@ class Attempts:
         except FileNotFoundError:
             return False
         deny = self.work.expectations.deny
-        attempt["splats"] = [dataclasses.asdict(s) for s in splat.scan(console, deny)]
+        attempt["splats"] = [one.data() for one in splat.scan(console, deny)]
         attempt["missing"], attempt["scanned"] = splat.missing(console), deny.key
         return True
 
@@ -75,7 +72,8 @@ class Attempts:
         final = self._problems(step, boot, attempts[-1])
         reason = _sentence(final) or (f"first attempt: {_sentence(first)}" if first else "")
         return Judgement(step, self.lane, f"boot:{boot.name}", self.verdict(step, boot, attempts), reason,
-                         self._log(attempts[-1]), again(self.lane, step, boot=boot.name),
+                         str(self.work.paths.log(attempts[-1]["console"])),
+                         again(self.lane, step, boot=boot.name),
                          sum(a["seconds"] for a in attempts), sum(a["cpu"] for a in attempts), cached)
 
     def ran(self, step: int, boot: Boot, attempt: Attempt, modules_failed: list[str]) -> regress.Ran:

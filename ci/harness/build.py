@@ -5,16 +5,19 @@ import dataclasses
 import os
 import pathlib
 import shutil
-from typing import Any
+from collections.abc import Sequence
 
 from lib import process
 from lib.command import output
 from lib.kernel import build as kernel
-from lib.series import slug
+from lib.kernel.record import Build
+from lib.lane import Lane
+from lib.series import Series, slug
 from lib.store import hash_file, write_atomically
 
 from . import symbols
 from .errors import CannotJudge, UsageError
+from .source import Source
 
 MODULES_SECONDS = 600
 
@@ -28,10 +31,11 @@ class Module:
     """
 
     name: str
-    sources: dict
+    sources: dict[str, str]
 
 
-def modules(lane, source, series, commits, top):
+def modules(lane: Lane, source: Source, series: Series, commits: Sequence[str],
+            top: pathlib.Path) -> list[Module]:
     """The test modules of a lane.
 
     An entry "ci:NAME" is the directory ci/guest/modules/NAME. "kunit:PATH" is the
@@ -63,7 +67,7 @@ def modules(lane, source, series, commits, top):
 class Builder(kernel.Builder):
     """Builds the kernels of a lane, and test modules for them."""
 
-    def build(self, commit: str, keep: pathlib.Path) -> dict[str, Any]:
+    def build(self, commit: str, keep: pathlib.Path) -> Build:
         """Build a commit; keep: directory that receives image and modules.
 
         Returns the record of compile(), with image (sha256) for a lane that has one.
@@ -73,7 +77,7 @@ class Builder(kernel.Builder):
             self._keep(keep, record)
         return record
 
-    def _keep(self, keep, record):
+    def _keep(self, keep: pathlib.Path, record: Build) -> None:
         """Copy the image out of the way of the next step's build."""
         keep.mkdir(parents=True, exist_ok=True)
         target = keep / "image"
@@ -88,29 +92,29 @@ class Builder(kernel.Builder):
         for directory in self.lane.sizes:
             self._keep_objects(keep, directory)
 
-    def _keep_objects(self, keep, directory):
+    def _keep_objects(self, keep: pathlib.Path, directory: str) -> None:
         """The objects of a kernel directory as one file, where the step has any."""
         archive = self.objects / directory / "built-in.a"
         target = objects_of(keep, directory)
         target.unlink(missing_ok=True)
         if archive.exists():
             output([f"{self.lane.cross}ld", "-r", "-o", target, "--whole-archive", archive],
-                           cwd=self.objects)
+                   cwd=self.objects)
 
-    def _built(self, names):
+    def _built(self, names: Sequence[str]) -> list[str]:
         """Those of the modules that this step has: what another step built may still lie there."""
         order = self.objects / "modules.order"
         built = order.read_text().split() if names and order.exists() else []
         return [n for n in names if str(pathlib.PurePath(n).with_suffix(".o")) in built]
 
-    def _forget_older_than_configuration(self, directory):
+    def _forget_older_than_configuration(self, directory: pathlib.Path) -> None:
         """Of a module outside the tree, kbuild does not see that the configuration changed."""
         config = self.objects / "include/config/auto.conf"
         for path in directory.glob("*.o"):
             if config.exists() and path.stat().st_mtime_ns < config.stat().st_mtime_ns:
                 path.unlink()
 
-    def build_modules(self, chosen, keep):
+    def build_modules(self, chosen: Sequence[Module], keep: pathlib.Path) -> list[str]:
         """Build test modules against the kernel just built; [] or what failed.
 
         keep/modules receives the .ko files, and those of the kernel's own that the
@@ -146,6 +150,6 @@ class Builder(kernel.Builder):
         return failed
 
 
-def objects_of(keep, directory):
+def objects_of(keep: pathlib.Path, directory: str) -> pathlib.Path:
     """Where the objects of a kernel directory are kept beside an image."""
     return keep / f"{directory.replace('/', '-')}.o"

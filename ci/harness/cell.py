@@ -4,8 +4,8 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
+from lib.kernel.record import Build
 from lib.verdict import Judgement, Verdict
 
 from . import regress
@@ -26,12 +26,12 @@ class Built:
     judging."""
 
     judgement: Judgement
-    record: Mapping[str, Any] | None = None
+    record: Build | None = None
     image: pathlib.Path | None = None
     unknown: bool = False
 
     @property
-    def good(self) -> Mapping[str, Any] | None:
+    def good(self) -> Build | None:
         """The record of a step that builds, else None."""
         return self.record if self.record and self.record["ok"] else None
 
@@ -90,7 +90,7 @@ class Cell:
                          command=f"ci/run --lane {self.lane} --step {self.step} --boot {boot}")
 
     @property
-    def record(self) -> Mapping[str, Any] | None:
+    def record(self) -> Build | None:
         """The record of the build, where the step builds."""
         return self.built.good if self.built else None
 

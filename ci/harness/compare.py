@@ -6,8 +6,8 @@ Each comparison is of two steps that are both judged, in whichever order they we
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
+from lib.kernel.record import Said
 from lib.lane import Boot
 from lib.verdict import Judgement, Verdict
 
@@ -28,10 +28,11 @@ def new_diagnostics(lane: LaneRun, built: Mapping[int, Built], step: int) -> tup
     earlier = lane.work.policy.before(lane.lane, step)
     return tuple(added.judge(lane.builds.builder, step, _before(lane, built, earlier),
                              here["diagnostics"], str(lane.work.paths.log(here["log"])),
-                             lane.builds.no_sparse, earlier, functools.partial(again, lane.lane.name)))
+                             lane.builds.no_sparse, earlier,
+                             functools.partial(again, lane.lane.name)))
 
 
-def _before(lane: LaneRun, built: Mapping[int, Built], step: int) -> Mapping[str, Any] | None:
+def _before(lane: LaneRun, built: Mapping[int, Built], step: int) -> Said | None:
     """The diagnostics of a step, or of the last one before it that builds; None for unknown."""
     step = passed_over(lane, built, step)
     record = built[step].good if step in built else lane.builds.kept(step) if step >= 0 else None

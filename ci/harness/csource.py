@@ -39,7 +39,7 @@ class Header(Span):
     inner: Span
 
 
-def _blank(match: re.Match) -> str:
+def _blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match.group())
 
 
@@ -47,7 +47,7 @@ def mask(text: str) -> str:
     """A text of the same length and lines, with blanks for comments, for what strings and
     characters contain, and for preprocessor directives."""
 
-    def literal(match: re.Match) -> str:
+    def literal(match: re.Match[str]) -> str:
         said = match.group()
         if said.startswith("/"):
             return _blank(match)

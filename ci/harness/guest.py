@@ -22,11 +22,14 @@ from typing import Any
 
 from lib import process
 from lib.command import output, run
+from lib.lane import Lane
 from lib.store import Store, digest, hash_file, hash_tree, write_atomically
 
 from . import cpio, needs
 from .contents import Contents
 from .errors import CannotJudge
+from .paths import Paths
+from .source import Source
 
 # What a selftest is made from, besides its own directory.
 _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/kselftest.h",
@@ -57,7 +60,7 @@ class Archive:
 class Guest:
     """Makes the archives of a lane."""
 
-    def __init__(self, lane, source, paths, toolchain):
+    def __init__(self, lane: Lane, source: Source, paths: Paths, toolchain: str) -> None:
         self.lane = lane
         self.source = source
         self.paths = paths
@@ -107,8 +110,10 @@ class Guest:
 
     def foreign(self) -> pathlib.Path | None:
         """The unpacked packages of the guest's architecture, or None for the machine's own."""
-        if not self.lane.foreign:
-            return None
+        return self._unpacked() if self.lane.foreign else None
+
+    def _unpacked(self) -> pathlib.Path:
+        """The directory of a foreign architecture's packages, made where it is missing."""
         words = self._foreign_words()
         path = self._foreign_path()
         if not path.exists():
@@ -137,7 +142,7 @@ class Guest:
         if not self.lane.foreign:
             return ""
         with self.lock:
-            return self.contents.hash(self._foreign_inputs(), lambda: hash_tree(self.foreign()))
+            return self.contents.hash(self._foreign_inputs(), lambda: hash_tree(self._unpacked()))
 
     @functools.cached_property
     def _libraries(self) -> dict[str, str]:

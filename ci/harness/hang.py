@@ -43,7 +43,7 @@ class Asked:
     """One machine that is asked. child: its emulator; scratch: its working directory; console:
     where the answers go, and where the guest's own are found."""
 
-    def __init__(self, child: subprocess.Popen, scratch: pathlib.Path, console: pathlib.Path,
+    def __init__(self, child: subprocess.Popen[bytes], scratch: pathlib.Path, console: pathlib.Path,
                  symbols: Symbols) -> None:
         self.child, self.scratch, self.console, self.symbols = child, scratch, console, symbols
         self.start = console.stat().st_size

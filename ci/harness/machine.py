@@ -7,8 +7,7 @@ import pathlib
 import re
 import subprocess
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from lib import process
 from lib.command import Broken, output
@@ -16,6 +15,7 @@ from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
 from . import devicetree, hang, qmp
+from .attempt import Raw
 from .errors import CannotJudge
 from .symbols import Symbols
 
@@ -23,7 +23,7 @@ from .symbols import Symbols
 BROKEN = "the emulator ended with"
 
 
-def version(lane):
+def version(lane: Lane) -> str:
     """The emulator's own words for its version; CannotJudge where it is missing."""
     try:
         return output([_fill(lane.qemu[:1], {}, lane)[0], "--version"]).splitlines()[0]
@@ -32,13 +32,14 @@ def version(lane):
                           "packages in ci/packages, or leave the lane out with --lane") from None
 
 
-def _fill(words, values, lane):
+def _fill(words: Sequence[str], values: Mapping[str, str], lane: Lane) -> list[str]:
     """Put {image}, {initrd}, {results}, {append}, {lanes} into an argument list."""
-    values = dict(values, lanes=str(lane.source.parent))
-    return [re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), w) for w in words]
+    known = {**values, "lanes": str(lane.source.parent)}
+    return [re.sub(r"\{(\w+)\}", lambda m: known.get(str(m[1]), str(m[0])), w) for w in words]
 
 
-def command(lane, boot, tests, image, initrd, results):
+def command(lane: Lane, boot: Boot, tests: Sequence[str], image: object, initrd: object,
+            results: object) -> list[str]:
     """The QEMU command of one boot; tests: names in the order that init runs them."""
     words = f"{lane.append} {boot.append} ci.tests={','.join(tests)}"
     words += f" ci.timeout={boot.test_seconds}"
@@ -71,13 +72,10 @@ def devicetree_of(words: Sequence[str], boot: Boot, image: pathlib.Path,
 
 
 def run(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path, initrd: pathlib.Path,
-        scratch: pathlib.Path, archives: Sequence[pathlib.Path] = ()) -> dict[str, Any]:
+        scratch: pathlib.Path, archives: Sequence[pathlib.Path] = ()) -> Raw:
     """Boot once. Returns the raw record: how it ended, what came over each channel.
 
-    ended: "done" when QEMU ended by itself and with 0, else why, and where it hung; rc;
-    seconds, cpu; console, results: text; judged: how many characters of the console are of
-    before the machine was asked where it hangs, None where it was not. scratch: a directory
-    of this boot's own; archives: what initrd is made of.
+    scratch: a directory of this boot's own; archives: what initrd is made of.
     """
     scratch = pathlib.Path(scratch)
     output(["rm", "-rf", scratch])
@@ -124,7 +122,7 @@ def _text(path: pathlib.Path, start: int, end: int | None = None) -> str:
     return io.TextIOWrapper(io.BytesIO(data), errors="replace").read()
 
 
-def _close(child: subprocess.Popen) -> None:
+def _close(child: subprocess.Popen[bytes]) -> None:
     """Close the pipe to an emulator that has ended."""
     try:
         assert child.stdin is not None
@@ -133,7 +131,7 @@ def _close(child: subprocess.Popen) -> None:
         pass  # a question that it never read
 
 
-def _watch(child: subprocess.Popen, boot: Boot, channels: Sequence[pathlib.Path]) -> str:
+def _watch(child: subprocess.Popen[bytes], boot: Boot, channels: Sequence[pathlib.Path]) -> str:
     """Wait for a machine: "done" when it ended, else why it is to be ended. channels: files
     that grow while it lives."""
     start = last = time.monotonic()

@@ -17,9 +17,11 @@ as in ci/proofs.toml; `equivalent` where nothing can.
 
 import dataclasses
 import difflib
+import operator
 import pathlib
 import re
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from lib import table
 from lib.command import Failed
@@ -96,7 +98,7 @@ def read(top: pathlib.Path, additions: Additions) -> list[Mutant]:
     return list(found.values())
 
 
-def _read(entry: dict, where: str, additions: Additions) -> Mutant:
+def _read(entry: dict[str, Any], where: str, additions: Additions) -> Mutant:
     table.check(entry, where, _KEYS, _MORE)
     if not _NAME.match(entry["name"]):
         raise Failed(f"{where}: a name has small letters, digits and -")
@@ -110,12 +112,13 @@ def _read(entry: dict, where: str, additions: Additions) -> Mutant:
     if not patches or not text:
         raise Failed(f"{where}: no patch of the series touches {entry['file']}, or the last one removes it")
     edits = tuple(Edit(e["old"], e["new"]) for e in entry["edits"])
-    made = Mutant(**{**entry, "edits": edits, "patch": patches[-1], "line": 0})
+    made = Mutant(entry["name"], entry["file"], edits, patches[-1], 0, entry["why"], entry.get("case", ""),
+                  entry.get("equivalent", ""))
     made.apply(text)
     lines = _lines(edits, text)
     theirs = [p for n, p in additions.lines(entry["file"]).items() if n in lines]
-    return dataclasses.replace(made, line=min(lines),
-                               patch=max(theirs, key=lambda p: p.step, default=patches[-1]))
+    last = max(theirs, key=operator.attrgetter("step"), default=patches[-1])
+    return dataclasses.replace(made, line=min(lines), patch=last)
 
 
 def _lines(edits: Sequence[Edit], text: str) -> Collection[int]:

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import fnmatch
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lib import process
 from lib.command import full
@@ -26,6 +27,9 @@ from .testbed import Built, Testbed
 
 # Raise when the meaning of a kept record changes.
 VERSION = 1
+
+# A record of the store, or the inputs that it is made from.
+Record = dict[str, Any]
 
 
 class Outcome(enum.Enum):
@@ -79,19 +83,19 @@ class Judge:
 
     # --- the store
 
-    def get(self, kind: str, inputs: dict) -> dict | None:
+    def get(self, kind: str, inputs: Record) -> Record | None:
         """A kept record, unless it is to be made anew."""
         if self._again and self._bed.store.key(inputs) not in self._fresh:
             return None
         return self._bed.store.get(kind, inputs)
 
-    def put(self, kind: str, inputs: dict, record: dict, name: str) -> None:
+    def put(self, kind: str, inputs: Record, record: Record, name: str) -> None:
         """Keep a record."""
         self._fresh.add(self._bed.store.key(inputs))
         self._bed.store.put(kind, inputs, record, name)
 
     @property
-    def expected(self) -> list:
+    def expected(self) -> list[Any]:
         """What the verdict on a boot depends on besides the boot."""
         return self._expected
 
@@ -102,7 +106,7 @@ class _Trial:
     def __init__(self, judge: Judge, bed: Testbed, mutant: Mutant) -> None:
         self._judge, self._bed, self._mutant = judge, bed, mutant
         self._plan: Sequence[Place] = ()
-        self._records: dict[str, dict] = {}  # of builds, by lane
+        self._records: dict[str, Record] = {}  # of builds, by lane
         self._built: dict[str, Built] = {}  # those that are there, to boot
         self._result = Result(mutant, Outcome.MISSED)
         self._lost: list[str] = [f"lane {name} cannot run here: {why}" for name, why in bed.unable.items()]
@@ -161,7 +165,7 @@ class _Trial:
 
     # --- builds
 
-    def _build(self, lane: Lane) -> dict:
+    def _build(self, lane: Lane) -> Record:
         """The record of the mutant's build in a lane."""
         if lane.name in self._records:
             return self._records[lane.name]
@@ -173,7 +177,7 @@ class _Trial:
         self._records[lane.name] = record
         return record
 
-    def _inputs(self, lane: Lane) -> dict:
+    def _inputs(self, lane: Lane) -> Record:
         return {"file": self._mutant.file, "content": digest(self._text(lane)), "step": self._bed.key(lane),
                 "harness": VERSION}
 
@@ -181,7 +185,7 @@ class _Trial:
         """The file with the fault. It is not the same in all lanes: some have test-only patches."""
         return self._mutant.apply(self._bed.text(lane, self._mutant.file))
 
-    def _make(self, lane: Lane) -> dict:
+    def _make(self, lane: Lane) -> Record:
         """Build, so that the lane's kernel is there to boot; the record, kept."""
         boots = [boot for one, boot in self._plan if one.name == lane.name]
         built = self._bed.build(lane, self._mutant.file, self._text(lane), boots)
@@ -195,7 +199,7 @@ class _Trial:
         self._judge.put("mutant-build", self._inputs(lane), record, f"{self._mutant.name}/{lane.name}")
         return record
 
-    def _pay(self, record: dict) -> None:
+    def _pay(self, record: Record) -> None:
         self._result.cpu += record["cpu"]
         self._result.seconds += record["seconds"]
 
@@ -222,14 +226,14 @@ class _Trial:
         self._result.cases = record["cases"]
         return True
 
-    def _boot(self, place: Place, before: Mapping[str, str], inputs: dict) -> dict:
+    def _boot(self, place: Place, before: Mapping[str, str], inputs: Record) -> Record:
         """Boot once, and once more if that notices; the record."""
         lane, boot = place
         if lane.name not in self._built:
             self._make(lane)  # only its record was kept
         seen: list[Notice] = []
-        record = {"noticed": False, "flaky": False, "gate": "", "text": "", "cases": [], "log": "",
-                  "seconds": 0.0, "cpu": 0.0}
+        record: Record = {"noticed": False, "flaky": False, "gate": "", "text": "", "cases": [],
+                          "log": "", "seconds": 0.0, "cpu": 0.0}
         for number in range(2):
             attempt = self._bed.boot(lane, boot, self._built[lane.name], inputs, number)
             _stop()
@@ -295,7 +299,7 @@ class _Trial:
             self._judge.put("mutant-build", inputs, record, f"{self._mutant.name}/{lane.name}/marked")
             self._result.made = True
         self._pay(record)
-        return record["ok"]
+        return bool(record["ok"])
 
     def _marked(self, lane: Lane) -> str:
         text = self._bed.text(lane, self._mutant.file)

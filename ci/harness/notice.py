@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from . import machine, proof
 from .errors import CannotJudge
-from .testbed import Attempt
+from .testbed import Seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Notice:
         return dataclasses.replace(other, cases=cases or other.cases)
 
 
-def of(attempt: Attempt, before: Mapping[str, str]) -> Notice | None:
+def of(attempt: Seen, before: Mapping[str, str]) -> Notice | None:
     """What an attempt shows, or None; before: the words of the boot's cases without the fault.
 
     CannotJudge where the emulator failed.
@@ -48,7 +48,7 @@ def of(attempt: Attempt, before: Mapping[str, str]) -> Notice | None:
     return None
 
 
-def _sentence(cases: list[str], attempt: Attempt) -> str:
+def _sentence(cases: list[str], attempt: Seen) -> str:
     first = cases[0]
     how = {"fail": "fails", "skip": f"is skipped: {attempt.reasons.get(first, 'no reason given')}"}.get(
         attempt.words.get(first, ""), "is gone")

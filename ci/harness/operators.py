@@ -101,8 +101,8 @@ def _equalities(text: str, masked: str, parts: list[Statement | Header]) -> Iter
             yield Change("equality", match.start(), match.end(), "!=" if match.group() == "==" else "==")
 
 
-def _tokens(operator: str, pattern: str, made: Callable[[re.Match], str | None],
-            ) -> Callable[[str, str, list], Iterator[Change]]:
+def _tokens(operator: str, pattern: str, made: Callable[[re.Match[str]], str | None],
+            ) -> Callable[[str, str, list[Statement | Header]], Iterator[Change]]:
     """An operator on what a pattern finds in the masked code of functions; its group 1 is replaced."""
     expression = re.compile(pattern)
 
@@ -118,7 +118,7 @@ def _tokens(operator: str, pattern: str, made: Callable[[re.Match], str | None],
     return apply
 
 
-def _number(match: re.Match) -> str:
+def _number(match: re.Match[str]) -> str:
     digits, suffix = match.group(2), match.group(3)
     value = int(digits, 0) if not re.match(r"0\d", digits) else int(digits, 8)
     more = value - 1 if value == 1 else value + 1

@@ -18,6 +18,7 @@ import fnmatch
 import pathlib
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from lib import table
 from lib.lane import Boot
@@ -47,7 +48,7 @@ class Proof:
     cases: list[str]
     adds: list[str]
     drops: list[str]
-    splats: list[re.Pattern]
+    splats: list[re.Pattern[str]]
     nothing: str
     built: str = ""
 
@@ -62,7 +63,7 @@ def plain(case: str) -> str:
     return case.replace(OWN, "", 1)
 
 
-def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
+def _read(entry: dict[str, Any], by_slug: Mapping[str, Patch]) -> Proof:
     """One table; UsageError where it is wrong."""
     table.check(entry, f"{_FILE}: {entry.get('patch', 'a [[proof]]')}", {"patch": TEXT}, _KEYS)
     name = entry["patch"]
@@ -228,10 +229,10 @@ def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results
     was_due = {k: named[k] or any((k, b) not in left_out for b in boots) for k in results}
     last = max([k for k in before if was_due[k]], default=max(before))
     if pattern in one.drops:
-        there = [f"{c} passes on step {k}" for k in after for c, v in named[k].items() if v == "pass"]
+        still = [f"{c} passes on step {k}" for k in after for c, v in named[k].items() if v == "pass"]
         if "pass" not in named[last].values():
             return [f"{pattern} is said to be dropped, but does not pass on step {last}"]
-        return [f"{there[0]}, but is said to be dropped"] if there else []
+        return [f"{still[0]}, but is said to be dropped"] if still else []
     if not any(named[k] for k in after):
         return [f"no case {pattern} ran"]
     wrong = []

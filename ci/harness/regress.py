@@ -89,4 +89,4 @@ def _sentence(wrong: Mapping[str, int], ran: Ran) -> str:
 
 def _reason(case: str, ran: Ran) -> str:
     """Why a case was skipped; where the step's own selftests are the last step's, theirs."""
-    return ran.reasons.get(case) or ran.reasons.get(proof.plain(case), "no reason given")
+    return ran.reasons.get(case) or ran.reasons.get(proof.plain(case)) or "no reason given"

@@ -8,15 +8,17 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from lib.series import last, title
+from lib.series import Series, last, title
 from lib.store import write_atomically
-from lib.verdict import Verdict, worst
+from lib.verdict import Judgement, Verdict, worst
 
 from . import splat
+from .cell import Cell
 from .cost import Cost
 from .errors import CannotJudge
+from .proof import Proof
 from .spans import spans, story
 
 
@@ -39,16 +41,18 @@ class Report:
     """judgements: all of the run; cells: of runner; series; steps: those that ran; cost: or None;
     accelerators: what each lane boots under, and why."""
 
-    def __init__(self, series, steps, lanes, judgements, cells, proofs, cost: Cost | None = None,
-                 accelerators: Mapping[str, str] | None = None):
+    def __init__(self, series: Series, steps: Sequence[int], lanes: Sequence[str],
+                 judgements: Sequence[Judgement], cells: Sequence[Cell], proofs: Sequence[Proof],
+                 cost: Cost | None = None, accelerators: Mapping[str, str] | None = None) -> None:
         self.accelerators = dict(accelerators or {})
         self.series, self.steps, self.lanes = series, steps, lanes
         self.judgements, self.cells, self.proofs, self.cost = judgements, cells, proofs, cost
 
-    def of(self, step, lane):
+    def of(self, step: int, lane: str) -> list[Judgement]:
+        """The judgements of a step in a lane."""
         return [j for j in self.judgements if j.step == step and j.lane == lane]
 
-    def word(self, step, lane):
+    def word(self, step: int, lane: str) -> Verdict | None:
         """The verdict of a cell: skips of a gate do not hide a pass beside them."""
         found = self.of(step, lane)
         if not found:
@@ -58,13 +62,14 @@ class Report:
         return Verdict.SKIP if only_skips else grave
 
     @property
-    def columns(self):
+    def columns(self) -> list[str]:
+        """The lanes that have judgements, and what is judged without one."""
         have = {j.lane for j in self.judgements}
         return [c for c in ["series", "static", *self.lanes] if c in have]
 
     # --- plain
 
-    def table(self):
+    def table(self) -> str:
         """A row per step, a column per lane; then every fail and every skip with its reason; the cost."""
         widths = {c: max(len(c), 7) + 2 for c in self.columns}
         lines = ["step  " + "".join(f"{c:<{w}}" for c, w in widths.items()) + "patch"]
@@ -78,7 +83,7 @@ class Report:
             lines += self._proof_lines(proof)
         lines += [f"accelerator: lane {name}: {what}" for name, what in self.accelerators.items()]
         lines += self._skip_lines()
-        grouped = {}
+        grouped: dict[tuple[Verdict, str, str, str], list[Judgement]] = {}
         for j in self.judgements:
             if j.verdict is not Verdict.PASS:
                 grouped.setdefault((j.verdict, j.lane, j.gate, j.reason), []).append(j)
@@ -100,41 +105,41 @@ class Report:
 
     def splats(self) -> dict[str, list[tuple[int, str, splat.Splat]]]:
         """The splats that nothing explains: {fingerprint: [(step, "lane/boot", Splat)]}."""
-        found = {}
+        found: dict[str, list[tuple[int, str, splat.Splat]]] = {}
         for cell in self.cells:
             for boot, one in cell.splats:
                 found.setdefault(one.fingerprint, []).append((cell.step, f"{cell.lane}/{boot}", one))
         return found
 
-    def _title(self, step):
+    def _title(self, step: int) -> str:
         return title(self.series, step)
 
-    def _proof_lines(self, proof):
+    def _proof_lines(self, proof: Proof) -> list[str]:
         """The results of each pattern of a proof, step by step; cases with equal results share a line."""
         lines = []
         for pattern in proof.patterns:
-            seen = {}
+            seen: dict[str, dict[int, str]] = {}
             for cell in self.cells:
                 for cases in cell.cases.values():
                     for case in fnmatch.filter(cases, pattern):
                         seen.setdefault(case, {})[cell.step] = cases[case]
-            stories = {}
+            stories: dict[str, list[str]] = {}
             for case, words in sorted(seen.items()):
                 stories.setdefault(story(words), []).append(case)
-            for told, cases in stories.items():
-                name = cases[0] if len(cases) == 1 else f"{pattern} ({len(cases)} cases)"
+            for told, alike in stories.items():
+                name = alike[0] if len(alike) == 1 else f"{pattern} ({len(alike)} cases)"
                 lines.append(f"proof of step {proof.patch.step}: {name}: {told}")
         return lines
 
     def skipped(self) -> dict[str, dict[str, list[int]]]:
         """Skipped test cases by reason: {reason: {case: [steps]}}."""
-        found = {}
+        found: dict[str, dict[str, list[int]]] = {}
         for cell in self.cells:
             for case, reason in sorted(cell.skips.items()):
                 found.setdefault(reason, {}).setdefault(case, []).append(cell.step)
         return found
 
-    def _skip_lines(self):
+    def _skip_lines(self) -> Iterator[str]:
         for reason, cases in self.skipped().items():
             first = next(iter(cases))
             more = f" and {len(cases) - 1} more cases" if len(cases) > 1 else ""
@@ -143,7 +148,7 @@ class Report:
 
     # --- KTAP
 
-    def ktap(self):
+    def ktap(self) -> str:
         """A subtest per step, a result per lane and gate; skips keep their reason."""
         lines = ["KTAP version 1", f"1..{len(self.steps)}"]
         for number, step in enumerate(self.steps, 1):
@@ -171,9 +176,8 @@ class Report:
 
     # --- HTML
 
-    def write(self, directory):
+    def write(self, directory: pathlib.Path) -> None:
         """Write table.txt, results.ktap, results.json, index.html and the logs they name."""
-        directory = pathlib.Path(directory)
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         for old in logs.iterdir():
@@ -188,7 +192,7 @@ class Report:
         write_atomically(directory / "results.json", self.results().encode())
         write_atomically(directory / "index.html", self.page().encode())
 
-    def page(self):
+    def page(self) -> str:
         """The page: the matrix first, each cell one click from its gates and logs."""
         out = [_HEAD, f"<h1>{html.escape(self.series.base)} + {last(self.series)} patches</h1>",
                "<table><tr><th>step</th><th>patch</th>"]
@@ -229,7 +233,7 @@ class Report:
                        f"<pre>{html.escape(chr(10).join(one.excerpt))}</pre></details>")
         return "\n".join(out)
 
-    def _cell(self, step, column, found):
+    def _cell(self, step: int, column: str, found: Sequence[Judgement]) -> str:
         out = [f'<h3 id="s{step}-{column}">step {step}, {html.escape(column)}</h3><table>']
         for j in found:
             name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
@@ -242,7 +246,7 @@ class Report:
                        f"{' (kept)' if j.cached else ''}</td></tr>")
         return "".join(out) + "</table>"
 
-    def _cost(self):
+    def _cost(self) -> str:
         """What this run spent on what; then seconds a step and lane, where kept verdicts show what
         they cost when they were made."""
         out = self._spent() + ["<table><tr><th>step</th>"]

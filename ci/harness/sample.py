@@ -66,7 +66,8 @@ def ordered(mutants: list[Mutant], seed: str) -> list[Mutant]:
     def key(*words: str) -> str:
         return hashlib.sha256("\0".join([seed, *words]).encode("utf-8", "surrogateescape")).hexdigest()
 
-    keys, seen = {}, Counter()
+    keys: dict[str, str] = {}
+    seen: Counter[tuple[str, str, str]] = Counter()
     for one in mutants:
         words = (one.file, one.edits[0].old, one.edits[0].new)
         seen[words] += 1

@@ -4,7 +4,8 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from lib.command import shell
 from lib.series import slug
@@ -35,7 +36,7 @@ def _rows(head: str, groups: Mapping[str, Sequence[Result]], every: Sequence[Res
     return lines
 
 
-def _grouped(results: Sequence[Result], key) -> dict[str, list[Result]]:
+def _grouped(results: Sequence[Result], key: Callable[[Result], str]) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {}
     for one in results:
         found.setdefault(key(one), []).append(one)
@@ -106,7 +107,7 @@ class Score:
         return json.dumps({"base": self.base, "seed": self.seed, "sample": self.sample,
                            "mutants": [self._one(r) for r in self.results]}, indent=1) + "\n"
 
-    def _one(self, one: Result) -> dict:
+    def _one(self, one: Result) -> dict[str, Any]:
         mutant = one.mutant
         return {"name": mutant.name, "source": "generated" if mutant.operator else "listed",
                 "operator": mutant.operator, "topic": mutant.patch.topic, "patch": slug(mutant.patch),

@@ -83,7 +83,7 @@ def _prepare(paths: Paths, series: Series, step: int, chosen: argparse.Namespace
     """Build what is missing. CannotJudge where the step, or what the lane needs, does not build."""
     commits, refusal = replay.steps(series.patches)
     if step >= len(commits):
-        raise UsageError(f"step {step} does not apply: {' '.join(refusal.split())}")
+        raise UsageError(f"step {step} does not apply: {' '.join((refusal or '').split())}")
     work = Work(paths, Source(paths), series, commits, policy, expectations,
                 progress.Progress(1, sys.stderr))
     try:

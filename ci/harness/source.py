@@ -4,12 +4,14 @@
 import contextlib
 import pathlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from lib import checkout, command
 from lib.command import Broken
 from lib.kernel import patched
 from lib.kernel.patched import DoesNotApply
+
+from .paths import Paths
 
 __all__ = ["DoesNotApply", "Source"]
 
@@ -17,20 +19,22 @@ __all__ = ["DoesNotApply", "Source"]
 class Source:
     """The base repository in the cache and the worktrees made from it."""
 
-    def __init__(self, paths):
+    def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self._objects: dict[tuple[str, str], str] = {}
         self._selftests = threading.Lock()
 
-    def git(self, *arguments, cwd=None, env=None, data=None):
+    def git(self, *arguments: str, cwd: pathlib.Path | None = None,
+            env: Mapping[str, str] | None = None, data: str | None = None) -> str:
         """Standard output of a git command in the base repository."""
-        where = ["-C", cwd] if cwd else [f"--git-dir={self.paths.git}"]
+        where: list[object] = ["-C", cwd] if cwd else [f"--git-dir={self.paths.git}"]
         return command.output(["git", *where, *arguments], env=env, data=data).strip()
 
-    def tree(self, commit):
+    def tree(self, commit: str) -> str:
+        """The tree of a commit."""
         return self.git("rev-parse", f"{commit}^{{tree}}")
 
-    def object(self, commit, path):
+    def object(self, commit: str, path: str) -> str:
         """The object name of a path in a commit, or "" where there is none."""
         where = commit, path
         if where not in self._objects:
@@ -64,12 +68,12 @@ class Source:
                 return self.git("commit-tree", made, "-p", commit, data=f"{path}: other content\n")
             name = above.pop()
 
-    def worktree(self, directory):
+    def worktree(self, directory: pathlib.Path) -> pathlib.Path:
         """A detached worktree in the cache, made when missing, freed of what a kill left."""
-        name = pathlib.Path(directory).relative_to(self.paths.cache)
+        name = directory.relative_to(self.paths.cache)
         return checkout.worktree(str(name), checkout=False)
 
-    def checkout(self, directory, commit):
+    def checkout(self, directory: pathlib.Path, commit: str) -> None:
         """Plain checkout: git rewrites only the files that differ."""
         checkout.move(directory, commit)
 
@@ -81,7 +85,7 @@ class Source:
             self.checkout(tree, commit)
             yield tree
 
-    def with_test_patches(self, commit, patches):
+    def with_test_patches(self, commit: str, patches: Sequence[pathlib.Path]) -> str:
         """A commit of the step's tree plus test-only patches; DoesNotApply."""
         return patched.commit(commit, patches)
 

@@ -4,10 +4,15 @@
 import concurrent.futures
 import json
 import threading
+from collections.abc import Collection
 
 from lib import gates, process
+from lib.series import Series
 from lib.static import LANE
 from lib.verdict import Judgement, Verdict
+
+from .paths import Paths
+from .progress import Progress
 
 # Seconds for all patches: those beside the walk get what it leaves of the machine.
 BEFORE, BESIDE = 3600, 8 * 3600
@@ -19,7 +24,8 @@ class Static:
     """series; steps: those to judge, none where the gates are left out; again: ignore kept
     verdicts."""
 
-    def __init__(self, paths, series, steps, progress, again=False):
+    def __init__(self, paths: Paths, series: Series, steps: Collection[int], progress: Progress,
+                 again: bool = False) -> None:
         self.paths, self.progress, self.again = paths, progress, again
         self.patches = [p for p in series.patches if p.step in steps]
         self._beside: concurrent.futures.Future[list[Judgement]] = concurrent.futures.Future()

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """The boots of a lane: a boot of a step is made, or its kept verdict is taken."""
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from lib import process
 from lib.command import output
+from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
 from . import accelerator, devicetree, guest, machine, results, splat
-from .attempts import Attempt, Attempts
+from .attempt import Attempt
+from .attempts import Attempts
 from .cell import Booted, Built
 from .regress import Ran
 from .work import Work
@@ -43,7 +43,7 @@ class Boots:
             self.work.commits[step], self.work.commits[-1], boot.tests,
             own=lambda directory: self.work.policy.own_selftests(directory, step))
 
-    def inputs(self, step: int, boot: Boot, record: Mapping[str, Any]) -> dict[str, Any]:
+    def inputs(self, step: int, boot: Boot, record: Build) -> dict[str, Any]:
         """What a boot's verdict depends on, by name. record: of the step's build."""
         archives, tests = self.parts(step, boot)
         modules = guest.chosen(record["modules"], self.guest.modules_needed(boot.tests))
@@ -56,7 +56,7 @@ class Boots:
                             machine.command(self.lane, boot, tests, "image", "initrd", "results")],
                 "bounds": [boot.seconds, boot.silence], "harness": BOOT_VERSION}
 
-    def judged(self, step: int, boot: Boot, record: Mapping[str, Any]) -> bool:
+    def judged(self, step: int, boot: Boot, record: Build) -> bool:
         """Whether a boot has its verdict in the store."""
         return self.attempts.ended(step, boot, self.attempts.kept(
             step, boot, self.inputs(step, boot, record)))
@@ -67,7 +67,7 @@ class Boots:
         record = store.get("boot", store.latest("boot", name)) or {"attempts": []}
         return sum(a["seconds"] for a in record["attempts"]) or boot.seconds
 
-    def ran(self, step: int, boot: Boot, record: Mapping[str, Any]) -> Ran | None:
+    def ran(self, step: int, boot: Boot, record: Build) -> Ran | None:
         """A boot on a step that this run does not judge, where its verdict is in the store.
 
         record: of the step's build.
@@ -126,15 +126,16 @@ class Boots:
                                            self.guest.modules_needed(boot.tests)))
         initrd = work.paths.cache / "boots" / f"{key}.cpio"
         self.guest.initramfs(archives, initrd)
-        attempt: Attempt = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch,
-                                       [self.guest.made(a) for a in archives])
-        attempt["due"] = tests
-        texts = {kind: attempt.pop(kind) for kind in ("console", "results")}
-        for kind, text in texts.items():
-            attempt[kind] = f"boot-{key}.{kind}"
-            write_atomically(work.paths.log(attempt[kind]), text.encode())
-        found, attempt["complete"] = results.read(self.parser, texts["results"])
-        attempt["tests"] = {n: dataclasses.asdict(t) for n, t in found.items()}
+        raw = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch,
+                          [self.guest.made(a) for a in archives])
+        console, said = f"boot-{key}.console", f"boot-{key}.results"
+        write_atomically(work.paths.log(console), raw["console"].encode())
+        write_atomically(work.paths.log(said), raw["results"].encode())
+        found, complete = results.read(self.parser, raw["results"])
+        attempt = Attempt(
+            ended=raw["ended"], rc=raw["rc"], seconds=raw["seconds"], cpu=raw["cpu"], judged=raw["judged"],
+            console=console, results=said, due=tests, complete=complete,
+            tests={name: test.data() for name, test in found.items()}, splats=[], missing=[])
         self.attempts.scan(attempt)
         output(["rm", "-rf", scratch, initrd])
         return attempt

@@ -3,8 +3,9 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+from lib.kernel.record import Build
 from lib.lane import Lane
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
@@ -46,12 +47,12 @@ class Builds:
                 "modules": {m.name: digest(m.sources) for m in self.modules},
                 "harness": BUILD_VERSION}
 
-    def kept(self, step: int) -> dict[str, Any] | None:
+    def kept(self, step: int) -> Build | None:
         """The record of a step's kernel in the store; None where there is none that was built."""
-        record = self.work.store.get("build", self.inputs(step)) if step in self.commits else None
+        record = self._stored(self.inputs(step)) if step in self.commits else None
         return record if record and record["ok"] else None
 
-    def judged(self, step: int) -> dict[str, Any] | None:
+    def judged(self, step: int) -> Build | None:
         """The record that build() takes from the store, for which no image is needed; else None."""
         if step not in self.commits:
             return None
@@ -62,7 +63,10 @@ class Builds:
         """Where the image and the modules of a build are kept."""
         return self.work.paths.artifacts / self.work.store.key(inputs)
 
-    def build(self, step: int, booted: Callable[[dict[str, Any]], bool]) -> Built:
+    def _stored(self, inputs: dict[str, Any]) -> Build | None:
+        return cast(Build | None, self.work.store.get("build", inputs))
+
+    def build(self, step: int, booted: Callable[[Build], bool]) -> Built:
         """Build a step, or take the kept verdict.
 
         booted(record): whether no boot of the step needs its image any more.
@@ -88,22 +92,22 @@ class Builds:
         return Built(judgement, record, image if record["ok"] and self.lane.boots else None)
 
     def _usable(self, step: int, inputs: dict[str, Any], image: pathlib.Path,
-                booted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+                booted: Callable[[Build], bool]) -> Build | None:
         """The kept record, unless its image is gone and a boot needs it, or the sizes do, or
         sparse has not read what the patch touches."""
-        record = None if self.work.anew(inputs, builds=True) else self.work.store.get("build", inputs)
+        record = None if self.work.anew(inputs, builds=True) else self._stored(inputs)
         if record and record["ok"] and not (image / "image").exists() and self.lane.boots \
                 and (self.lane.sizes or not booted(record)):
             return None
         return record if record and self.builder.covers(record, self.work.directories(step)) else None
 
-    def _make(self, step: int, inputs: dict[str, Any], image: pathlib.Path) -> dict[str, Any]:
+    def _make(self, step: int, inputs: dict[str, Any], image: pathlib.Path) -> Build:
         """Build a step, with its test modules: the record, which the store keeps unless it is lost."""
         work, name = self.work, self.work.name(step, self.lane.name)
         work.progress.begin(("build", name), f"build {name}")
         if work.why:
             work.progress.note(f"build {name}: {work.store.why('build', inputs, name)}")
-        record: dict[str, Any] = self.builder.build(self.commits[step], image)
+        record = self.builder.build(self.commits[step], image)
         before = work.policy.before(self.lane, step)
         if not record["configured"] and not (before in self.commits
                                              and self.builder.configures(self.commits[before])):

@@ -10,15 +10,18 @@ import dataclasses
 import pathlib
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from lib import lane as lanes
 from lib.command import output
+from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.series import Series
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Verdict
 
 from . import added, cell, guest
+from .attempt import Attempt
 from .errors import CannotJudge
 from .evaluate import Expectations
 from .lane_run import LaneRun
@@ -48,18 +51,18 @@ class Built:
     seconds: float
     cpu: float
     image: pathlib.Path | None = None
-    record: dict = dataclasses.field(default_factory=dict)
+    record: Build | None = None
 
 
 @dataclasses.dataclass
-class Attempt:
+class Seen:
     """One boot: as regress.Ran the words of its cases; record: as evaluate wants it; problems:
     sentences, what is wrong with it."""
 
     words: dict[str, str]
     reasons: dict[str, str]
     problems: list[str]
-    record: dict
+    record: Attempt
 
 
 class Testbed:
@@ -116,12 +119,18 @@ class Testbed:
                 self._built[lane.name] = built
             return self._built[lane.name]
 
+    def _record(self, lane: Lane) -> Build:
+        """The record of the last step's build, which _clean() has made sure of."""
+        record = self._clean(lane).good
+        assert record is not None
+        return record
+
     def key(self, lane: Lane, boot: Boot | None = None) -> str:
         """What the last step's build, or a boot of it, is made from, as a key."""
         one = self._lanes[lane.name]
         if boot is None:
             return self.store.key(one.builds.inputs(self._last))
-        return self.store.key(one.boots.inputs(self._last, boot, self._clean(lane).record))
+        return self.store.key(one.boots.inputs(self._last, boot, self._record(lane)))
 
     def words(self, lane: Lane, boot: Boot) -> dict[str, str]:
         """How the cases of a boot go without a fault; CannotJudge where the boot does not pass."""
@@ -134,6 +143,7 @@ class Testbed:
         if said.verdict is not Verdict.PASS:
             raise CannotJudge(f"the boot {boot.name} of lane {lane.name} is {said.verdict.value} on the "
                               f"last step without a fault: {said.reason}; again: {said.command}")
+        assert booted.ran is not None  # as it passes
         return dict(booted.ran.words)
 
     def text(self, lane: Lane, file: str) -> str:
@@ -150,7 +160,7 @@ class Testbed:
 
     def build(self, lane: Lane, file: str, text: str, boots: Sequence[Boot]) -> Built:
         """Build the last step with other content of one file, and the modules of some boots."""
-        one, theirs = self._lanes[lane.name].builds, self._clean(lane).record
+        one, theirs = self._lanes[lane.name].builds, self._record(lane)
         commit = self._source.with_content(one.commits[self._last], file, text)
         keep = self._paths.cache / "mutants" / f"{lane.name}-{digest(file, text)}"
         with self._locks[lane.name]:
@@ -173,15 +183,16 @@ class Testbed:
         return Built(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
                      record["seconds"], record["cpu"], keep, record)
 
-    def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict, number: int) -> Attempt:
+    def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict[str, Any], number: int) -> Seen:
         """Boot a kernel once. inputs, number: that make the names of its logs its own."""
         one = self._lanes[lane.name]
+        assert built.record is not None
         made = cell.Built(self._clean(lane).judgement, built.record, built.image)
         key = f"{self.store.key(inputs)}-{number}"
         record = one.boots.attempt(self._last, boot, made, key)
         ran = one.boots.attempts.ran(self._last, boot, record, built.record["modules_failed"])
-        return Attempt(dict(ran.words), dict(ran.reasons),
-                       self._expectations.problems(self._last, lane.name, boot, record), record)
+        return Seen(dict(ran.words), dict(ran.reasons),
+                    self._expectations.problems(self._last, lane.name, boot, record), record)
 
     def log(self, name: str) -> str:
         """The path of a log that a record names."""

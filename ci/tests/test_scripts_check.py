@@ -224,9 +224,10 @@ class Gates(GatesFixture):
         real = shutil.which("make")
         self.tool("make", f"case \" $* \" in *config*) kill -9 $PPID; exit 1;; esac\n"
                   f"exec {real} \"$@\"\n")
-        before = (self.cache / "lanes/toy/objects/.config").stat()
+        config = self.cache / "lanes/toy/source/objects/.config"
+        before = config.stat()
         self.script("check", "--gate", "w1", "2", expect=None)
-        self.assertEqual((self.cache / "lanes/toy/objects/.config").stat(), before)
+        self.assertEqual(config.stat(), before)
         (self.bin / "make").unlink()
         results, _ = self.check("--gate", "w1", "2")
         self.assertFalse(results[2, "w1"]["cached"])

@@ -46,7 +46,7 @@ check = runpy.run_path(str(top / "scripts/check"))["check"]
 for line in sys.stdin:
     word, gate, rc = line.split()
     rc = None if rc == "late" else int(rc)
-    for name in ("config", "verdicts", "lanes/toy/objects", "lanes/toy/diagnostics"):
+    for name in ("config", "verdicts", "lanes/toy/source/objects", "lanes/toy/diagnostics"):
         shutil.rmtree(command.cache_directory() / name, ignore_errors=True)
     code = check(["--again", "--gate", gate, "--json", str(out)])
     print("@", json.dumps([code, *json.loads(out.read_text())]))

@@ -164,7 +164,7 @@ class Harness(World):
         (made.top / "REUSE.toml").write_text(
             'version = 1\n[[annotations]]\npath = "**"\nSPDX-License-Identifier = "GPL-2.0"\n')
         tools = made.directory / "bin"
-        for name in ("shellcheck", "pyflakes3", "codespell"):
+        for name in ("shellcheck", "pyflakes3", "mypy", "codespell"):
             (tools / name).write_text("#!/bin/sh\nexit 0\n")
             (tools / name).chmod(0o755)
         super().__init__(made.directory, made.top, {

@@ -2,13 +2,16 @@
 """The sources that the base comes from, and its import into the cache."""
 
 import os
+import pathlib
 import re
 import shutil
+from collections.abc import Callable
 
 from . import cache, debian, disk, plumbing, release
 from .command import Broken, CannotJudge, output, run, say
 from .plumbing import git
 from .release import BASE
+from .series import Series
 
 URL = "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git"
 IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
@@ -16,7 +19,7 @@ IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
                                 ("DATE", "2026-01-01T00:00:00Z"))}
 
 
-def prepare(path):
+def prepare(path: pathlib.Path) -> None:
     """Make the bare repository; harmless where it exists already.
 
     Lock files that a kill left are removed: any process that makes them holds our lock, or
@@ -35,8 +38,8 @@ def prepare(path):
         git(path, "config", name, value)
 
 
-def verify(path, commit, series, origin):
-    """CannotJudge unless the commit's Makefile is of the base's version."""
+def verify(path: pathlib.Path | str, commit: str, series: Series, origin: str) -> str:
+    """The commit; CannotJudge unless the commit's Makefile is of the base's version."""
     found = release.version(path, commit)
     if not release.is_base(found, series):
         raise CannotJudge(f"{origin} is {release.spelled(found)}, "
@@ -44,12 +47,12 @@ def verify(path, commit, series, origin):
     return commit
 
 
-def room():
+def room() -> None:
     """CannotJudge when the disk of the cache is too small for an import."""
     disk.room(cache.directory(), disk.BASE, "the base with a worktree", "scripts/base")
 
 
-def fetch(path, url, series, timeout, *options):
+def fetch(path: pathlib.Path, url: str, series: Series, timeout: float, *options: str) -> str:
     """Fetch the tag shallowly into a reference of its own; its commit."""
     mine = "refs/import/tag"
     run(["git", "-C", path, "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=20",
@@ -59,7 +62,7 @@ def fetch(path, url, series, timeout, *options):
     return git(path, "rev-parse", f"{mine}^{{commit}}")
 
 
-def from_tree(path, directory, series):
+def from_tree(path: pathlib.Path, directory: str, series: Series) -> str:
     """The base from the user's git tree LINUX=DIR."""
     try:
         theirs = git(directory, "rev-parse", "-q", "--verify", f"{series.base}^{{commit}}")
@@ -86,7 +89,7 @@ def from_tree(path, directory, series):
                           f"name a whole one, or unset LINUX\n{error.stderr.strip()}") from None
 
 
-def from_network(path, series):
+def from_network(path: pathlib.Path, series: Series) -> str:
     """The base as the tag from kernel.org."""
     url = os.environ.get("LINUX_URL", URL)
     if not url:
@@ -105,7 +108,7 @@ def from_network(path, series):
     return verify(path, fetch(path, url, series, 3600), series, url)
 
 
-def unpack(deb, scratch, series):
+def unpack(deb: pathlib.Path, scratch: pathlib.Path, series: Series) -> pathlib.Path:
     """The source tree of a linux-source package, unpacked below scratch."""
     name = f"linux-source-{'.'.join(series.version)}"
     archive = f"./usr/src/{name}.tar.xz"
@@ -120,13 +123,13 @@ def unpack(deb, scratch, series):
     return scratch / name
 
 
-def from_debian(path, series, scratch):
+def from_debian(path: pathlib.Path, series: Series, scratch: pathlib.Path) -> str:
     """The base from the Debian package, as a commit that the package alone determines."""
     if os.environ.get("LINUX_DEBIAN") == "no":
         raise CannotJudge("left out (LINUX_DEBIAN=no)")
     package = f"linux-source-{'.'.join(series.version)}"
 
-    def download(archive, suite):
+    def download(archive: debian.Archive, _suite: str) -> pathlib.Path | None:
         room()
         for old in (archive.directory / "download").glob("*.deb"):
             old.unlink()
@@ -147,7 +150,7 @@ def from_debian(path, series, scratch):
     return verify(path, commit, series, f"{package} {number}")
 
 
-def obtain(series):
+def obtain(series: Series) -> str:
     """The commit of the base, imported where it must be; the reference comes last."""
     path, directory = cache.directory() / "linux.git", os.environ.get("LINUX")
     scratch = cache.directory() / "import"
@@ -175,11 +178,12 @@ def obtain(series):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def first(path, series, scratch):
+def first(path: pathlib.Path, series: Series, scratch: pathlib.Path) -> str:
     """The base from kernel.org, else from Debian; CannotJudge says why neither has it."""
+    sources: dict[str, Callable[[], str]] = {"kernel.org": lambda: from_network(path, series),
+                                             "Debian": lambda: from_debian(path, series, scratch)}
     answers = []
-    for name, source in (("kernel.org", lambda: from_network(path, series)),
-                         ("Debian", lambda: from_debian(path, series, scratch))):
+    for name, source in sources.items():
         try:
             return source()
         except CannotJudge as error:

@@ -3,13 +3,14 @@
 
 import pathlib
 import shutil
+from collections.abc import Sequence
 
 from . import cache
 from .release import BASE, linux
 from .plumbing import attempt, git, private
 
 
-def abandon(directory):
+def abandon(directory: pathlib.Path) -> None:
     """Free a worktree of this repository's own from what a kill left: locks, a git am."""
     own = private(directory)
     (own / "index.lock").unlink(missing_ok=True)
@@ -17,7 +18,10 @@ def abandon(directory):
     shutil.rmtree(own / "rebase-apply", ignore_errors=True)
     for name in ("sequencer", "CHERRY_PICK_HEAD"):
         path = own / name
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _of(path: pathlib.Path, repository: pathlib.Path) -> bool:
@@ -30,7 +34,7 @@ def _of(path: pathlib.Path, repository: pathlib.Path) -> bool:
     return done.returncode == 0 and common.is_dir() and common.samefile(repository)
 
 
-def worktree(name, checkout=True):
+def worktree(name: str, checkout: bool = True) -> pathlib.Path:
     """CACHE/NAME, a detached worktree of the base that belongs to the scripts alone."""
     repository, path = linux(), cache.directory() / name
     if (path / ".git").exists() and not _of(path, repository):
@@ -47,17 +51,20 @@ def worktree(name, checkout=True):
     return path
 
 
-def move(path, revision):
+def move(path: pathlib.Path, revision: str) -> None:
     """Plain checkout, detached: git rewrites only the files that differ."""
     git(path, "checkout", "-q", "--force", "--detach", revision, timeout=1800)
 
 
-def sparse_worktree(name, revision, files):
+def sparse_worktree(name: str, revision: str, files: Sequence[str]) -> pathlib.Path:
     """CACHE/NAME at revision with only `files` written out: in a second, for git am."""
     path = worktree(name, checkout=False)
     for entry in path.iterdir():
         if entry.name != ".git":
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
     git(path, "update-ref", "--no-deref", "HEAD", git(path, "rev-parse", f"{revision}^{{commit}}"))
     git(path, "read-tree", revision)
     there = git(path, "ls-files", "--", *files).split("\n") if files else []

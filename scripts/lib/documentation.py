@@ -76,7 +76,7 @@ class Directives:
         found = dict(self.found)
         for page in changed:
             found[page] = {(m[2], m[3]) for m in _DIRECTIVE.finditer(read(page) or "")}
-        touched, whole = set(files), set()
+        touched, whole = set(files), set[str]()
         parts: dict[str, set[str]] = collections.defaultdict(set)
         for page, directives in found.items():
             for name, argument in directives:
@@ -141,8 +141,8 @@ def build(program: str, tree: pathlib.Path, pages: Pages, read: Read, seconds: f
                                              if read(page) is not None)]
         done = complete([program, "-q", "-E", "-N", "-b", "dummy", "-d", here / "doctrees",
                          "-D", f"include_patterns={','.join(names)}",
-                         "-D", "exclude_patterns=output,netlink/specs", "-D", f"root_doc={_GATHERED}",
-                         "-D", "version=0", "-D", "release=0",
+                         "-D", "exclude_patterns=output,netlink/specs",
+                         "-D", f"root_doc={_GATHERED}", "-D", "version=0", "-D", "release=0",
                          top, here / "out"], timeout=seconds, cwd=top,
                         env={"srctree": str(here / "tree"), "PYTHONDONTWRITEBYTECODE": "1"})
         if done.returncode != 0:

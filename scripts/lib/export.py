@@ -39,7 +39,7 @@ def _without_signoff(message: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text) if len(kept) < len(lines) else text
 
 
-def unsigned(text):
+def unsigned(text: str) -> str:
     """A patch without Signed-off-by lines: the submitter adds them."""
     head, found, body = text.partition("\n\n")
     message, cut, rest = body.partition("\n---\n")
@@ -49,7 +49,7 @@ def unsigned(text):
     return f"{head}\n\n{message}\n---\n{rest}" if message else f"{head}\n\n---\n{rest}"
 
 
-def patches(directory, start, tip="HEAD"):
+def patches(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> list[tuple[str, str]]:
     """The commits start..tip as [(slug.patch, text)], oldest first.
 
     directory: a worktree, for its .gitattributes. Merges are left out by git.
@@ -169,11 +169,11 @@ def _difference(commit: Commit, other: Commit) -> str:
     return ""
 
 
-def _sections(text):
+def _sections(text: str) -> list[str]:
     return re.split(r"(?m)^(?=diff --git )", text)
 
 
-def _stable(section, positions):
+def _stable(section: str, positions: bool) -> str:
     """A file's diff without what another base release changes."""
     section = re.sub(r"(?m)^index .*$", "index", section)
     if positions:
@@ -181,12 +181,12 @@ def _stable(section, positions):
     return re.sub(r"(?m)^(@@ -\S+ \+\S+ @@).*$", r"\1", section)
 
 
-def _preimage(section):
+def _preimage(section: str) -> str:
     match = re.search(r"(?m)^index ([0-9a-f]+)\.\.", section)
     return match.group(1) if match else ""
 
 
-def same(old, new):
+def same(old: str, new: str) -> bool:
     """Whether two texts are the same patch.
 
     They may differ in the `index` lines and the function names of hunk headers;
@@ -203,7 +203,7 @@ def same(old, new):
                for moved in [_preimage(a) != _preimage(b)])
 
 
-def author(text):
+def author(text: str) -> tuple[str, ...]:
     """(From:, Date:) of a patch: they survive a reworded subject and a rebase."""
     head = re.sub(r"\n[ \t]+", " ", text.partition("\n\n")[0])
     return tuple(re.findall(r"(?m)^(?:From|Date): (.*)$", head))

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 import re
+from typing import Any
 
 from . import table
 from .command import Failed
@@ -29,14 +30,14 @@ class Boot:
 
     name: str
     append: str
-    qemu: list
+    qemu: list[str]
     devicetree: pathlib.Path | None
-    tests: list
+    tests: list[str]
     seconds: int
     silence: int
     test_seconds: int
     at: str
-    topics: list
+    topics: list[str]
 
 
 @dataclasses.dataclass
@@ -68,25 +69,25 @@ class Lane:
     cross: str
     llvm: str
     config: str
-    fragments: list
+    fragments: list[pathlib.Path]
     at: str
     default: bool
-    targets: list
+    targets: list[str]
     image: str
     strip: bool
-    sizes: list
-    test_patches: list
-    modules: list
-    kernel_modules: list
+    sizes: list[str]
+    test_patches: list[pathlib.Path]
+    modules: list[str]
+    kernel_modules: list[str]
     busybox: str
-    foreign: dict
-    qemu: list
+    foreign: dict[str, Any]
+    qemu: list[str]
     append: str
-    boots: list
+    boots: list[Boot]
     source: pathlib.Path
 
     @property
-    def fragment(self):
+    def fragment(self) -> str:
         """The text of all fragments; of one alone it is the file's, byte by byte."""
         return "\n".join(path.read_text() for path in self.fragments)
 
@@ -110,7 +111,7 @@ def names(top: pathlib.Path) -> list[str]:
     return sorted(p.stem for p in (pathlib.Path(top) / "ci/lanes").glob("*.toml"))
 
 
-def _check(data: dict, where: str) -> None:
+def _check(data: dict[str, Any], where: str) -> None:
     """Failed where the file of a lane is wrong. where: its path, for messages."""
     if data.get("builds") == "objects":
         table.check(data, where, _FIELDS, {**_MORE, "targets": TEXTS})
@@ -129,7 +130,7 @@ def _check(data: dict, where: str) -> None:
         raise Failed(f"{where}: two boots have the name {twice[0]}")
 
 
-def _boot(data: dict, path: pathlib.Path) -> Boot:
+def _boot(data: dict[str, Any], path: pathlib.Path) -> Boot:
     return Boot(name=data["name"], append=data.get("append", ""), qemu=data.get("qemu", []),
                 devicetree=path.with_name(data["devicetree"]) if "devicetree" in data else None,
                 tests=data["tests"], seconds=data["seconds"], silence=data.get("silence", 120),

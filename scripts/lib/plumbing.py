@@ -8,7 +8,7 @@ from typing import Any
 from .command import output, run
 
 
-def git(directory, *arguments, **kwargs):
+def git(directory: pathlib.Path | str, *arguments: object, **kwargs: Any) -> str:
     """Standard output of git in a directory (a worktree or a bare repository)."""
     return output(["git", "-C", directory, *arguments], **kwargs)
 
@@ -19,11 +19,11 @@ def attempt(directory: pathlib.Path | str, *arguments: object,
     return run(["git", "-C", directory, *arguments], check=False, **kwargs)
 
 
-def succeeds(directory, *arguments):
+def succeeds(directory: pathlib.Path | str, *arguments: object) -> bool:
     """Whether a git command ends with 0."""
     return attempt(directory, *arguments).returncode == 0
 
 
-def private(directory):
+def private(directory: pathlib.Path | str) -> pathlib.Path:
     """A worktree's own git directory."""
     return pathlib.Path(git(directory, "rev-parse", "--absolute-git-dir"))

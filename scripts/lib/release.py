@@ -7,8 +7,12 @@ import re
 from . import cache
 from .command import Broken, CannotJudge, run
 from .plumbing import git
+from .series import Series
 
 BASE = "refs/heads/base"
+
+# VERSION, PATCHLEVEL, SUBLEVEL and EXTRAVERSION of a kernel's Makefile.
+Version = tuple[str, str, str, str]
 
 
 def imported(path: pathlib.Path) -> str:
@@ -26,7 +30,7 @@ def imported(path: pathlib.Path) -> str:
     return done.stdout.strip()
 
 
-def linux():
+def linux() -> pathlib.Path:
     """The repository of the base in the cache: CannotJudge when it has not been imported."""
     path = cache.directory() / "linux.git"
     if not imported(path):
@@ -34,12 +38,12 @@ def linux():
     return path
 
 
-def base():
+def base() -> str:
     """The commit of the base."""
     return git(linux(), "rev-parse", "--verify", f"{BASE}^{{commit}}")
 
 
-def point(name, revision):
+def point(name: str, revision: str) -> None:
     """Set a reference of the scripts' own, in the cache's repository.
 
     name: below refs/; revision: a commit. Whoever sets it holds the lock that such
@@ -49,9 +53,8 @@ def point(name, revision):
     git(linux(), "update-ref", name, revision)
 
 
-def version(directory, revision="HEAD"):
-    """The version of a kernel tree by its Makefile: (VERSION, PATCHLEVEL, SUBLEVEL,
-    EXTRAVERSION), strings; None when there is no kernel's Makefile."""
+def version(directory: pathlib.Path | str, revision: str = "HEAD") -> Version | None:
+    """The version of a kernel tree by its Makefile; None when there is no kernel's Makefile."""
     try:
         text = git(directory, "cat-file", "blob", f"{revision}:Makefile")
     except Broken:
@@ -62,10 +65,11 @@ def version(directory, revision="HEAD"):
         if not match:
             return None
         found.append(match.group(1))
-    return tuple(found)
+    major, minor, sub, extra = found
+    return major, minor, sub, extra
 
 
-def spelled(found):
+def spelled(found: Version | None) -> str:
     """A version as people write it: 7.3.4, 7.4-rc1; what is there when it is none."""
     if found is None:
         return "no kernel (no Makefile with a version)"
@@ -73,6 +77,6 @@ def spelled(found):
     return f"{major}.{minor}" + (f".{sub}" if sub not in ("", "0") else "") + extra
 
 
-def is_base(found, listing):
+def is_base(found: Version | None, listing: Series) -> bool:
     """Whether a version is the base of the series, or one of its stable releases."""
     return found is not None and found[:2] == listing.version and found[3] == ""

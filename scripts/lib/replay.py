@@ -8,7 +8,8 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 
 from . import cache, command, scratch, series
 from .checkout import abandon, sparse_worktree
@@ -32,7 +33,8 @@ def _hook(directory: pathlib.Path | str, user: bool) -> str:
     return str(path) if os.access(path, os.X_OK) else ""
 
 
-def refusal(directory, files, done, user=False):
+def refusal(directory: pathlib.Path | str, files: Sequence[series.Patch],
+            done: subprocess.CompletedProcess[str], user: bool = False) -> tuple[int, str]:
     """Which of the patch files git am stopped at, and its words: (index, text).
 
     To be called before git am --abort; done: the CompletedProcess of git am; user: whether
@@ -75,12 +77,14 @@ def frozen(patches: Sequence[series.Patch]) -> Iterator[list[series.Patch]]:
         yield copies
 
 
-def replay(patches, start, options=(), identity=None):
+def replay(patches: Sequence[series.Patch], start: str, options: Sequence[str] = (),
+           identity: Mapping[str, str] | None = None) -> tuple[list[str], str | None]:
     """Commits of patches on a commit, made in a worktree of the cache where only the touched
     files are written out: as steps() returns them. The caller holds lock("steps")."""
     tree = sparse_worktree("steps", start, sorted(
         {name for patch in patches for name in series.paths(patch.text)}))
-    why, index = None, len(patches)
+    why: str | None = None
+    index = len(patches)
     if patches:
         done = run(["git", "-C", tree, *AM, *options, *[p.path for p in patches]], check=False,
                    env=identity or IDENTITY, timeout=1800)
@@ -98,10 +102,11 @@ def replay(patches, start, options=(), identity=None):
     return commits, None
 
 
-def steps(patches, start=None):
+def steps(patches: Sequence[series.Patch], start: str | None = None,
+          ) -> tuple[list[str], str | None]:
     """Commits of the base and of each step after it, and the refusal where one fails.
 
-    patches: [Patch]. Returns ([base, first, ...], None), or the commits before the
+    Returns ([base, first, ...], None), or the commits before the
     patch that does not apply and a text that says why. The same patches on the
     same base give the same commits; they are kept in the cache.
     """
@@ -109,13 +114,13 @@ def steps(patches, start=None):
         return _steps(copies, start or base())
 
 
-def _steps(patches, start):
+def _steps(patches: Sequence[series.Patch], start: str) -> tuple[list[str], str | None]:
     total = hashlib.sha256("\0".join([start, *AM]).encode())
     for patch in patches:
         total.update(patch.name.encode() + b"\0" + patch.content + b"\0")
     kept = cache.directory() / "verdicts/steps" / f"{total.hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
-        commits = json.loads(kept.read_text())
+        commits: list[str] = json.loads(kept.read_text())
         if succeeds(linux(), "cat-file", "-e", f"{commits[-1]}^{{tree}}"):
             return commits, None
     with cache.lock("steps"):

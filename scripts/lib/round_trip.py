@@ -20,7 +20,7 @@ def check() -> None:
     listing = there.pop("series")
     texts = {f"patches/{n}": t for n, t in there.items()} | {"series": listing}
     wanted = {f"patches/{n}": t for n, t in after.files.items()} | {"series": after.listing}
-    found = []
+    found: list[str] = []
     for name in sorted(set(texts) | set(wanted)):
         if texts.get(name) != wanted.get(name):
             found += difflib.unified_diff(

@@ -96,6 +96,7 @@ def run(name: str, series: series_file.Series, server: mailserver.Settings | Non
     if chosen.rest:
         if not started:
             raise Failed(f"nothing of {name} is left to send")
+        assert server is not None  # --continue is no dry run
         go_on(branch, started[-1], server, chosen)
         return
     if chosen.send and not chosen.reflect and any(

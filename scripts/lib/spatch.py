@@ -153,10 +153,10 @@ class Spatch:
         with tempfile.TemporaryDirectory() as scratch:
             files = {}
             for number, content in enumerate(sorted(contents)):
-                path = pathlib.Path(scratch) / str(number) / content[0]
-                path.parent.mkdir(parents=True)
-                path.write_text(content[1], encoding="utf-8", errors="surrogateescape")
-                files[str(path)] = content
+                copy = pathlib.Path(scratch) / str(number) / content[0]
+                copy.parent.mkdir(parents=True)
+                copy.write_text(content[1], encoding="utf-8", errors="surrogateescape")
+                files[str(copy)] = content
             include = self.tree / "include"
             # no scanner: spatch itself looks whether a file has the tokens that the script needs
             done = complete([self.program, "-D", "report", "--no-show-diff", "--very-quiet",

@@ -54,7 +54,7 @@ class Store:
         """The key of a mapping of named inputs."""
         return digest(inputs)
 
-    def get(self, kind: str, inputs: dict) -> dict | None:
+    def get(self, kind: str, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
         """The record made from these inputs; None where there is none, or a broken file."""
         try:
             with open(self.directory / kind / f"{self.key(inputs)}.json") as stream:
@@ -63,29 +63,29 @@ class Store:
             return None
         return record if isinstance(record, dict) and "inputs" in record else None
 
-    def put(self, kind: str, inputs: dict[str, Any], record: dict[str, Any], name: str) -> None:
+    def put(self, kind: str, inputs: Mapping[str, Any], record: Mapping[str, Any], name: str) -> None:
         """Keep a record; name tells its place in the run, e.g. "3/arm64"."""
-        record = dict(record, inputs=inputs)
         write_atomically(self.directory / kind / f"{self.key(inputs)}.json",
-                         json.dumps(record, indent=1, sort_keys=True).encode())
+                         json.dumps({**record, "inputs": inputs}, indent=1, sort_keys=True).encode())
         self.point(kind, inputs, name)
 
-    def point(self, kind: str, inputs: dict, name: str) -> None:
+    def point(self, kind: str, inputs: Mapping[str, Any], name: str) -> None:
         """Let the record made from these inputs be the last of this name."""
         path, key = self.directory / "latest" / kind / digest(name), self.key(inputs)
         if not path.exists() or path.read_text() != key:
             write_atomically(path, key.encode())
 
-    def latest(self, kind: str, name: str) -> dict:
+    def latest(self, kind: str, name: str) -> dict[str, Any]:
         """The inputs of the last record of this name; empty where there is none."""
         try:
             key = (self.directory / "latest" / kind / digest(name)).read_text()
             with open(self.directory / kind / f"{key}.json", encoding="utf-8") as stream:
-                return json.load(stream)["inputs"]
+                inputs: dict[str, Any] = json.load(stream)["inputs"]
         except (OSError, ValueError, KeyError):
             return {}
+        return inputs
 
-    def why(self, kind: str, inputs: dict, name: str) -> str:
+    def why(self, kind: str, inputs: Mapping[str, Any], name: str) -> str:
         """Which inputs differ from the last record of this name: a sentence."""
         old = self.latest(kind, name)
         if not old:

@@ -5,7 +5,8 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from . import cache, checkout, cover, plumbing, posting, recipients, release, replay
 from . import series as series_file
@@ -40,7 +41,7 @@ class Branch:
             raise Failed(f"patches/{files[index].name} does not apply:\n{why}\n"
                          f"to repeat: scripts/apply")
 
-    def cover(self, text: str, tracking: dict) -> None:
+    def cover(self, text: str, tracking: Mapping[str, Any]) -> None:
         """An empty commit with the cover letter, as `b4 prep` makes it."""
         run(["git", "-C", self.tree, "-c", "core.commentChar=;", "commit", "-q", "--allow-empty",
              "--no-verify", "--cleanup=whitespace", "-F", "-"], env=self.identity,

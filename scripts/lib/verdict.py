@@ -61,8 +61,9 @@ class Judgement:
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Judgement":
         """The judgement that data() was made of: other entries are left out, missing ones are plain."""
-        fields = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
-        return cls(**{**fields, "verdict": Verdict(data["verdict"])})
+        fields: dict[str, Any] = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
+        fields["verdict"] = Verdict(data["verdict"])
+        return cls(**fields)
 
 
 def overall(judgements: Iterable[Judgement]) -> Verdict:

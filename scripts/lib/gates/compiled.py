@@ -6,12 +6,13 @@ the same directories, but only those that the series touches.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from .. import cache, clone
 from ..command import CannotJudge, Missing
 from ..kernel import diagnostics, sources
+from ..kernel.record import Objects
 from ..lane import Lane
 from ..series import slug
 from ..store import digest
@@ -19,8 +20,6 @@ from ..verdict import Verdict
 from .gate import PASS, Answer, Gate, judged, skip
 from .step import Step
 from .tools import Tools
-
-Record = Mapping[str, Any]
 
 
 @contextlib.contextmanager
@@ -87,7 +86,7 @@ class Compiled(Gate):
             raise Missing("; ".join(missing) + (f"; not built: {', '.join(left)}" if left else ""))
         return self._not_built(left, step, tools) if left else PASS if used else skip("no lane in ci/lanes")
 
-    def _new(self, before: Record, after: Record) -> list[str]:
+    def _new(self, before: Objects, after: Objects) -> list[str]:
         said, says = before["diagnostics"], after["diagnostics"]
         if not said:
             raise CannotJudge(f"what to compare with does not build: {before['reason']}")
@@ -104,7 +103,7 @@ class Compiled(Gate):
                       "lane's configuration, or say in ci/proofs.toml where it was built, as built = \"...\"")
 
     @staticmethod
-    def _records(lane: Lane, step: Step, tools: Tools) -> tuple[Record, Record]:
+    def _records(lane: Lane, step: Step, tools: Tools) -> tuple[Objects, Objects]:
         builder = tools.builder(lane, step.everything)
         touched = sources.directories(step.files)
         with _lanes():

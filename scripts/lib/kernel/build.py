@@ -11,7 +11,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from .. import cache, checkout, process, sparse
 from ..command import Broken, CannotJudge, Missing, full, output
@@ -19,6 +19,7 @@ from ..lane import Lane
 from ..store import Store, write_atomically
 from . import kconfig, sources
 from .diagnostics import Diagnostics
+from .record import Build, Objects
 
 # Names nothing of the machine or the moment in the image, so that equal sources
 # give equal bytes.
@@ -110,30 +111,31 @@ class Builder:
                 "lane": [self.lane.arch, self.lane.cross, self.lane.llvm, self.lane.config],
                 "toolchain": self.toolchain, "sparse": self.checks, "builder": _VERSION}
 
-    def covers(self, record: dict[str, Any], directories: Collection[str]) -> bool:
+    def covers(self, record: Objects, directories: Collection[str]) -> bool:
         """Whether sparse has read, where it reads at all, what a record must tell of."""
-        told = record.get("diagnostics", {}).get("sparse", {})
+        told = record["diagnostics"].get("sparse", {})
         return not self.checker or set(directories) & set(self.directories) <= told.keys()
 
-    def judged(self, commit: str, directories: Collection[str]) -> dict[str, Any]:
+    def judged(self, commit: str, directories: Collection[str]) -> Objects:
         """The record of the objects of a commit, kept or made now; directories: see covers().
 
         Whoever calls this holds the lock of the lanes.
         """
         store, inputs = Store(cache.directory() / "verdicts"), self.inputs(commit)
-        record = store.get("objects", inputs)
-        if record is None or not self.covers(record, directories):
-            record = self.compile(commit)
-            self.keep(commit, record)
+        kept = cast(Objects | None, store.get("objects", inputs))
+        if kept is not None and self.covers(kept, directories):
+            return kept
+        record = self.compile(commit)
+        self.keep(commit, record)
         return record
 
-    def keep(self, commit: str, record: dict[str, Any]) -> None:
+    def keep(self, commit: str, record: Objects) -> None:
         """Keep a record of compile() for judged(), unless the machine may be to blame for it."""
-        told = ("ok", "reason", "lost", "configured", "diagnostics", "sources")
         if record["configured"] and not record["lost"]:
-            Store(cache.directory() / "verdicts").put(
-                "objects", self.inputs(commit), {name: record[name] for name in told},
-                f"{self.lane.name}/{commit}")
+            Store(cache.directory() / "verdicts").put("objects", self.inputs(commit), Objects(
+                ok=record["ok"], reason=record["reason"], lost=record["lost"],
+                configured=record["configured"], diagnostics=record["diagnostics"],
+                sources=record["sources"]), f"{self.lane.name}/{commit}")
 
     # --- how it is built
 
@@ -190,13 +192,11 @@ class Builder:
                     path.unlink()
         building.unlink()
 
-    def compile(self, commit: str, targets: Sequence[str] = ()) -> dict[str, Any]:
+    def compile(self, commit: str, targets: Sequence[str] = ()) -> Build:
         """Build targets of a commit, by default the lane's objects, or those in the touched
         directories.
 
-        Returns a record: ok, reason, seconds, cpu; lost: whether the machine is to blame;
-        diagnostics: see Diagnostics.end(); sources: those in touched directories that have an
-        object. The text of the build is in self.log.
+        The text of the build is in self.log.
         """
         self.recover()
         self._move(commit)
@@ -219,11 +219,12 @@ class Builder:
             again = self._make(targets)
             outcome = process.Outcome(again.rc, outcome.seconds + again.seconds, outcome.cpu + again.cpu)
         text = self.log.read_text(errors="replace")
-        record = {"ok": outcome.rc == 0, "seconds": outcome.seconds, "cpu": outcome.cpu,
-                  "reason": "" if outcome.rc == 0 else self.plain(why_failed(text, outcome.rc)),
-                  "lost": lost(outcome, text), "configured": True,
-                  "diagnostics": self.diagnostics.end(text, self.directories if self.checker else ()),
-                  "sources": sorted({source for _, source in self._compiled()})}
+        record = Build(
+            ok=outcome.rc == 0, seconds=outcome.seconds, cpu=outcome.cpu,
+            reason="" if outcome.rc == 0 else self.plain(why_failed(text, outcome.rc)),
+            lost=lost(outcome, text), configured=True,
+            diagnostics=self.diagnostics.end(text, self.directories if self.checker else ()),
+            sources=sorted({source for _, source in self._compiled()}))
         if record["ok"] and (unread := list(self._unread())):
             raise CannotJudge(f"lane {self.lane.name}: kbuild did not let sparse read {unread[0][1]}; "
                               f"see {self.log}")

@@ -18,8 +18,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from ..store import write_atomically
-
-Counts = dict[str, int]
+from .record import Counts, Said
 
 _POSITION = re.compile(r"(?<=[\w.]):\d+(:\d+)?(?=[:,]|$)")
 _SAYS = re.compile(r"(?:^|[\s:])(?:warning|error|fatal error):\s")
@@ -95,12 +94,10 @@ class Diagnostics:
         """Whether sparse has read this source as it stands in its object."""
         return (self.directory / "sparse" / source).exists()
 
-    def end(self, log: str, directories: Collection[str]) -> dict[str, Counts | dict[str, Counts]]:
+    def end(self, log: str, directories: Collection[str]) -> Said:
         """After make: take over what the tools said; returns all that is known of the build.
 
-        log: the text make printed; directories: those that sparse reads. {"w1": what the
-        compiler says, "tools": what modpost, objtool and the linker say, "sparse": for each of
-        the directories what sparse says}. What objtool said of an object stays until the object
+        log: the text make printed; directories: those that sparse reads. What objtool said of an object stays until the object
         is rebuilt; what is said of the link is replaced by every link.
         """
         rebuilt_file = self.directory / ".rebuilt"

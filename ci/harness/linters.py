@@ -15,9 +15,9 @@ from lib.verdict import Verdict
 
 from . import editorconfig, files, licence
 
-# EXTRAVERSION is the kernel's, SME the processors' memory encryption, the others are
+# EXTRAVERSION and iput() are the kernel's, SME the processors' memory encryption, the others are
 # beginnings of words in patterns.
-_WORDS = "extraversion,sme,nin,updat,disabl"
+_WORDS = "extraversion,sme,nin,updat,disabl,iput"
 _SECONDS = 300
 # It reads all files in seconds; what it would keep has no place in the repository.
 _MYPY = ["mypy", "--config-file", "mypy.ini", "--cache-dir", "/dev/null"]

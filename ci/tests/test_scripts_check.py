@@ -153,7 +153,7 @@ class Gates(GatesFixture):
                    " echo 'CHECK:TYPO_SPELLING: typo' && exit 1\nexit 0\n")
         self.add("void iput(struct inode *inode);\n", name="include/linux/fs.h")
         self.add("int toy_a(struct inode *i)\n{\n\tiput(i);\n\treturn 0;\n}\n", "toy: put")
-        self.add("int receive; /* Recieve it */\n", "toy: misspell")
+        self.add("int receive; /* Rec" "ieve it */\n", "toy: misspell")  # as codespell reads this file, too
         results, done = self.check("--gate", "checkpatch", "2..4", expect=1)
         self.assertEqual(self.failing(results), {(4, "checkpatch")}, done.stdout)
         self.assertEqual({results[step, "checkpatch"]["verdict"] for step in (2, 3)}, {"pass"})

@@ -71,15 +71,15 @@ class Spelling(unittest.TestCase):
     """Of which misspellings checkpatch is told."""
 
     def test_words(self):
-        patch = "We teh\n---\n x.c | 2\n\n--- a/x.c\n+++ b/x.c\n- * a funciton\n+ * its funciton\n" \
-            "+\tiput(i);\n+ * iputs, tehy\n"
+        patch = "We qword\n---\n x.c | 2\n\n--- a/x.c\n+++ b/x.c\n- * a moved\n+ * its moved\n" \
+            "+\tcalled(i);\n+ * calls, qmore\n"
         with tempfile.NamedTemporaryFile("w") as dictionary, \
-                mock.patch.object(checkpatch, "_called", lambda word, commit: word == "iput"):
+                mock.patch.object(checkpatch, "_called", lambda word, commit: word == "called"):
             dictionary.write("".join(f"{word}->x\n" for word in (
-                "funciton", "iput", "iputs", "teh", "tehy", "absent")))
+                "moved", "called", "calls", "qword", "qmore", "absent")))
             dictionary.flush()
             self.assertEqual(checkpatch._misspellings(pathlib.Path(dictionary.name), patch, "HEAD"),
-                             "iputs->x\nteh->x\ntehy->x\n")
+                             "calls->x\nqword->x\nqmore->x\n")
 
 
 class Lost(GatesFixture):

@@ -97,8 +97,8 @@ class Diagnostics:
     def end(self, log: str, directories: Collection[str]) -> Said:
         """After make: take over what the tools said; returns all that is known of the build.
 
-        log: the text make printed; directories: those that sparse reads. What objtool said of an object stays until the object
-        is rebuilt; what is said of the link is replaced by every link.
+        log: the text make printed; directories: those that sparse reads. What objtool said of an
+        object stays until the object is rebuilt; what is said of the link is replaced by every link.
         """
         rebuilt_file = self.directory / ".rebuilt"
         rebuilt = set(rebuilt_file.read_text().split()) if rebuilt_file.exists() else set()

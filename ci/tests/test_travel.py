@@ -93,6 +93,19 @@ class TravelTest(unittest.TestCase):
         self.assertTrue((tree / git(tree, "rev-parse", "--git-common-dir").strip()).samefile(
             place / CACHE / "linux.git"))
 
+    def test_objects_of_a_moved_cache_stay(self):
+        """A worktree that is made anew there does not cost those that git has not found yet."""
+        place = self.kept.directory / "far"
+        shutil.copytree(self.cache.parent, place, symlinks=True)
+        for gitdir in (place / CACHE / "linux.git/worktrees").glob("*/gitdir"):
+            gitdir.write_text("/nonexistent/.git\n")
+        for path in (place / CACHE).glob("*/.git"):
+            shutil.rmtree(path.parent)
+        left = place / CACHE / "lanes/fake/source/objects/left"
+        left.touch()
+        self.assertNotIn("(kept)", self.again(place, "--again"))
+        self.assertTrue(left.exists())
+
     def test_records_name_no_place(self):
         self.assertRegex(self.text, r"step 4 fake: build fail \d+ s: lane fake: configuration failed: ")
         for path in (self.cache / "verdicts").rglob("*"):

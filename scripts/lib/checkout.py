@@ -34,11 +34,20 @@ def _of(path: pathlib.Path, repository: pathlib.Path) -> bool:
     return done.returncode == 0 and common.is_dir() and common.samefile(repository)
 
 
+def _repair(repository: pathlib.Path) -> None:
+    """Tell git where all worktrees are, as the cache may have been moved or copied: pruning takes
+    those that it does not find, and with them the objects below."""
+    there = [path.parent for pattern in ("*/.git", "lanes/*/source/.git")
+             for path in cache.directory().glob(pattern) if path.is_file()]
+    if there:
+        attempt(repository, "worktree", "repair", *there)
+
+
 def worktree(name: str, checkout: bool = True) -> pathlib.Path:
     """CACHE/NAME, a detached worktree of the base that belongs to the scripts alone."""
     repository, path = linux(), cache.directory() / name
-    if (path / ".git").exists() and not _of(path, repository):
-        attempt(repository, "worktree", "repair", path)  # the cache was moved or copied
+    if not _of(path, repository):
+        _repair(repository)
     if not _of(path, repository):
         if path.exists():
             shutil.rmtree(path)

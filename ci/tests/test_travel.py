@@ -98,10 +98,12 @@ class TravelTest(unittest.TestCase):
         place = self.kept.directory / "far"
         shutil.copytree(self.cache.parent, place, symlinks=True)
         for gitdir in (place / CACHE / "linux.git/worktrees").glob("*/gitdir"):
-            gitdir.write_text("/nonexistent/.git\n")
+            gitdir.write_text(f"/nonexistent/{gitdir.parent.name}/.git\n")
+        tree = place / CACHE / "lanes/fake/source"
+        (tree / ".git").write_text((tree / ".git").read_text().replace(str(self.cache.parent), "/nonexistent"))
         for path in (place / CACHE).glob("*/.git"):
             shutil.rmtree(path.parent)
-        left = place / CACHE / "lanes/fake/source/objects/left"
+        left = tree / "objects/left"
         left.touch()
         self.assertNotIn("(kept)", self.again(place, "--again"))
         self.assertTrue(left.exists())

@@ -35,12 +35,18 @@ def _of(path: pathlib.Path, repository: pathlib.Path) -> bool:
 
 
 def _repair(repository: pathlib.Path) -> None:
-    """Tell git where all worktrees are, as the cache may have been moved or copied: pruning takes
-    those that it does not find, and with them the objects below."""
-    there = [path.parent for pattern in ("*/.git", "lanes/*/source/.git")
-             for path in cache.directory().glob(pattern) if path.is_file()]
-    if there:
-        attempt(repository, "worktree", "repair", *there)
+    """Let the worktrees in the cache and the repository name each other, as the cache may have been
+    moved or copied: pruning takes those that git does not find, and with them the objects below.
+
+    Not by `git worktree repair`, which in a copy turns the worktrees of the original over to it.
+    """
+    for pattern in ("*/.git", "lanes/*/source/.git"):
+        for link in cache.directory().glob(pattern):
+            if link.is_file():
+                own = repository / "worktrees" / link.read_text().strip().rpartition("/")[2]
+                if (own / "gitdir").is_file():
+                    cache.write_atomically(own / "gitdir", f"{link}\n")
+                    cache.write_atomically(link, f"gitdir: {own}\n")
 
 
 def worktree(name: str, checkout: bool = True) -> pathlib.Path:

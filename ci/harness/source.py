@@ -65,7 +65,8 @@ class Source:
                 entries.append(f"{head}\t{called}\0")
             made = self.git("mktree", "-z", data="".join(entries))
             if not above:
-                return self.git("commit-tree", made, "-p", commit, data=f"{path}: other content\n")
+                return self.git("commit-tree", made, "-p", commit, env=patched.IDENTITY,
+                                data=f"{path}: other content\n")
             name = above.pop()
 
     def worktree(self, directory: pathlib.Path) -> pathlib.Path:

@@ -76,7 +76,6 @@ class Uapi(GatesFixture):
                                    "check-uapi.sh cannot compare"))
         self.assertEqual(said[6], ("skip", "only the headers of x86 can be judged"))
 
-    @unittest.skipUnless(_version() >= (2, 4), "check-uapi.sh needs abidiff 2.4")
     def test_change_that_breaks_programs(self):
         (self.bin / "abidiff").unlink()  # the fixture's, which finds nothing
         self.edit("toy.h", "#endif", "#define TOY_NEW 1\nstruct toy_new {\n\t__u32 a;\n};\n#endif",
@@ -85,6 +84,10 @@ class Uapi(GatesFixture):
         (self.work / "include/uapi/linux/all.h").unlink()
         self.commit(self.work, "toy: remove a header")
         said, output = self.judged()
+        if _version() < (2, 4):  # of Debian 12, which the script refuses
+            self.assertEqual({word for word, _ in said.values()}, {"skip"}, output)
+            self.assertRegex(said[3][1], "abidiff")
+            return
         self.assertEqual(said[2], ("pass", ""), output)
         self.assertRegex(said[3][1], "ABI differences detected in include/linux/game.h")
         self.assertRegex(said[4][1], "UAPI header include/linux/all.h was removed")

@@ -210,6 +210,7 @@ class DurationTest(unittest.TestCase):
             kept.put("boot", {"k": 1}, {"attempts": [{"seconds": 30.0}, {"seconds": 12.0}]}, "3/x/main")
             made = step_boot.Boots.__new__(step_boot.Boots)
             made.lane, made.work = lane("x"), mock.Mock(store=kept)
+            made.work.name = lambda *words: "/".join(map(str, words))
             self.assertEqual(made.seconds(3, boot(seconds=400)), 42)
             self.assertEqual(made.seconds(4, boot(seconds=400)), 400)
 

@@ -9,7 +9,7 @@ from ..command import Broken
 from ..store import digest, write_atomically
 
 # A fixed identity and date: the same patches on the same base give the same commits.
-_IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in
+IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in
              (("NAME", "series"), ("EMAIL", "series@localhost"), ("DATE", "2026-01-01T00:00:00Z"))}
 
 
@@ -49,7 +49,7 @@ def changed(revision: str, diffs: Sequence[str], message: str) -> tuple[str, str
     """(tree, commit) of a revision with diffs on it; Broken where git cannot apply one."""
     here = release.linux()
     with scratch.directory("index") as holder:
-        env = {**_IDENTITY, "GIT_INDEX_FILE": str(holder / "index")}
+        env = {**IDENTITY, "GIT_INDEX_FILE": str(holder / "index")}
         plumbing.git(here, "read-tree", revision, env=env)
         for diff in diffs:
             plumbing.git(here, "apply", "--cached", "--whitespace=nowarn", "-", data=diff, env=env)

@@ -100,7 +100,8 @@ class TravelTest(unittest.TestCase):
         for gitdir in (place / CACHE / "linux.git/worktrees").glob("*/gitdir"):
             gitdir.write_text(f"/nonexistent/{gitdir.parent.name}/.git\n")
         tree = place / CACHE / "lanes/fake/source"
-        (tree / ".git").write_text((tree / ".git").read_text().replace(str(self.cache.parent), "/nonexistent"))
+        text = (tree / ".git").read_text()
+        (tree / ".git").write_text(text.replace(str(self.cache.parent), "/nonexistent"))
         for path in (place / CACHE).glob("*/.git"):
             shutil.rmtree(path.parent)
         left = tree / "objects/left"

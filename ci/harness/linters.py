@@ -95,11 +95,12 @@ def run_tool(top: pathlib.Path, label: str, words: list[str], read: list[str]) -
         return Finding(label, Verdict.FAIL, "found no file to read")
     if not shutil.which(words[0]):
         return Finding(label, Verdict.LOST, f"there is no {words[0]}; ci/install installs it")
-    done = command.run([*words, *read], cwd=top, timeout=_SECONDS, check=False)
+    try:
+        done = command.complete([*words, *read], timeout=_SECONDS, cwd=top)
+    except command.CannotJudge as error:
+        return Finding(label, Verdict.LOST, str(error), command.shell([*words, *read]))
     text = done.stdout + done.stderr
     again = command.shell([*words, *([n for n in read if n in text] or read)])
-    if done.returncode is None:
-        return Finding(label, Verdict.LOST, f"took longer than {_SECONDS} s\n{text}", again)
     return Finding(label, Verdict.FAIL if done.returncode else Verdict.PASS, text, again)
 
 

@@ -487,6 +487,16 @@ class LintersTest(unittest.TestCase):
                          [Verdict.LOST] * 4)
         self.assertIn("there is no shellcheck", found["shellcheck"].text)
 
+    def test_a_linter_that_is_ended_is_lost(self):
+        self.write("lint", "#!/bin/sh\neval \"$END\"\n")
+        (self.top / "lint").chmod(0o755)
+        for end, words in (("kill -9 $$", "was ended by SIGKILL"), ("sleep 9", "took more than 0.1 s")):
+            with unittest.mock.patch.dict(os.environ, END=end), \
+                    unittest.mock.patch.object(linters, "_SECONDS", 0.1 if "sleep" in end else 60):
+                found = linters.run_tool(self.top, "lint", [f"{self.top}/lint"], ["ci/good"])
+            self.assertEqual(found.verdict, Verdict.LOST)
+            self.assertIn(words, found.text)
+
     def test_the_machines_own_paths(self):
         self.write("README.md", f"see {self.top}/x and {self.top}more, $HOME/work/x, a/ho" "me/x\n")
         text = linters.machines(self.top, ["README.md"])

@@ -212,9 +212,8 @@ class Builder:
         self._forget_unread()
         self.diagnostics.begin()
         outcome = self._make(targets)
-        if unread := list(self._unread()):
-            # a killed run left objects of which sparse said nothing: make them anew
-            for path, _ in unread:
+        if left := self._left_unread():
+            for path in left:
                 path.unlink(missing_ok=True)
             again = self._make(targets)
             outcome = process.Outcome(again.rc, outcome.seconds + again.seconds, outcome.cpu + again.cpu)
@@ -285,6 +284,13 @@ class Builder:
                     source = os.path.normpath(self.plain(match.group(2)))
                     if path.exists() and (self.tree / source).exists():
                         yield path, source
+
+    def _left_unread(self) -> list[pathlib.Path]:
+        """Those that a killed run left, of which sparse said nothing. One that this make tried to
+        compile is none: where that fails, the object of before stays, which says that the lane
+        builds the file."""
+        rebuilt = self.diagnostics.rebuilt()
+        return [path for path, _ in self._unread() if str(path.relative_to(self.objects)) not in rebuilt]
 
     def _unread(self) -> Iterator[tuple[pathlib.Path, str]]:
         """Those of them that sparse has not read."""

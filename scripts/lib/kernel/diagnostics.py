@@ -90,6 +90,11 @@ class Diagnostics:
             path.unlink()
         (self.directory / ".rebuilt").unlink(missing_ok=True)
 
+    def rebuilt(self) -> set[str]:
+        """The objects, as kbuild names them, that make tried to compile since begin()."""
+        path = self.directory / ".rebuilt"
+        return set(path.read_text().split()) if path.exists() else set()
+
     def read(self, source: str) -> bool:
         """Whether sparse has read this source as it stands in its object."""
         return (self.directory / "sparse" / source).exists()
@@ -100,8 +105,7 @@ class Diagnostics:
         log: the text make printed; directories: those that sparse reads. What objtool said of an
         object stays until the object is rebuilt; what is said of the link is replaced by every link.
         """
-        rebuilt_file = self.directory / ".rebuilt"
-        rebuilt = set(rebuilt_file.read_text().split()) if rebuilt_file.exists() else set()
+        rebuilt = self.rebuilt()
         tools_file = self.directory / ".tools.json"
         tools = json.loads(tools_file.read_text()) if tools_file.exists() else {}
         tools = {line: obj for line, obj in tools.items() if obj and obj not in rebuilt}

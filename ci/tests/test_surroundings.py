@@ -104,7 +104,8 @@ class SurroundingsTest(unittest.TestCase):
         hook.parent.mkdir(exist_ok=True)
         variables = {k: v for k, v in self.fixture.environment.items() if k != "HOME"}
         hook.write_text("#!/bin/sh\n" + "".join(f"export {k}='{v}'\n" for k, v in variables.items()
-                                                if k in ("XDG_CACHE_HOME", "LINUX", "SERIES_NEEDED_BYTES"))
+                                                if k in ("PATH", "XDG_CACHE_HOME", "LINUX",
+                                                         "SERIES_NEEDED_BYTES"))
                         + f"git branch -f base v7.3\nexec {self.fixture.top}/ci/run --no-static --step 1 "
                         f">{self.fixture.directory}/said 2>&1\n")
         hook.chmod(0o755)

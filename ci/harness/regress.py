@@ -30,6 +30,11 @@ class Ran:
     good: bool = True
 
     @property
+    def all_words(self) -> dict[str, str]:
+        """Both `words` and `own`."""
+        return {**self.words, **self.own}
+
+    @property
     def ended(self) -> bool:
         """Whether the guest came to the end of its tests: else what is missing says nothing."""
         return any(word == "pass" for case, word in self.words.items()
@@ -50,7 +55,7 @@ def judge(lane: str, boot: str, history: Mapping[int, Ran], steps: Collection[in
     passed: dict[str, int] = {}  # {case: the last step on which it passed}, of cases not gone
     judgements = []
     for step, ran in sorted(history.items()):
-        words = {**ran.words, **ran.own}
+        words = ran.all_words
         if passed and ran.ended and step in steps:
             gone = {c: k for c, k in passed.items() if words.get(c, "skip") == "skip"}
             wrong = _unexplained(gone, step, proofs, known)
@@ -76,7 +81,7 @@ def _unexplained(gone: Mapping[str, int], step: int, proofs: Collection[proof.Pr
 
 def _sentence(wrong: Mapping[str, int], ran: Ran) -> str:
     """The first few of the cases that are gone, with the step that they passed on."""
-    words = {**ran.words, **ran.own}
+    words = ran.all_words
     said = [f"{case} passed on step {before} and is "
             + (f"skipped: {_reason(case, ran)}" if case in words else "gone")
             for case, before in wrong.items()]

@@ -100,6 +100,17 @@ class Refresh(Fixture):
         self.assertEqual({f"patches/{n}" for n in self.names()} | {"series"}, set(self.patches()))
         self.script("refresh", "--check")
 
+    def test_a_merge_is_refused(self):
+        before, tip = self.patches(), self.git(self.work, "rev-parse", "HEAD").strip()
+        self.git(self.work, "checkout", "-q", "-b", "side", "HEAD~1")
+        (self.work / "COPYING").write_text("mine\n")
+        self.git(self.work, "commit", "-q", "-a", "-m", "toy: beside")
+        self.git(self.work, "merge", "-q", "--no-edit", tip)
+        merge = self.git(self.work, "rev-parse", "HEAD").strip()
+        done = self.refresh(expect=1)
+        self.assertIn(f"{merge[:12]} is a merge; a series cannot have one", done.stderr)
+        self.assertEqual(self.patches(), before)
+
     def test_dropped_commit_removes_its_file(self):
         self.git(self.work, "reset", "-q", "--hard", "HEAD~1")
         done = self.refresh()

@@ -6,7 +6,6 @@ import pathlib
 
 from . import export, series as series_file, topics as topics_of
 from .command import Failed
-from .plumbing import git
 from .series import Series
 
 MOST = 500  # commits of a series; more means that the base was not the base
@@ -33,9 +32,8 @@ def commits_of(tree: pathlib.Path, start: str) -> list[export.Commit]:
     if len(commits) > MOST:
         raise Failed(f"{tree}: {len(commits)} commits since {start[:12]}: too many for a series; "
                      "name where it starts: --base REV")
-    merges = git(tree, "rev-list", "--merges", f"{start}..HEAD").split()
-    if merges:
-        raise Failed(f"{tree}: {merges[0][:12]} is a merge; a series cannot have one")
+    if merges := [commit for commit in commits if commit.merge]:
+        raise Failed(f"{tree}: {merges[-1].name[:12]} is a merge; a series cannot have one")
     for commit in commits:
         if why := export.unfit(commit):
             raise Failed(f"{commit} cannot become a patch: {why}")

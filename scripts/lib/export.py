@@ -65,7 +65,7 @@ def patches(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> lis
 @dataclasses.dataclass(frozen=True)
 class Commit:
     """name: 40 digits; tree, author, date: of git; message: without Signed-off-by;
-    empty: whether it changes nothing."""
+    empty: whether it changes nothing; merge: whether it has more than one parent."""
 
     name: str
     tree: str
@@ -73,6 +73,7 @@ class Commit:
     date: str
     message: str
     empty: bool
+    merge: bool
 
     @property
     def subject(self) -> str:
@@ -86,14 +87,14 @@ class Commit:
 def commits(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> list[Commit]:
     """The commits start..tip of a repository, oldest first."""
     text = git(directory, "log", "--reverse", "--topo-order", "--no-mailmap", "--date=raw", "-z",
-               "--format=%H%n%T%n%an <%ae>%n%ad%n%B", f"{start}..{tip}")
+               "--format=%H%n%P%n%T%n%an <%ae>%n%ad%n%B", f"{start}..{tip}")
     found, before = [], git(directory, "rev-parse", f"{start}^{{tree}}")
     for entry in text.split("\0"):
         if not entry:
             continue
-        name, tree, who, date, message = entry.split("\n", 4)
+        name, parents, tree, who, date, message = entry.split("\n", 5)
         message = _without_signoff(message).lstrip("\n")
-        found.append(Commit(name, tree, who, date, message, tree == before))
+        found.append(Commit(name, tree, who, date, message, tree == before, " " in parents))
         before = tree
     return found
 

@@ -67,12 +67,12 @@ def own_commits(tip: str) -> list[str]:
     if plumbing.attempt(linux, "rev-parse", "-q", "--verify", APPLIED).stdout.strip() == tip:
         return []
     kept = [text for name, text in series_file.present(clone.TOP).items() if name.endswith(".patch")]
+    # a tip without the base in its history stands on an earlier base, which is its root
     start = (plumbing.attempt(linux, "merge-base", BASE, tip).stdout.split()
-             or git(linux, "rev-list", "--max-parents=0", tip).split())[0]  # of a base that was
+             or git(linux, "rev-list", "--max-parents=0", tip).split())[0]
     # neither a merge nor a commit that changes nothing is ever a patch
-    merges = set(git(linux, "rev-list", "--merges", f"{start}..{tip}").split())
     lost = [commit.subject for commit in export.commits(linux, start, tip)
-            if commit.empty or commit.name in merges]
+            if commit.empty or commit.merge]
     # of an empty commit git writes nothing, or in later releases a mail without a difference
     return lost + [export.subject(text) for _, text in export.patches(linux, start, tip)
                    if "\ndiff --git " in text and not any(export.same(old, text) for old in kept)]

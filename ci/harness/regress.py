@@ -32,6 +32,11 @@ class Ran:
     idle: frozenset[str] = frozenset()
 
     @property
+    def all_words(self) -> dict[str, str]:
+        """Both `words` and `own`."""
+        return {**self.words, **self.own}
+
+    @property
     def ended(self) -> bool:
         """Whether the guest came to the end of its tests: else what is missing says nothing."""
         return any(word == "pass" for case, word in self.words.items()
@@ -52,7 +57,7 @@ def judge(lane: str, boot: str, history: Mapping[int, Ran], steps: Collection[in
     passed: dict[str, int] = {}  # {case: the last step on which it passed}, of cases not gone
     judgements = []
     for step, ran in sorted(history.items()):
-        words = {**ran.words, **ran.own}
+        words = ran.all_words
         if passed and ran.ended and step in steps:
             gone = {c: k for c, k in passed.items()
                     if words.get(c, "skip") == "skip" and not c.startswith(tuple(ran.idle))}
@@ -79,7 +84,7 @@ def _unexplained(gone: Mapping[str, int], step: int, proofs: Collection[proof.Pr
 
 def _sentence(wrong: Mapping[str, int], ran: Ran) -> str:
     """The first few of the cases that are gone, with the step that they passed on."""
-    words = {**ran.words, **ran.own}
+    words = ran.all_words
     said = [f"{case} passed on step {before} and is "
             + (f"skipped: {_reason(case, ran)}" if case in words else "gone")
             for case, before in wrong.items()]

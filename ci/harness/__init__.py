@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The modules of ci/run, ci/test and ci/bench; they use the library in scripts/lib."""
+"""The modules of the commands in ci/; they use the library in scripts/lib."""
 
 import pathlib
 import sys

@@ -1,33 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Build one step of a lane: kernel, modules and the tests that live in them."""
+"""Build one step of a lane for its boots: the image, modules and the tests that live in them."""
 
 import dataclasses
 import os
 import pathlib
-import re
 import shutil
+from collections.abc import Sequence
 
 from lib import process
-from lib.command import Broken, output
+from lib.command import output
+from lib.kernel import build as kernel
+from lib.kernel.record import Build
 from lib.lane import Lane
-from lib.series import slug
+from lib.series import Series, slug
 from lib.store import hash_file, write_atomically
 
-from . import config
-from .diagnostics import Diagnostics
+from . import symbols
 from .errors import CannotJudge, UsageError
+from .source import Source
 
-# Names nothing of the machine or the moment in the image, so that equal sources
-# give equal bytes.
-IDENTITY = {
-    "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "series",
-    "KBUILD_BUILD_HOST": "localhost", "KBUILD_BUILD_VERSION": "1",
-    "LOCALVERSION": "", "LC_ALL": "C",
-}
-# What a compiler says when the machine, and not the source, is at fault.
-_MACHINE = ("No space left on device", "Killed signal terminated program", "Cannot allocate memory",
-            "virtual memory exhausted")
-BUILD_SECONDS = 3000
 MODULES_SECONDS = 600
 
 
@@ -40,22 +31,11 @@ class Module:
     """
 
     name: str
-    sources: dict
+    sources: dict[str, str]
 
 
-def toolchain(lane: Lane) -> str:
-    """What compiles this lane: part of every key; CannotJudge where it is missing."""
-    words = []
-    for tool in (f"{lane.cross}gcc", f"{lane.cross}ld"):
-        try:
-            words.append(output([tool, "--version"]).splitlines()[0])
-        except (FileNotFoundError, Broken):
-            raise CannotJudge(f"no {tool}, which lane {lane.name} is built with; install the "
-                              "packages in ci/packages, or leave the lane out with --lane") from None
-    return "; ".join(words)
-
-
-def modules(lane, source, series, commits, top):
+def modules(lane: Lane, source: Source, series: Series, commits: Sequence[str],
+            top: pathlib.Path) -> list[Module]:
     """The test modules of a lane.
 
     An entry "ci:NAME" is the directory ci/guest/modules/NAME. "kunit:PATH" is the
@@ -84,97 +64,20 @@ def modules(lane, source, series, commits, top):
     return found
 
 
-class Builder:
-    """Builds steps of one lane in one object directory, walking forward."""
+class Builder(kernel.Builder):
+    """Builds the kernels of a lane, and test modules for them."""
 
-    def __init__(self, lane, source, paths, jobs):
-        self.lane = lane
-        self.source = source
-        self.paths = paths
-        self.jobs = jobs
-        self.directory = paths.lane(lane.name)
-        self.tree = self.directory / "source"
-        self.objects = self.directory / "objects"
-        self.log = self.directory / "build.log"
-        self.toolchain = toolchain(lane)
-        store = self.directory / "diagnostics"
-        if not store.exists():
-            # objects whose warnings were not kept would look clean for ever
-            output(["rm", "-rf", self.objects], timeout=600)
-        self.diagnostics = Diagnostics(store, self.tree)
-        self.objects.mkdir(parents=True, exist_ok=True)
-        # the inode, since containers may have caches of the same path
-        self.identity = f"{self.objects}:{self.objects.stat().st_ino}"
-        self.marker = f"SERIES_OBJECTS={self.identity}"
-
-    def environment(self):
-        """PATH starts with the compiler wrapper under the compiler's own names."""
-        links = self.directory / "bin"
-        links.mkdir(parents=True, exist_ok=True)
-        wrapper = pathlib.Path(__file__).with_name("compiler")
-        for name in {f"{self.lane.cross}gcc", "gcc"}:
-            link = links / name
-            if link.is_symlink() or link.exists():
-                link.unlink()
-            shutil.copy(wrapper, link)
-        return dict(os.environ, **IDENTITY, SERIES_OBJECTS=self.identity,
-                    DIAGNOSTICS=str(self.diagnostics.directory),
-                    PATH=f"{links}:{os.environ['PATH']}")
-
-    def make(self, *words):
-        return ["make", "-C", self.tree, f"O={self.objects}", f"ARCH={self.lane.arch}",
-                f"CROSS_COMPILE={self.lane.cross}", f"-j{self.jobs}", *words]
-
-    def recover(self):
-        """After a kill: end what still runs, remove what may be half written.
-
-        kbuild writes an object and then its .cmd file, so an object newer than
-        its .cmd, or with its dependency file still there, was not finished.
-        """
-        process.end_orphans(self.marker)
-        building = self.directory / "building"
-        if not building.exists():
-            return
-        started = building.stat().st_mtime
-        for path in self.objects.rglob("*"):
-            if path.is_symlink() or not path.is_file() or path.stat().st_mtime < started:
-                continue
-            command = path.with_name(f".{path.name}.cmd")
-            unfinished = path.with_name(f".{path.name}.d").exists()
-            if path.suffix in (".o", ".a", ".ko", ".s", ".dtb") or path.name.startswith("vmlinux") \
-                    or path.name.startswith("Image"):
-                if unfinished or not command.exists() or \
-                        command.stat().st_mtime_ns < path.stat().st_mtime_ns:
-                    path.unlink()
-        building.unlink()
-
-    def build(self, commit, keep):
+    def build(self, commit: str, keep: pathlib.Path) -> Build:
         """Build a commit; keep: directory that receives image and modules.
 
-        Returns a record: ok, reason, log (text kept by the caller), seconds, cpu,
-        diagnostics (the whole set), image (sha256), modules ([names]).
+        Returns the record of compile(), with image (sha256) for a lane that has one.
         """
-        self.recover()
-        self.source.worktree(self.tree)
-        self.source.checkout(self.tree, commit)
-        self.log.unlink(missing_ok=True)
-        (self.directory / "building").write_text(commit)
-        config.install(config.make(self.source, self.lane, commit, self.tree, self.toolchain,
-                                   self.paths), self.objects)
-        self.diagnostics.begin()
-        outcome = process.run(self.make("-s", *self.lane.targets), self.log, BUILD_SECONDS,
-                              env=self.environment())
-        text = self.log.read_text(errors="replace")
-        record = {"ok": outcome.rc == 0, "seconds": outcome.seconds, "cpu": outcome.cpu,
-                  "reason": "" if outcome.rc == 0 else why_failed(text, outcome.rc),
-                  "lost": _lost(outcome, text),
-                  "diagnostics": self.diagnostics.end(text)}
-        if record["ok"]:
+        record = self.compile(commit, self.lane.targets)
+        if record["ok"] and self.lane.builds == "image":
             self._keep(keep, record)
-        (self.directory / "building").unlink()
         return record
 
-    def _keep(self, keep, record):
+    def _keep(self, keep: pathlib.Path, record: Build) -> None:
         """Copy the image out of the way of the next step's build."""
         keep.mkdir(parents=True, exist_ok=True)
         target = keep / "image"
@@ -185,32 +88,33 @@ class Builder:
             shutil.copyfile(built, keep / ".image")
         os.replace(keep / ".image", target)
         record["image"] = hash_file(target)
+        symbols.keep(self.objects / "System.map", keep)
         for directory in self.lane.sizes:
             self._keep_objects(keep, directory)
 
-    def _keep_objects(self, keep, directory):
+    def _keep_objects(self, keep: pathlib.Path, directory: str) -> None:
         """The objects of a kernel directory as one file, where the step has any."""
         archive = self.objects / directory / "built-in.a"
         target = objects_of(keep, directory)
         target.unlink(missing_ok=True)
         if archive.exists():
             output([f"{self.lane.cross}ld", "-r", "-o", target, "--whole-archive", archive],
-                           cwd=self.objects)
+                   cwd=self.objects)
 
-    def _built(self, names):
+    def _built(self, names: Sequence[str]) -> list[str]:
         """Those of the modules that this step has: what another step built may still lie there."""
         order = self.objects / "modules.order"
         built = order.read_text().split() if names and order.exists() else []
         return [n for n in names if str(pathlib.PurePath(n).with_suffix(".o")) in built]
 
-    def _forget_older_than_configuration(self, directory):
+    def _forget_older_than_configuration(self, directory: pathlib.Path) -> None:
         """Of a module outside the tree, kbuild does not see that the configuration changed."""
         config = self.objects / "include/config/auto.conf"
         for path in directory.glob("*.o"):
             if config.exists() and path.stat().st_mtime_ns < config.stat().st_mtime_ns:
                 path.unlink()
 
-    def build_modules(self, chosen, keep):
+    def build_modules(self, chosen: Sequence[Module], keep: pathlib.Path) -> list[str]:
         """Build test modules against the kernel just built; [] or what failed.
 
         keep/modules receives the .ko files, and those of the kernel's own that the
@@ -231,40 +135,21 @@ class Builder:
                 if not path.exists() or path.read_text() != text:
                     write_atomically(path, text.encode())
             self._forget_older_than_configuration(directory)
-            environment = self.environment()
-            del environment["DIAGNOSTICS"]
             log = self.directory / f"module-{module.name}.log"
             log.unlink(missing_ok=True)
             command = self.make("-s", f"M={directory}", "modules")
+            environment = {**self.environment(keep=False), "SERIES_SOURCE": str(self.tree)}
             outcome = process.run(command, log, MODULES_SECONDS, env=environment)
             text = log.read_text(errors="replace")
-            if _lost(outcome, text):
-                raise CannotJudge(f"module {module.name}: {why_failed(text, outcome.rc)}; see {log}")
+            if kernel.lost(outcome, text):
+                raise CannotJudge(f"module {module.name}: {kernel.why_failed(text, outcome.rc)}; see {log}")
             if outcome.rc == 0:
                 shutil.copyfile(directory / f"{module.name}.ko", target / f"{module.name}.ko")
             else:
-                failed.append(f"{module.name}: {why_failed(text, outcome.rc)}")
+                failed.append(f"{module.name}: {self.plain(kernel.why_failed(text, outcome.rc))}")
         return failed
 
 
-def objects_of(keep, directory):
+def objects_of(keep: pathlib.Path, directory: str) -> pathlib.Path:
     """Where the objects of a kernel directory are kept beside an image."""
     return keep / f"{directory.replace('/', '-')}.o"
-
-
-def _lost(outcome: process.Outcome, text: str) -> bool:
-    """Whether a build says nothing of the source: it was ended, or the machine failed."""
-    return outcome.rc is None or outcome.rc < 0 or \
-        (outcome.rc != 0 and any(words in text for words in _MACHINE))
-
-
-def why_failed(text: str, rc: int | None) -> str:
-    """The line of a build log that says why the build failed, for the report."""
-    if rc is None:
-        return f"no end within {BUILD_SECONDS} s"
-    for pattern in (*_MACHINE, r":\s(fatal )?error:\s", r"^ERROR: modpost",
-                    r"undefined reference", r"\*\*\*"):
-        for line in text.splitlines():
-            if re.search(pattern, line):
-                return line.strip()
-    return f"make ended with {rc}"

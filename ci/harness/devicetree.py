@@ -2,16 +2,18 @@
 """A boot's device tree: the machine's own, with the nodes that the boot adds."""
 
 import pathlib
+from collections.abc import Sequence
 
 from lib import process
 from lib.command import Broken, output
+from lib.lane import Boot
 
 from .errors import CannotJudge, UsageError
 
 _SECONDS = 60
 
 
-def check(boots):
+def check(boots: Sequence[Boot]) -> None:
     """CannotJudge where a boot adds nodes and there is no compiler for them."""
     if any(boot.devicetree for boot in boots):
         try:
@@ -21,7 +23,7 @@ def check(boots):
                               "device-tree-compiler") from None
 
 
-def merge(command, added, scratch):
+def merge(command: Sequence[str], added: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
     """The device tree blob for a boot.
 
     command: of QEMU, as the machine boots: the tree is that of this very machine;
@@ -29,7 +31,6 @@ def merge(command, added, scratch):
     to the machine's by path, as in <&{/smmuv3@9050000} 0>; scratch: directory.
     CannotJudge where QEMU gives no tree, UsageError where the file is wrong.
     """
-    scratch = pathlib.Path(scratch)
     machine, source = scratch / "machine.dtb", scratch / "machine.dts"
     merged, blob = scratch / "merged.dts", scratch / "merged.dtb"
     log = scratch / "devicetree.log"
@@ -46,12 +47,12 @@ def merge(command, added, scratch):
     return blob
 
 
-def _last(log):
+def _last(log: pathlib.Path) -> str:
     """The last line a command printed."""
     return log.read_text(errors="replace").strip().splitlines()[-1]
 
 
-def _errors(log):
+def _errors(log: pathlib.Path) -> str:
     """dtc's own words for what is wrong, which begin with file and line."""
     lines = log.read_text(errors="replace").splitlines()[1:]
     return "; ".join(lines[:3]) or "dtc failed and printed nothing"

@@ -13,6 +13,7 @@ from lib.table import FLAG, TABLES, TEXT
 from lib.verdict import Judgement, Verdict
 
 from . import machine, proof, splat
+from .attempt import Attempt, Found
 
 _FILE = "ci/known.toml"
 
@@ -62,6 +63,11 @@ class Expectations:
                 return entry.reason
         return ""
 
+    def may_fail(self, step: int, case: str) -> str:
+        """Why a case may fail on a step, or ""."""
+        due = proof.due(self.proofs, case)
+        return f"step {due} mends it" if due > step else self.excuse(case)
+
     def unused(self, results: proof.Results, lost: bool) -> list[Judgement]:
         """Whether each entry of ci/known.toml is of the base, and excused a case of a whole run.
 
@@ -90,20 +96,16 @@ class Expectations:
 
     def _excused(self, step: int, case: str) -> bool:
         case = proof.plain(case)
-        return proof.due(self.proofs, case) > step or self.excuse(case) != ""
+        return self.may_fail(step, case) != ""
 
-    def unexpected(self, step: int, record: dict) -> list[dict]:
+    def unexpected(self, step: int, record: Attempt) -> list[Found]:
         """The splats of an attempt that no later patch mends, each line once."""
         found = {one["line"]: one for one in reversed(record["splats"])
                  if not proof.splat_expected(self.proofs, step, one["line"])}
         return list(reversed(found.values()))
 
-    def problems(self, step: int, lane: str, boot: Boot, record: dict) -> list[str]:
-        """What is wrong with an attempt: a list of sentences, empty when nothing is.
-
-        record: as machine.run returns it, with "tests", "complete", "splats" and
-        "missing" filled in.
-        """
+    def problems(self, step: int, lane: str, boot: Boot, record: Attempt) -> list[str]:
+        """What is wrong with an attempt: a list of sentences, empty when nothing is."""
         where = f"{lane}/{boot.name}"
         wrong = []
         may_die = not reached_end(record) and not record["ended"].startswith(machine.BROKEN) \
@@ -147,11 +149,11 @@ def _signal(rc: int) -> str:
         return ""
 
 
-def reached_end(record: dict) -> bool:
+def reached_end(record: Attempt) -> bool:
     """Whether the guest came to the end of its tests and the machine with it."""
     return record["ended"] == "done" and record["complete"]
 
 
-def lost(record: dict) -> bool:
+def lost(record: Attempt) -> bool:
     """Whether an attempt says nothing about the kernel: the machine hung or died silently."""
     return record["ended"] != "done" and not record["splats"]

@@ -4,21 +4,32 @@
 Each is an archive of its own, kept in the cache by what it is made from. The initramfs of
 a boot is those that its tests need, one behind the other, so that an edit of one test
 concerns only the boots that run it.
+
+An archive is the same bytes wherever it is made. What they hash to is in the store, so that
+verdicts which come from another machine, or outlive the archives, need none of them.
 """
 
+import dataclasses
 import fnmatch
+import functools
+import hashlib
 import os
 import pathlib
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from lib import process
 from lib.command import output, run
-from lib.store import digest, hash_file, hash_tree, write_atomically
+from lib.lane import Lane
+from lib.store import Store, digest, hash_file, hash_tree, write_atomically
 
-from . import machine, needs
+from . import cpio, needs
+from .contents import Contents
 from .errors import CannotJudge
+from .paths import Paths
+from .source import Source
 
 # What a selftest is made from, besides its own directory.
 _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/kselftest.h",
@@ -27,59 +38,119 @@ _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/k
                     "arch/arm64/include/uapi", "tools/testing/selftests/kselftest",
                     "tools/testing/selftests/Makefile")
 _SECONDS = 600
+# Libraries that programs and selftests are linked with, where the compiler has them.
+_LIBRARIES = ("libc.a", "libgcc.a", "libcap.a", "libuuid.a")
 # Raise when an archive's making changes.
-_LAYOUT = 4
+_LAYOUT = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A part of an initramfs, which need not be made yet.
+
+    path: where the cache keeps it; inputs: what it is made from, by name, JSON values;
+    fill(directory): makes its tree in an empty directory.
+    """
+
+    path: pathlib.Path
+    inputs: Mapping[str, Any]
+    fill: Callable[[pathlib.Path], None]
 
 
 class Guest:
     """Makes the archives of a lane."""
 
-    def __init__(self, lane, source, paths, toolchain):
+    def __init__(self, lane: Lane, source: Source, paths: Paths, toolchain: str) -> None:
         self.lane = lane
         self.source = source
         self.paths = paths
         self.toolchain = toolchain
         self.needs = needs.read(paths.top)
         self.directory = paths.cache / "initramfs" / lane.name
+        self.contents = Contents(Store(paths.store), lane.name)
         self.lock = threading.RLock()
-        self.content: dict[pathlib.Path, str] = {}
+        self.checked: set[pathlib.Path] = set()
+        self.boots: dict[tuple[str, str, tuple[str, ...], frozenset[str]],
+                         tuple[list[Archive], list[str]]] = {}
         self.keys: dict[tuple[str, str], str] = {}
 
-    def _kept(self, kind: str, key: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
-        """The archive of a kind and key; make(directory) fills a tree when it is missing."""
-        path = self.directory / f"{kind}-{key}.cpio"
-        with self.lock:
-            if not path.exists():
-                tree = self.directory / f".{kind}"
-                output(["rm", "-rf", tree])
-                tree.mkdir(parents=True)
-                make(tree)
-                write_atomically(path, machine.pack(tree))
-                output(["rm", "-rf", tree])
-            os.utime(path)  # what is used is not what is pruned first
-        return path
+    def _archive(self, kind: str, inputs: Mapping[str, Any],
+                 fill: Callable[[pathlib.Path], None]) -> Archive:
+        whole = {"kind": kind, "layout": _LAYOUT, **inputs}
+        return Archive(self.directory / f"{kind}-{digest(whole)}.cpio", whole, fill)
 
-    def hash(self, archive: pathlib.Path) -> str:
-        """The sha256 of an archive, or a digest of a directory; the name says what it is made from."""
-        if archive not in self.content:
-            self.content[archive] = hash_tree(archive) if archive.is_dir() else hash_file(archive)
-        return self.content[archive]
+    def hash(self, archive: Archive) -> str:
+        """The sha256 of an archive: by the store, where it was made once."""
+        with self.lock:
+            return self.contents.hash(archive.inputs, lambda: self._make(archive))
+
+    def made(self, archive: Archive) -> pathlib.Path:
+        """The file of an archive, made where it is missing; CannotJudge where it is not what the
+        store says."""
+        with self.lock:
+            if archive.path not in self.checked:
+                found = hash_file(archive.path) if archive.path.exists() else self._make(archive)
+                self.contents.check(archive.inputs, found)
+                self.checked.add(archive.path)
+            os.utime(archive.path)  # what is used is not what is pruned first
+        return archive.path
+
+    def _make(self, archive: Archive) -> str:
+        """Make the file of an archive; its sha256."""
+        tree = self.directory / f".{archive.inputs['kind']}"
+        output(["rm", "-rf", tree])
+        tree.mkdir(parents=True)
+        archive.fill(tree)
+        packed = cpio.pack(tree)
+        write_atomically(archive.path, packed)
+        output(["rm", "-rf", tree])
+        return hashlib.sha256(packed).hexdigest()
 
     # --- busybox and init
 
     def foreign(self) -> pathlib.Path | None:
         """The unpacked packages of the guest's architecture, or None for the machine's own."""
-        if not self.lane.foreign:
-            return None
-        words = [self.lane.foreign["architecture"], *self.lane.foreign["packages"]]
-        path = self.paths.cache / "tools" / f"{words[0]}-{digest(words)}"
+        return self._unpacked() if self.lane.foreign else None
+
+    def _unpacked(self) -> pathlib.Path:
+        """The directory of a foreign architecture's packages, made where it is missing."""
+        words = self._foreign_words()
+        path = self._foreign_path()
         if not path.exists():
             done = run([self.paths.top / "ci/foreign-packages", words[0], path, *words[1:]],
                        timeout=_SECONDS, check=False)
             if done.returncode:
                 raise CannotJudge(f"lane {self.lane.name}: "
                                   f"{done.stderr.strip() or done.stdout.strip()}")
+        if path not in self.checked:
+            self.contents.check(self._foreign_inputs(), hash_tree(path))
+            self.checked.add(path)
         return path
+
+    def _foreign_words(self) -> list[str]:
+        return [self.lane.foreign["architecture"], *self.lane.foreign["packages"]]
+
+    def _foreign_path(self) -> pathlib.Path:
+        words = self._foreign_words()
+        return self.paths.cache / "tools" / f"{words[0]}-{digest(words)}"
+
+    def _foreign_inputs(self) -> dict[str, Any]:
+        return {"kind": "foreign", "packages": self._foreign_words()}
+
+    def _foreign_hash(self) -> str:
+        """A digest of the unpacked packages, "" for none."""
+        if not self.lane.foreign:
+            return ""
+        with self.lock:
+            return self.contents.hash(self._foreign_inputs(), lambda: hash_tree(self._unpacked()))
+
+    @functools.cached_property
+    def _libraries(self) -> dict[str, str]:
+        """The static libraries that the compiler has: {name: sha256}."""
+        found = {name: pathlib.Path(output([f"{self.lane.cross}gcc", f"-print-file-name={name}"]))
+                 for name in _LIBRARIES}
+        return {name: hash_file(path) for name, path in found.items()
+                if path.is_absolute() and path.is_file()}
 
     def busybox(self) -> pathlib.Path | None:
         """A static busybox for the lane's architecture; None for a lane that needs none."""
@@ -90,47 +161,53 @@ class Guest:
             raise CannotJudge(f"no {path}: install the package busybox-static")
         return path
 
-    def base(self) -> pathlib.Path:
+    def base(self) -> Archive:
         """busybox, /init and empty directories."""
         init = self.paths.top / "ci/guest/init"
-        busybox = self.busybox()
-        key = digest(_LAYOUT, hash_file(init), hash_file(busybox) if busybox else "")
 
-        def make(tree: pathlib.Path) -> None:
+        def fill(tree: pathlib.Path) -> None:
             for name in ("bin", "dev", "proc", "sys", "tmp", "tests", "modules", "selftests"):
                 (tree / name).mkdir()
             _install(init, tree / "init")
-            if busybox:
+            if busybox := self.busybox():
                 _install(busybox, tree / "bin/busybox")
                 for applet in ("sh", "mount"):
                     (tree / "bin" / applet).symlink_to("busybox")
 
-        return self._kept("base", key, make)
+        return self._archive("base", {"init": hash_file(init), "busybox": self._busybox_hash()}, fill)
+
+    def _busybox_hash(self) -> str:
+        if self.lane.busybox and self.lane.foreign:
+            return digest(self._foreign_hash(), self.lane.busybox)
+        busybox = self.busybox()
+        return hash_file(busybox) if busybox else ""
 
     # --- tests and programs
 
-    def scripts(self, names: Sequence[str]) -> pathlib.Path:
+    def scripts(self, names: Sequence[str]) -> Archive:
         """Files of ci/guest/tests as /tests."""
         files = [self.paths.top / "ci/guest/tests" / name for name in names]
 
-        def make(tree: pathlib.Path) -> None:
+        def fill(tree: pathlib.Path) -> None:
             (tree / "tests").mkdir()
             for path in files:
                 shutil.copyfile(path, tree / "tests" / path.name)
 
-        return self._kept("tests", digest(_LAYOUT, hash_tree(*files)), make)
+        return self._archive("tests", {"files": {path.name: hash_file(path) for path in files}}, fill)
 
-    def program(self, name: str) -> pathlib.Path:
+    def program(self, name: str) -> Archive:
         """A program of ci/guest/programs, built static, as /bin/NAME."""
         source = self.paths.top / "ci/guest/programs" / f"{name}.c"
-        key = digest(_LAYOUT, hash_tree(*needs.sources(source)), self.toolchain)
 
-        def make(tree: pathlib.Path) -> None:
+        def fill(tree: pathlib.Path) -> None:
             (tree / "bin").mkdir()
-            output([f"{self.lane.cross}gcc", "-static", "-O2", "-Wall", "-Werror", "-o",
+            output([f"{self.lane.cross}gcc", "-static", "-O2", "-Wall", "-Werror",
+                    f"-ffile-prefix-map={source.parent}/=", "-Wl,--build-id=none", "-s", "-o",
                     tree / "bin" / name, source])
 
-        return self._kept(f"program-{name}", key, make)
+        return self._archive(f"program-{name}", {
+            "sources": {path.name: hash_file(path) for path in needs.sources(source)},
+            "toolchain": self.toolchain, "libraries": self._libraries}, fill)
 
     # --- the kernel's own selftests
 
@@ -138,20 +215,30 @@ class Guest:
         """What the selftests of a directory are made from, as a key."""
         where = commit, directory
         if where not in self.keys:
-            names = [f"tools/testing/selftests/{directory}", *_SELFTEST_INPUTS]
-            self.keys[where] = digest(_LAYOUT, self.toolchain, self.lane.arch, self.lane.foreign,
-                                      directory, [self.source.object(commit, n) for n in names])
+            self.keys[where] = digest(_LAYOUT, self.toolchain, self.lane.arch, self._foreign_hash(),
+                                      self._libraries, directory,
+                                      [self.source.object(commit, n) for n in selftest_inputs(directory)])
         return self.keys[where]
 
-    def selftests(self, commit: str, directory: str, place: str) -> pathlib.Path:
+    def selftests(self, commit: str, directory: str, place: str) -> Archive:
         """A directory of selftests of a step as /PLACE/DIRECTORY."""
-        built = self._programs(commit, directory)
-
-        def make(root: pathlib.Path) -> None:
+        def fill(root: pathlib.Path) -> None:
+            built = self._programs(commit, directory)
+            self.contents.check(self._programs_inputs(commit, directory), hash_tree(built))
             (root / place).mkdir()
             shutil.copytree(built, root / place / directory)
 
-        return self._kept(f"{place}-{directory}", digest(_LAYOUT, self.hash(built)), make)
+        return self._archive(f"{place}-{directory}",
+                             {"programs": self._programs_hash(commit, directory)}, fill)
+
+    def _programs_inputs(self, commit: str, directory: str) -> dict[str, Any]:
+        return {"kind": f"programs-{directory}", "key": self.selftests_key(commit, directory)}
+
+    def _programs_hash(self, commit: str, directory: str) -> str:
+        """A digest of the programs of a step's selftests."""
+        with self.lock:
+            return self.contents.hash(self._programs_inputs(commit, directory),
+                                      lambda: hash_tree(self._programs(commit, directory)))
 
     def _programs(self, commit: str, directory: str) -> pathlib.Path:
         """Where the programs of a step's selftests are kept, built static and stripped."""
@@ -186,7 +273,8 @@ class Guest:
         if not (headers / uapi).exists():
             output(["rm", "-rf", headers])
             headers.mkdir(parents=True)
-            self._run(["make", "-s", "-C", tree, f"O={headers}", *self._kbuild(), "headers"], log)
+            self._run(["make", "-s", f"-j{os.cpu_count()}", "-C", tree, f"O={headers}", *self._kbuild(),
+                       "headers"], log)
             (headers / uapi).touch()
         return headers
 
@@ -196,9 +284,12 @@ class Guest:
         if root_of := self.foreign():
             include = f" -idirafter {root_of / 'usr/include'}"
             library = f" -L{root_of / 'usr/lib' / self.lane.foreign['library']}"
+        # the tree's path ends in what the tests say where a check fails
+        places = directory.parents[3], headers
         self._run(["make", "-s", "-C", directory, f"OUTPUT={built}", *self._kbuild(),
                    f"KHDR_INCLUDES=-isystem {headers / 'usr/include'}{include}",
-                   f"LDFLAGS=-static{library}"], log)
+                   "USERCFLAGS=" + " ".join(f"-ffile-prefix-map={path}/=" for path in places),
+                   f"LDFLAGS=-static -Wl,--build-id=none{library}"], log)
 
     def _kbuild(self) -> list[str]:
         return [f"ARCH={self.lane.arch}", f"CROSS_COMPILE={self.lane.cross}"]
@@ -211,20 +302,19 @@ class Guest:
     # --- a step's own part
 
     def modules(self, keep: pathlib.Path, hashes: Mapping[str, str],
-                patterns: Sequence[str]) -> pathlib.Path:
+                patterns: Sequence[str]) -> Archive:
         """The modules built with a step that some pattern names, as /modules.
 
         keep: where they are; hashes: {file name: sha256} of all that the step has.
         """
         names = chosen(hashes, patterns)
-        key = digest(_LAYOUT, {name: hashes[name] for name in names})
 
-        def make(tree: pathlib.Path) -> None:
+        def fill(tree: pathlib.Path) -> None:
             (tree / "modules").mkdir()
             for name in names:
                 shutil.copyfile(keep / "modules" / name, tree / "modules" / name)
 
-        return self._kept("modules", key, make)
+        return self._archive("modules", {"modules": {name: hashes[name] for name in names}}, fill)
 
     def modules_needed(self, tests: Sequence[str]) -> tuple[str, ...]:
         """Patterns of the modules that the tests of a boot load."""
@@ -233,31 +323,49 @@ class Guest:
     # --- a boot
 
     def archives(self, commit: str, last: str, tests: Sequence[str],
-                 ) -> tuple[list[pathlib.Path], list[str]]:
+                 own: Callable[[str], object] = lambda directory: True,
+                 ) -> tuple[list[Archive], list[str]]:
         """The archives of a boot but for its modules, and the tests as init runs them.
 
         commit: of the step; last: of the last step, whose selftests run on every kernel.
-        Where the step's own tree has others they come, too, for the tests NAME@step.
+        Where the step's own tree has others, and own(directory) says that they are due, they
+        come, too, for the tests NAME@step.
         """
         with self.lock:
             wanted = needs.together(self.needs, list(tests))
-            parts = [self.base(), self.scripts(wanted.scripts),
-                     *(self.program(name) for name in wanted.programs)]
-            changed = set()
-            for directory in wanted.selftests:
-                parts.append(self.selftests(last, directory, "selftests"))
-                if wanted.step and self._differs(commit, last, directory):
-                    parts.append(self.selftests(commit, directory, "selftests.step"))
-                    changed.add(directory)
+            due = frozenset(d for d in wanted.selftests if wanted.step and own(d))
+            where = commit, last, tuple(tests), due
+            if where not in self.boots:
+                self.boots[where] = self._archives(*where)
+            parts, names = self.boots[where]
+        return list(parts), list(names)
+
+    def _archives(self, commit: str, last: str, tests: Sequence[str], own: Collection[str],
+                  ) -> tuple[list[Archive], list[str]]:
+        """As archives(); own: the directories of selftests of the step's own tree that are due."""
+        wanted = needs.together(self.needs, list(tests))
+        parts = [self.base(), self.scripts(wanted.scripts),
+                 *(self.program(name) for name in wanted.programs)]
+        changed = set()
+        for directory in wanted.selftests:
+            parts.append(self.selftests(last, directory, "selftests"))
+            if directory in own and self._differs(commit, last, directory):
+                parts.append(self.selftests(commit, directory, "selftests.step"))
+                changed.add(directory)
         return parts, needs.order(self.needs, list(tests), changed)
 
     def _differs(self, commit: str, last: str, directory: str) -> bool:
         """Whether a step's own selftests of a directory are other programs than the last step's."""
-        return self.hash(self._programs(commit, directory)) != self.hash(self._programs(last, directory))
+        return self._programs_hash(commit, directory) != self._programs_hash(last, directory)
 
-    def initramfs(self, archives: Sequence[pathlib.Path], target: pathlib.Path) -> None:
+    def initramfs(self, archives: Sequence[Archive], target: pathlib.Path) -> None:
         """Archives one behind the other are one initramfs."""
-        write_atomically(target, b"".join(pathlib.Path(a).read_bytes() for a in archives))
+        write_atomically(target, b"".join(self.made(a).read_bytes() for a in archives))
+
+
+def selftest_inputs(directory: str) -> list[str]:
+    """The paths in the kernel's tree that the selftests of a directory are made from."""
+    return [f"tools/testing/selftests/{directory}", *_SELFTEST_INPUTS]
 
 
 def chosen(names: Sequence[str] | Mapping[str, str], patterns: Sequence[str]) -> list[str]:

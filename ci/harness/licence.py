@@ -15,7 +15,7 @@ def covered(top: pathlib.Path) -> list[re.Pattern[str]]:
     if not path.exists():
         return []
     tables = tomllib.loads(path.read_text(encoding="utf-8")).get("annotations", [])
-    globs = []
+    globs: list[str] = []
     for table in tables:
         if table.get("SPDX-License-Identifier"):
             globs += [table["path"]] if isinstance(table["path"], str) else table["path"]

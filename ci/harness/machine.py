@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0
 """One boot in QEMU: the machine, its initramfs, the watchdog, the raw record."""
 
+import io
 import os
 import pathlib
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lib import process
 from lib.command import Broken, output
-from lib.lane import Boot
+from lib.lane import Boot, Lane
+from lib.store import write_atomically
 
-from . import devicetree
+from . import devicetree, hang, qmp
+from .attempt import Raw
 from .errors import CannotJudge
+from .symbols import Symbols
 
-_MTIME = 0
 # How a record begins to say that the emulator failed, and not the guest.
 BROKEN = "the emulator ended with"
 
 
-def version(lane):
+def version(lane: Lane) -> str:
     """The emulator's own words for its version; CannotJudge where it is missing."""
     try:
         return output([_fill(lane.qemu[:1], {}, lane)[0], "--version"]).splitlines()[0]
@@ -29,26 +32,14 @@ def version(lane):
                           "packages in ci/packages, or leave the lane out with --lane") from None
 
 
-def _fill(words, values, lane):
+def _fill(words: Sequence[str], values: Mapping[str, str], lane: Lane) -> list[str]:
     """Put {image}, {initrd}, {results}, {append}, {lanes} into an argument list."""
-    values = dict(values, lanes=str(lane.source.parent))
-    return [re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), w) for w in words]
+    known = {**values, "lanes": str(lane.source.parent)}
+    return [re.sub(r"\{(\w+)\}", lambda m: known.get(str(m[1]), str(m[0])), w) for w in words]
 
 
-def pack(directory):
-    """A directory as a newc cpio archive; equal trees give equal bytes.
-
-    Not compressed: under emulation a guest takes longer to unpack than to read.
-    """
-    names = ["."] + sorted(str(p.relative_to(directory)) for p in pathlib.Path(directory).rglob("*"))
-    for name in names:
-        os.utime(pathlib.Path(directory) / name, (_MTIME, _MTIME), follow_symlinks=False)
-    return subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0", "--reproducible"],
-                          input="\n".join(names).encode(), cwd=directory, check=True,
-                          capture_output=True, timeout=120).stdout
-
-
-def command(lane, boot, tests, image, initrd, results):
+def command(lane: Lane, boot: Boot, tests: Sequence[str], image: object, initrd: object,
+            results: object) -> list[str]:
     """The QEMU command of one boot; tests: names in the order that init runs them."""
     words = f"{lane.append} {boot.append} ci.tests={','.join(tests)}"
     words += f" ci.timeout={boot.test_seconds}"
@@ -57,11 +48,34 @@ def command(lane, boot, tests, image, initrd, results):
     return _fill([*lane.qemu, *boot.qemu], values, lane)
 
 
-def run(lane, boot, tests, image, initrd, scratch):
+def described(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path,
+              archives: Sequence[pathlib.Path], blob: pathlib.Path | None = None) -> str:
+    """How to start the machine of a boot by hand: lines for the head of its console.
+
+    The first is the command, with initrd and results in the working directory. What the
+    initramfs is made of, archives, stays in the cache, as do image and blob.
+    """
+    words = command(lane, boot, tests, image, "initrd", "results")
+    words += ["-dtb", str(blob)] if blob else []
+    made = f"cat {process.shell(archives)} >initrd" if archives else "none is named"
+    return f"$ {process.shell(words)}\n# its initrd: {made}\n"
+
+
+def devicetree_of(words: Sequence[str], boot: Boot, image: pathlib.Path,
+                  scratch: pathlib.Path) -> pathlib.Path | None:
+    """The device tree blob of a boot, kept beside the image; None where it adds no nodes."""
+    if not boot.devicetree:
+        return None
+    blob = pathlib.Path(image).parent / f"{boot.name}.dtb"
+    write_atomically(blob, devicetree.merge(words, boot.devicetree, scratch).read_bytes())
+    return blob
+
+
+def run(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path, initrd: pathlib.Path,
+        scratch: pathlib.Path, archives: Sequence[pathlib.Path] = ()) -> Raw:
     """Boot once. Returns the raw record: how it ended, what came over each channel.
 
-    ended: "done" when QEMU ended by itself and with 0, else why; rc; seconds, cpu;
-    console, results: text. scratch: a directory of this boot's own.
+    scratch: a directory of this boot's own; archives: what initrd is made of.
     """
     scratch = pathlib.Path(scratch)
     output(["rm", "-rf", scratch])
@@ -69,32 +83,59 @@ def run(lane, boot, tests, image, initrd, scratch):
     results, console = scratch / "results", scratch / "console"
     results.touch()
     words = command(lane, boot, tests, image, initrd, results)
-    if boot.devicetree:
-        words += ["-dtb", str(devicetree.merge(words, boot.devicetree, scratch))]
+    blob = devicetree_of(words, boot, image, scratch)
+    head = described(lane, boot, tests, image, archives, blob)
+    words += ["-dtb", str(blob)] if blob else []
     start = time.monotonic()
-    with open(console, "wb") as stream:
-        child = process.spawn(words, stdin=subprocess.DEVNULL, stdout=stream,
+    with open(console, "ab") as stream:
+        stream.write(head.encode())
+        stream.flush()
+        child = process.spawn([*words, *qmp.SERVER], stdin=subprocess.PIPE, stdout=stream,
                               stderr=subprocess.STDOUT, cwd=scratch)
+        judged: list[int | None] = [None, None]
         try:
             ended = _watch(child, boot, [console, results])
+            if ended != "done":
+                judged = [path.stat().st_size for path in (console, results)]
+                symbols = Symbols(pathlib.Path(image).parent)
+                where = hang.Asked(child, scratch, console, symbols).ask(ended)
+                ended += f"; {where}" if where else ""
         finally:
             # of a group that has ended already nothing is left to kill
             process.kill(child)
             cpu = process.reap(child)
+            _close(child)
+    said = _text(console, 0, judged[0])
+    answers = _text(console, judged[0]) if judged[0] is not None else ""
     if ended == "done" and child.returncode != 0:
         # a guest cannot do that: it powers off, or resets, and -no-reboot ends with 0
-        said = console.read_text(errors="replace").strip().splitlines()[-1:]
-        ended = f"{BROKEN} {child.returncode}: {''.join(said)[:200]}"
+        last = said.removeprefix(head).strip().splitlines()[-1:]
+        ended = f"{BROKEN} {child.returncode}: {''.join(last)[:200]}"
     return {"ended": ended, "rc": child.returncode, "seconds": time.monotonic() - start, "cpu": cpu,
-            "console": console.read_text(errors="replace"),
-            "results": results.read_text(errors="replace")}
+            "console": said + answers, "judged": len(said) if answers else None,
+            "results": _text(results, 0, judged[1])}
 
 
-def _watch(child: subprocess.Popen, boot: Boot, channels: Sequence[pathlib.Path]) -> str:
+def _text(path: pathlib.Path, start: int, end: int | None = None) -> str:
+    """The bytes of a file from start to end as text; None is its end."""
+    data = path.read_bytes()[start:end]
+    return io.TextIOWrapper(io.BytesIO(data), errors="replace").read()
+
+
+def _close(child: subprocess.Popen[bytes]) -> None:
+    """Close the pipe to an emulator that has ended."""
+    try:
+        assert child.stdin is not None
+        child.stdin.close()
+    except OSError:
+        pass  # a question that it never read
+
+
+def _watch(child: subprocess.Popen[bytes], boot: Boot, channels: Sequence[pathlib.Path]) -> str:
     """Wait for a machine: "done" when it ended, else why it is to be ended. channels: files
     that grow while it lives."""
     start = last = time.monotonic()
-    sizes = [0] * len(channels)
+    sizes: list[int] = []
     while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.1)
         now = time.monotonic()

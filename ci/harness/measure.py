@@ -17,6 +17,7 @@ import dataclasses
 import math
 import re
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
 
 from lib.verdict import Verdict
 
@@ -33,7 +34,7 @@ _COMPARED = re.compile(r"compared (\S+) (\S+)$")
 _ALLOWED = re.compile(r"allowed (\S+) ([1-9]\d*(?:\.\d+)?|any)$")
 
 
-def lines(text):
+def lines(text: str) -> list[str]:
     """The lines of a test's output that are ours, without the "# "."""
     return [m.group(1).strip() for m in map(_LINE.match, text.splitlines()) if m]
 
@@ -44,19 +45,20 @@ class Series:
     many times the earlier step's."""
 
     unit: str
-    values: list
+    values: list[float]
     allowed: float = 1.0
 
     @property
-    def median(self):
+    def median(self) -> float:
+        """Of the repetitions."""
         return statistics.median(self.values)
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         """From the least to the largest value."""
         return max(self.values) - min(self.values)
 
-    def trouble(self):
+    def trouble(self) -> str:
         """Why this says nothing, or ""."""
         if len(self.values) < LEAST_REPETITIONS:
             return f"{len(self.values)} repetitions, at least {LEAST_REPETITIONS} are needed"
@@ -66,10 +68,12 @@ class Series:
         return ""
 
 
-def read(found):
+def read(found: Iterable[str]) -> tuple[dict[str, Series], list[tuple[str, str]]]:
     """Lines as lines() gives them: ({name: Series}, [(name, other)]); CannotJudge for a
     line that is none."""
-    measured, compared, allowed = {}, [], {}
+    measured: dict[str, Series] = {}
+    compared: list[tuple[str, str]] = []
+    allowed: dict[str, float] = {}
     for line in found:
         if match := _MEASURED.match(line):
             name, calls, value, unit = match.groups(default="instructions")
@@ -80,7 +84,7 @@ def read(found):
                 raise CannotJudge(f"{name} is measured in {series.unit} and in {unit}")
             series.values.append(int(value) / int(calls))
         elif match := _COMPARED.match(line):
-            compared.append(match.groups())
+            compared.append((match[1], match[2]))
         elif match := _ALLOWED.match(line):
             name, ratio = match.groups()
             allowed[name] = math.inf if ratio == "any" else float(ratio)
@@ -105,13 +109,13 @@ class Row:
     after: Series | None
 
     @property
-    def ratio(self):
+    def ratio(self) -> float | None:
         """after / before; None where that is nothing."""
         if self.before and self.after and self.before.median:
             return self.after.median / self.before.median
         return None
 
-    def judge(self):
+    def judge(self) -> tuple[Verdict, str]:
         """(Verdict, reason): not dearer than before, within the larger of the two spreads
         or within what is allowed."""
         if not self.after:
@@ -136,32 +140,33 @@ class Row:
         return Verdict.PASS, ", ".join(words)
 
 
-def compare(before, after):
+def compare(before: Mapping[str, Series], after: Mapping[str, Series]) -> list[Row]:
     """The rows of two steps' measurements, in the order of the later one."""
     names = [*after, *(name for name in before if name not in after)]
     return [Row(name, before.get(name), after.get(name)) for name in names]
 
 
-def _cells(series):
+def _cells(series: Series | None) -> list[str]:
     if not series:
         return ["-", ""]
     return [f"{series.median:.2f}", f"{min(series.values):.2f}..{max(series.values):.2f}"]
 
 
-def table(rows, titles):
+def table(rows: Sequence[Row], titles: Sequence[str]) -> str:
     """The rows as text; titles: what the two steps are called."""
     head = ["measurement", titles[0], "(min..max)", titles[1], "(min..max)", "ratio", "unit", ""]
     body = []
     for row in rows:
         verdict, reason = row.judge()
+        series = row.after or row.before
         body.append([row.name, *_cells(row.before), *_cells(row.after),
                      f"{row.ratio:.4f}" if row.ratio is not None else "-",
-                     (row.after or row.before).unit,
+                     series.unit if series else "",
                      verdict.value + (f": {reason}" if reason else "")])
     return _aligned([head, *body])
 
 
-def comparisons(measured, compared):
+def comparisons(measured: Mapping[str, Series], compared: Sequence[tuple[str, str]]) -> str:
     """The pairs a benchmark asked for, as text: [(name, other)] of one boot."""
     head = ["in one boot", "", "against", "", "ratio"]
     body = [[name, f"{measured[name].median:.2f}", other, f"{measured[other].median:.2f}",
@@ -170,7 +175,7 @@ def comparisons(measured, compared):
     return _aligned([head, *body]) if body else ""
 
 
-def _aligned(table_rows):
+def _aligned(table_rows: Sequence[Sequence[str]]) -> str:
     """Columns padded to their widest cell; numbers to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*table_rows)]
     text = ""

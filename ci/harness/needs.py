@@ -4,6 +4,7 @@
 import dataclasses
 import pathlib
 import re
+from typing import Any
 
 from lib import table
 from lib.table import FLAG, TABLE, TEXTS
@@ -16,6 +17,9 @@ _KEYS = {"scripts": TEXTS, "programs": TEXTS, "modules": TEXTS, "selftests": TEX
          "step": FLAG, "last": FLAG}
 # In every boot: what all tests source, and the test that init runs at the end.
 ALWAYS = ("ktap.sh", "dma-debug")
+
+# The tables of the file by the tests' names.
+Tables = dict[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ def read(top: pathlib.Path) -> dict[str, Needs]:
     return {test: _closed(test, tables) for test in tables}
 
 
-def _check(where: str, entry: dict, guest: pathlib.Path, tables: dict) -> None:
+def _check(where: str, entry: dict[str, Any], guest: pathlib.Path, tables: Tables) -> None:
     table.check(entry, where, {}, _KEYS)
     for script in entry.get("scripts", []):
         if script not in tables:
@@ -59,7 +63,7 @@ def _check(where: str, entry: dict, guest: pathlib.Path, tables: dict) -> None:
             raise UsageError(f"{where}: no program {program!r}")
 
 
-def _closed(test: str, tables: dict) -> Needs:
+def _closed(test: str, tables: Tables) -> Needs:
     """The needs of a test and of all scripts below it."""
     scripts: list[str] = []
     queue = [test]

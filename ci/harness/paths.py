@@ -15,7 +15,7 @@ class Paths:
     cache: ${XDG_CACHE_HOME:-~/.cache}/linux-dmabuf-series.
     """
 
-    def __init__(self, top=TOP, cache=None):
+    def __init__(self, top: pathlib.Path = TOP, cache: pathlib.Path | None = None) -> None:
         self.top = pathlib.Path(top)
         self.cache = pathlib.Path(cache or cache_directory())
         self.git = self.cache / "linux.git"
@@ -23,6 +23,10 @@ class Paths:
         self.artifacts = self.cache / "artifacts"
         self.logs = self.cache / "logs"
 
-    def lane(self, name):
+    def log(self, name: str) -> pathlib.Path:
+        """The log that a record in the store names: records hold no path, since they travel."""
+        return self.logs / pathlib.PurePath(name).name
+
+    def lane(self, name: str) -> pathlib.Path:
         """The directory of one lane: objects, diagnostics, source worktree."""
         return self.cache / "lanes" / name

@@ -18,6 +18,7 @@ import fnmatch
 import pathlib
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from lib import table
 from lib.lane import Boot
@@ -33,20 +34,23 @@ END = "end"
 OWN = "@step"
 
 _FILE = "ci/proofs.toml"
-_KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothing": TEXT}
+_KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothing": TEXT,
+         "built": TEXT}
 
 
 @dataclasses.dataclass
 class Proof:
     """patch: the Patch proven; cases, adds, drops: patterns of lane/boot/test/suite/case;
-    splats: regular expressions; nothing: why the patch has no case to show."""
+    splats: regular expressions; nothing: why the patch has no case to show; built: where the
+    sources were built that no lane builds, "" where there are none."""
 
     patch: Patch
     cases: list[str]
     adds: list[str]
     drops: list[str]
-    splats: list[re.Pattern]
+    splats: list[re.Pattern[str]]
     nothing: str
+    built: str = ""
 
     @property
     def patterns(self) -> list[str]:
@@ -59,7 +63,7 @@ def plain(case: str) -> str:
     return case.replace(OWN, "", 1)
 
 
-def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
+def _read(entry: dict[str, Any], by_slug: Mapping[str, Patch]) -> Proof:
     """One table; UsageError where it is wrong."""
     table.check(entry, f"{_FILE}: {entry.get('patch', 'a [[proof]]')}", {"patch": TEXT}, _KEYS)
     name = entry["patch"]
@@ -79,7 +83,8 @@ def _read(entry: dict, by_slug: Mapping[str, Patch]) -> Proof:
     if wide := next((s.pattern for s in splats if s.search("")), None):
         raise UsageError(f"{_FILE}: {name}: splats: {wide!r} matches every line")
     return Proof(by_slug[name], entry.get("cases", []), entry.get("adds", []),
-                 entry.get("drops", []), splats, entry.get("nothing", ""))
+                 entry.get("drops", []), splats, entry.get("nothing", ""),
+                 entry.get("built", ""))
 
 
 def read(top: pathlib.Path, series: Series) -> list[Proof]:
@@ -224,10 +229,10 @@ def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results
     was_due = {k: named[k] or any((k, b) not in left_out for b in boots) for k in results}
     last = max([k for k in before if was_due[k]], default=max(before))
     if pattern in one.drops:
-        there = [f"{c} passes on step {k}" for k in after for c, v in named[k].items() if v == "pass"]
+        still = [f"{c} passes on step {k}" for k in after for c, v in named[k].items() if v == "pass"]
         if "pass" not in named[last].values():
             return [f"{pattern} is said to be dropped, but does not pass on step {last}"]
-        return [f"{there[0]}, but is said to be dropped"] if there else []
+        return [f"{still[0]}, but is said to be dropped"] if still else []
     if not any(named[k] for k in after):
         return [f"no case {pattern} ran"]
     wrong = []

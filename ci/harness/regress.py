@@ -20,7 +20,8 @@ class Ran:
     """One boot that ran on a step. words: {case: "pass" | "fail" | "skip"}, proof.END among
     them; own: the same with the selftests of the step's own tree, its tests named with
     proof.OWN; reasons: {case: why it was skipped}; log: path of its console; remarks: what else
-    may have taken cases away, sentences; good: whether nothing was wrong in the boot."""
+    may have taken cases away, sentences; good: whether nothing was wrong in the boot; idle: how
+    the names of those cases of `own` begin that were not due on the step."""
 
     words: Mapping[str, str]
     own: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -28,6 +29,7 @@ class Ran:
     log: str = ""
     remarks: Collection[str] = ()
     good: bool = True
+    idle: frozenset[str] = frozenset()
 
     @property
     def all_words(self) -> dict[str, str]:
@@ -57,7 +59,8 @@ def judge(lane: str, boot: str, history: Mapping[int, Ran], steps: Collection[in
     for step, ran in sorted(history.items()):
         words = ran.all_words
         if passed and ran.ended and step in steps:
-            gone = {c: k for c, k in passed.items() if words.get(c, "skip") == "skip"}
+            gone = {c: k for c, k in passed.items()
+                    if words.get(c, "skip") == "skip" and not c.startswith(tuple(ran.idle))}
             wrong = _unexplained(gone, step, proofs, known)
             judgements.append(Judgement(
                 step, lane, f"cases:{boot}", Verdict.FAIL if wrong else Verdict.PASS,
@@ -91,4 +94,4 @@ def _sentence(wrong: Mapping[str, int], ran: Ran) -> str:
 
 def _reason(case: str, ran: Ran) -> str:
     """Why a case was skipped; where the step's own selftests are the last step's, theirs."""
-    return ran.reasons.get(case) or ran.reasons.get(proof.plain(case), "no reason given")
+    return ran.reasons.get(case) or ran.reasons.get(proof.plain(case)) or "no reason given"

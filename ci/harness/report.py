@@ -8,14 +8,18 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Iterator, Mapping, Sequence
 
-from lib.series import last, title
+from lib.series import Series, last, title
 from lib.store import write_atomically
-from lib.verdict import Verdict, worst
+from lib.verdict import Judgement, Verdict, worst
 
 from . import splat
+from .cell import Cell
+from .cost import Cost
 from .errors import CannotJudge
+from .proof import Proof
+from .spans import spans, story
 
 
 # The names that write() gives to logs, and no others.
@@ -33,22 +37,22 @@ def writable(directory: pathlib.Path) -> None:
                           "name another directory with --output") from None
 
 
-def _steps(steps: Collection[int]) -> str:
-    """Steps as "0-3,5", each once."""
-    return _story(dict.fromkeys(steps, "")).replace(" ", "")
-
-
 class Report:
-    """judgements: all of the run; cells: of runner; series; steps: those that ran."""
+    """judgements: all of the run; cells: of runner; series; steps: those that ran; cost: or None;
+    accelerators: what each lane boots under, and why."""
 
-    def __init__(self, series, steps, lanes, judgements, cells, proofs):
+    def __init__(self, series: Series, steps: Sequence[int], lanes: Sequence[str],
+                 judgements: Sequence[Judgement], cells: Sequence[Cell], proofs: Sequence[Proof],
+                 cost: Cost | None = None, accelerators: Mapping[str, str] | None = None) -> None:
+        self.accelerators = dict(accelerators or {})
         self.series, self.steps, self.lanes = series, steps, lanes
-        self.judgements, self.cells, self.proofs = judgements, cells, proofs
+        self.judgements, self.cells, self.proofs, self.cost = judgements, cells, proofs, cost
 
-    def of(self, step, lane):
+    def of(self, step: int, lane: str) -> list[Judgement]:
+        """The judgements of a step in a lane."""
         return [j for j in self.judgements if j.step == step and j.lane == lane]
 
-    def word(self, step, lane):
+    def word(self, step: int, lane: str) -> Verdict | None:
         """The verdict of a cell: skips of a gate do not hide a pass beside them."""
         found = self.of(step, lane)
         if not found:
@@ -58,14 +62,15 @@ class Report:
         return Verdict.SKIP if only_skips else grave
 
     @property
-    def columns(self):
+    def columns(self) -> list[str]:
+        """The lanes that have judgements, and what is judged without one."""
         have = {j.lane for j in self.judgements}
         return [c for c in ["series", "static", *self.lanes] if c in have]
 
     # --- plain
 
-    def table(self):
-        """A row per step, a column per lane; then every fail and every skip with its reason."""
+    def table(self) -> str:
+        """A row per step, a column per lane; then every fail and every skip with its reason; the cost."""
         widths = {c: max(len(c), 7) + 2 for c in self.columns}
         lines = ["step  " + "".join(f"{c:<{w}}" for c, w in widths.items()) + "patch"]
         for step in self.steps:
@@ -76,72 +81,74 @@ class Report:
         lines.append("-" * min(max(map(len, lines)), 100))
         for proof in self.proofs:
             lines += self._proof_lines(proof)
+        lines += [f"accelerator: lane {name}: {what}" for name, what in self.accelerators.items()]
         lines += self._skip_lines()
-        grouped = {}
+        grouped: dict[tuple[Verdict, str, str, str], list[Judgement]] = {}
         for j in self.judgements:
             if j.verdict is not Verdict.PASS:
                 grouped.setdefault((j.verdict, j.lane, j.gate, j.reason), []).append(j)
         for (verdict, lane, gate, reason), found in grouped.items():
-            steps = _steps([j.step for j in found])
+            steps = spans([j.step for j in found])
             lines.append(f"{verdict.value}: step {steps} {lane} {gate}: {reason}")
             if verdict is not Verdict.SKIP:
                 patch = self.series.patches[found[0].step - 1].name if found[0].step else "the base"
                 lines.append(f"      patch: {patch}")
-                lines += [f"      {k}: {v}" for k, v in (("log", found[0].log),
+                lines += [f"      {k}: {v}" for k, v in (("log", _log(found[0].log)),
                                                          ("again", found[0].command)) if v]
         for fingerprint, places in self.splats().items():
             one = places[0][2]
             lines.append(f"splat: {one.line}")
             lines += [f"      {_places(places)}", f"      trace: {fingerprint}",
                       *(f"      | {line}" for line in one.excerpt)]
+        lines += self.cost.lines() if self.cost else []
         return "\n".join(lines) + "\n"
 
     def splats(self) -> dict[str, list[tuple[int, str, splat.Splat]]]:
         """The splats that nothing explains: {fingerprint: [(step, "lane/boot", Splat)]}."""
-        found = {}
+        found: dict[str, list[tuple[int, str, splat.Splat]]] = {}
         for cell in self.cells:
             for boot, one in cell.splats:
                 found.setdefault(one.fingerprint, []).append((cell.step, f"{cell.lane}/{boot}", one))
         return found
 
-    def _title(self, step):
+    def _title(self, step: int) -> str:
         return title(self.series, step)
 
-    def _proof_lines(self, proof):
+    def _proof_lines(self, proof: Proof) -> list[str]:
         """The results of each pattern of a proof, step by step; cases with equal results share a line."""
         lines = []
         for pattern in proof.patterns:
-            seen = {}
+            seen: dict[str, dict[int, str]] = {}
             for cell in self.cells:
                 for cases in cell.cases.values():
                     for case in fnmatch.filter(cases, pattern):
                         seen.setdefault(case, {})[cell.step] = cases[case]
-            stories = {}
+            stories: dict[str, list[str]] = {}
             for case, words in sorted(seen.items()):
-                stories.setdefault(_story(words), []).append(case)
-            for story, cases in stories.items():
-                name = cases[0] if len(cases) == 1 else f"{pattern} ({len(cases)} cases)"
-                lines.append(f"proof of step {proof.patch.step}: {name}: {story}")
+                stories.setdefault(story(words), []).append(case)
+            for told, alike in stories.items():
+                name = alike[0] if len(alike) == 1 else f"{pattern} ({len(alike)} cases)"
+                lines.append(f"proof of step {proof.patch.step}: {name}: {told}")
         return lines
 
     def skipped(self) -> dict[str, dict[str, list[int]]]:
         """Skipped test cases by reason: {reason: {case: [steps]}}."""
-        found = {}
+        found: dict[str, dict[str, list[int]]] = {}
         for cell in self.cells:
             for case, reason in sorted(cell.skips.items()):
                 found.setdefault(reason, {}).setdefault(case, []).append(cell.step)
         return found
 
-    def _skip_lines(self):
+    def _skip_lines(self) -> Iterator[str]:
         for reason, cases in self.skipped().items():
             first = next(iter(cases))
             more = f" and {len(cases) - 1} more cases" if len(cases) > 1 else ""
-            steps = _steps({k for found in cases.values() for k in found})
+            steps = spans({k for found in cases.values() for k in found})
             yield f"skip: step {steps} {first}{more}: {reason}"
 
     # --- KTAP
 
-    def ktap(self):
+    def ktap(self) -> str:
         """A subtest per step, a result per lane and gate; skips keep their reason."""
         lines = ["KTAP version 1", f"1..{len(self.steps)}"]
         for number, step in enumerate(self.steps, 1):
@@ -160,15 +167,17 @@ class Report:
     # --- JSON
 
     def results(self) -> str:
-        """What ci/test and other programs read: {"judgements": [...]}, the fields of Judgement
-        each, its verdict as a word."""
-        return json.dumps({"judgements": [j.data() for j in self.judgements]}, indent=1) + "\n"
+        """What ci/test and other programs read: {"judgements": [...], "accelerators": {lane: what
+        it boots under}, "cost": ...}, the fields of Judgement each, its verdict as a word; of
+        Cost.data()."""
+        return json.dumps({"judgements": [j.data() for j in self.judgements],
+                           "accelerators": self.accelerators,
+                           **({"cost": self.cost.data()} if self.cost else {})}, indent=1) + "\n"
 
     # --- HTML
 
-    def write(self, directory):
+    def write(self, directory: pathlib.Path) -> None:
         """Write table.txt, results.ktap, results.json, index.html and the logs they name."""
-        directory = pathlib.Path(directory)
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         for old in logs.iterdir():
@@ -183,7 +192,7 @@ class Report:
         write_atomically(directory / "results.json", self.results().encode())
         write_atomically(directory / "index.html", self.page().encode())
 
-    def page(self):
+    def page(self) -> str:
         """The page: the matrix first, each cell one click from its gates and logs."""
         out = [_HEAD, f"<h1>{html.escape(self.series.base)} + {last(self.series)} patches</h1>",
                "<table><tr><th>step</th><th>patch</th>"]
@@ -204,7 +213,9 @@ class Report:
             for case, steps in cases.items():
                 out.append(f"<tr><td>{html.escape(reason)}</td><td>{html.escape(case)}</td>"
                            f"<td>{', '.join(map(str, steps))}</td></tr>")
-        out.append("</table>" + self._splats() + "<h2>Cost</h2>" + self._cost())
+        out.append("</table>" + "".join(f"<p>Lane {html.escape(name)} boots under {html.escape(what)}</p>"
+                                        for name, what in self.accelerators.items()))
+        out.append(self._splats() + "<h2>Cost</h2>" + self._cost())
         for step in self.steps:
             for column in self.columns:
                 found = self.of(step, column)
@@ -222,11 +233,12 @@ class Report:
                        f"<pre>{html.escape(chr(10).join(one.excerpt))}</pre></details>")
         return "\n".join(out)
 
-    def _cell(self, step, column, found):
+    def _cell(self, step: int, column: str, found: Sequence[Judgement]) -> str:
         out = [f'<h3 id="s{step}-{column}">step {step}, {html.escape(column)}</h3><table>']
         for j in found:
             name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
-            log = f'<a href="logs/{name}">log</a>' if j.log else ""
+            log = f'<a href="logs/{name}">log</a>' if pathlib.Path(j.log).is_file() else \
+                "the log is missing" if j.log else ""
             out.append(f'<tr><td class="{j.verdict.value}">{j.verdict.value}</td>'
                        f"<td>{html.escape(j.gate)}</td><td>{html.escape(j.reason)}</td><td>{log}</td>"
                        f"<td><code>{html.escape(j.command)}</code></td>"
@@ -234,9 +246,10 @@ class Report:
                        f"{' (kept)' if j.cached else ''}</td></tr>")
         return "".join(out) + "</table>"
 
-    def _cost(self):
-        """Seconds a step and lane; kept verdicts show what they cost when they were made."""
-        out = ["<table><tr><th>step</th>"]
+    def _cost(self) -> str:
+        """What this run spent on what; then seconds a step and lane, where kept verdicts show what
+        they cost when they were made."""
+        out = self._spent() + ["<table><tr><th>step</th>"]
         kinds = [(c, k) for c in self.lanes for k in ("build", "boot")]
         out += [f"<th>{html.escape(c)} {k}: wall / cpu s</th>" for c, k in kinds]
         out.append("</tr>")
@@ -250,25 +263,26 @@ class Report:
             out.append("</tr>")
         return "".join(out) + "</table>"
 
+    def _spent(self) -> list[str]:
+        """What this run spent, of the judgements that it made itself, beside the budget."""
+        if not self.cost:
+            return []
+        rows = ["".join(f"<td>{html.escape(word)}</td>" for word in row) for row in self.cost.table()]
+        return ["<table><tr><th>in this run</th><th>made</th><th>wall s</th><th>CPU s</th></tr>",
+                *(f"<tr>{row}</tr>" for row in rows), f"</table><p>{html.escape(self.cost.verdict)}</p>"]
+
+
+def _log(path: str) -> str:
+    """The path of a log, for the table: verdicts may be here without their logs."""
+    return path + " (missing)" if path and not pathlib.Path(path).is_file() else path
+
 
 def _places(places: list[tuple[int, str, splat.Splat]]) -> str:
     """Where splats of one fingerprint were seen."""
     boots: dict[str, set[int]] = {}
     for step, where, _ in places:
         boots.setdefault(where, set()).add(step)
-    return "; ".join(f"step {_steps(sorted(steps))} {where}" for where, steps in boots.items())
-
-
-def _story(words):
-    """{step: word} as "fail 0-3, pass 4-7"."""
-    runs = []
-    for step in sorted(words):
-        if runs and runs[-1][0] == words[step] and runs[-1][2] == step - 1:
-            runs[-1][2] = step
-        else:
-            runs.append([words[step], step, step])
-    return ", ".join(f"{word} {first}" + (f"-{last}" if last > first else "")
-                     for word, first, last in runs)
+    return "; ".join(f"step {spans(sorted(steps))} {where}" for where, steps in boots.items())
 
 
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">

@@ -5,16 +5,20 @@ import dataclasses
 import importlib
 import re
 import sys
+from typing import Any
 
 from lib.store import write_atomically
 
 from . import measure
+from .attempt import Test
 from .errors import CannotJudge
+from .paths import Paths
+from .source import Source
 
 _BEGIN = re.compile(r"@@ begin ([\w.@-]+)$")
 _END = re.compile(r"@@ end ([\w.@-]+) (\d{1,3})(?: (\d+(?:\.\d+)?))?$")
 
-_PARSER = ("kunit_parser.py", "kunit_printer.py")
+_PARSER = ("kunit_parser.py", "kunit_printer.py", "kunit_junit.py")
 
 
 @dataclasses.dataclass
@@ -25,13 +29,21 @@ class TestRun:
 
     rc: int | None
     seconds: float
-    cases: dict
-    reasons: dict
-    measured: list = dataclasses.field(default_factory=list)
+    cases: dict[str, str]
+    reasons: dict[str, str]
+    measured: list[str] = dataclasses.field(default_factory=list)
+
+    def data(self) -> Test:
+        """The fields as JSON values."""
+        return Test(rc=self.rc, seconds=self.seconds, cases=self.cases, reasons=self.reasons,
+                    measured=self.measured)
 
 
-def parser(source, paths):
-    """The module tools/testing/kunit/kunit_parser.py of the base."""
+def parser(source: Source, paths: Paths) -> Any:
+    """The module tools/testing/kunit/kunit_parser.py of the base; its `junit` is kunit_junit.py.
+
+    It is the kernel's, and known only when we run: hence Any.
+    """
     if "kunit_parser" in sys.modules:
         return sys.modules["kunit_parser"]
     directory = paths.cache / "kunit" / source.object("base", "tools/testing/kunit")
@@ -42,8 +54,9 @@ def parser(source, paths):
             write_atomically(path, text.encode() + b"\n")
     sys.path.insert(0, str(directory))
     try:
-        module = importlib.import_module("kunit_parser")
+        module: Any = importlib.import_module("kunit_parser")
         module.null_printer = importlib.import_module("kunit_printer").null_printer
+        module.junit = importlib.import_module("kunit_junit")
         return module
     except ImportError as error:
         raise CannotJudge(f"the base's kunit_parser.py cannot be used: {error}") from None
@@ -56,7 +69,8 @@ def frames(text: str) -> tuple[dict[str, tuple[str, int | None, float]], bool]:
     test's output.
     """
     found: dict[str, tuple[str, int | None, float]] = {}
-    name, lines, done = "", [], False
+    name, done = "", False
+    lines: list[str] = []
     for line in text.split("\n"):
         line = line.rstrip("\r")
         if not name and (match := _BEGIN.match(line)):
@@ -73,15 +87,16 @@ def frames(text: str) -> tuple[dict[str, tuple[str, int | None, float]], bool]:
     return found, done
 
 
-def cases(kunit_parser, name, text):
+def cases(kunit_parser: Any, name: str, text: str) -> tuple[dict[str, str], dict[str, str]]:
     """The leaves of a KTAP document: ({"name/suite/case": status}, {case: reason}).
 
     A test with no result in a document that announced one counts as failed.
     """
     root = kunit_parser.parse_run_tests(text.splitlines(), kunit_parser.null_printer)
-    status, reasons = {}, {}
+    status: dict[str, str] = {}
+    reasons: dict[str, str] = {}
 
-    def walk(test, prefix):
+    def walk(test: Any, prefix: str) -> None:
         if test.subtests:
             for index, sub in enumerate(test.subtests, 1):
                 walk(sub, f"{prefix}/{sub.name.strip() or index}")
@@ -100,7 +115,7 @@ def cases(kunit_parser, name, text):
     return status, reasons
 
 
-def read(kunit_parser, text):
+def read(kunit_parser: Any, text: str) -> tuple[dict[str, TestRun], bool]:
     """All tests of a boot: ({name: TestRun}, done)."""
     found, done = frames(text)
     runs = {}

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-from lib import disk, environment, process, repository
+from lib import cache, disk, environment, process, series
 from lib.command import output, say, shell
-from lib.series import Series, last
+from lib.series import Series
 
 from . import prune
 from .errors import CannotJudge, UsageError
@@ -52,7 +52,7 @@ def held(paths: Paths) -> Iterator[None]:
     room(paths)
     prepare(paths, "scripts/base")
     # not inherited: make would go on after our death, and the next holder of the lock ends it
-    with repository.lock("run", inherited=False):
+    with cache.lock("run", inherited=False):
         start = time.time()
         mark = f"{paths.cache}:{paths.cache.stat().st_ino}"
         process.end_orphans(f"SERIES_RUN={mark}")
@@ -62,13 +62,12 @@ def held(paths: Paths) -> Iterator[None]:
         prune.prune(paths.cache, start)
 
 
-def step_range(word: str, series: Series) -> tuple[int, int]:
-    """K or K..M as (first, last); UsageError for steps the series does not have."""
-    first, _, final = word.partition("..")
+def step_range(word: str, found: Series) -> range:
+    """The steps that an option --step means; UsageError where it is wrong."""
     try:
-        low, high = int(first), int(final or first)
-    except ValueError:
-        raise UsageError(f"--step {word}: not K or K..M") from None
-    if not 0 <= low <= high <= last(series):
-        raise UsageError(f"--step {word}: the series has steps 0..{last(series)}")
-    return low, high
+        steps = series.step_range(word, 0, series.last(found))
+    except UsageError as error:
+        raise UsageError(f"--step {error}") from None
+    if steps is None:
+        raise UsageError(f"--step {word}: not K, K.., K..M or ..M")
+    return steps

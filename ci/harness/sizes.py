@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sizes of functions and data on two steps, by the kernel's own bloat-o-meter."""
 
+import pathlib
 import sys
 
 from lib.command import output
+from lib.lane import Lane
 from lib.store import write_atomically
 
 from .build import objects_of
 from .errors import CannotJudge
+from .paths import Paths
+from .source import Source
 
 
-def script(source, paths):
+def script(source: Source, paths: Paths) -> pathlib.Path:
     """scripts/bloat-o-meter of the base, in the cache."""
     blob = source.object("base", "scripts/bloat-o-meter")
     if not blob:
@@ -21,7 +25,7 @@ def script(source, paths):
     return path
 
 
-def report(meter, lane, before, after):
+def report(meter: pathlib.Path, lane: Lane, before: pathlib.Path, after: pathlib.Path) -> str:
     """What bloat-o-meter says of each directory of the lane's `sizes`, as text.
 
     meter: the script; before, after: the directories that keep the two images.

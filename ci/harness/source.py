@@ -3,45 +3,38 @@
 
 import contextlib
 import pathlib
-import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from lib import command, repository, scratch
+from lib import checkout, command
 from lib.command import Broken
-from lib.store import digest, write_atomically
+from lib.kernel import patched
+from lib.kernel.patched import DoesNotApply
 
-# A fixed identity and date: the same patches on the same base give the same commits.
-IDENTITY = {
-    "GIT_COMMITTER_NAME": "series", "GIT_COMMITTER_EMAIL": "series@localhost",
-    "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
-    "GIT_AUTHOR_NAME": "series", "GIT_AUTHOR_EMAIL": "series@localhost",
-    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
-}
+from .paths import Paths
 
-
-class DoesNotApply(Exception):
-    """A test-only patch does not apply; the text is what git said."""
+__all__ = ["DoesNotApply", "Source"]
 
 
 class Source:
     """The base repository in the cache and the worktrees made from it."""
 
-    def __init__(self, paths):
+    def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self._objects: dict[tuple[str, str], str] = {}
         self._selftests = threading.Lock()
 
-    def git(self, *arguments, cwd=None, env=None, data=None):
+    def git(self, *arguments: str, cwd: pathlib.Path | None = None,
+            env: Mapping[str, str] | None = None, data: str | None = None) -> str:
         """Standard output of a git command in the base repository."""
-        where = ["-C", cwd] if cwd else [f"--git-dir={self.paths.git}"]
-        return command.output(["git", *where, *arguments], env={**IDENTITY, **(env or {})},
-                              data=data).strip()
+        where: list[object] = ["-C", cwd] if cwd else [f"--git-dir={self.paths.git}"]
+        return command.output(["git", *where, *arguments], env=env, data=data).strip()
 
-    def tree(self, commit):
+    def tree(self, commit: str) -> str:
+        """The tree of a commit."""
         return self.git("rev-parse", f"{commit}^{{tree}}")
 
-    def object(self, commit, path):
+    def object(self, commit: str, path: str) -> str:
         """The object name of a path in a commit, or "" where there is none."""
         where = commit, path
         if where not in self._objects:
@@ -51,14 +44,39 @@ class Source:
                 self._objects[where] = ""
         return self._objects[where]
 
-    def worktree(self, directory):
-        """A detached worktree in the cache, made when missing, freed of what a kill left."""
-        name = pathlib.Path(directory).relative_to(self.paths.cache)
-        return repository.worktree(str(name), checkout=False)
+    def content(self, commit: str, path: str) -> str:
+        """The file at a path of a commit, every byte kept."""
+        return command.run(["git", f"--git-dir={self.paths.git}", "cat-file", "blob",
+                            f"{commit}:{path}"]).stdout
 
-    def checkout(self, directory, commit):
+    def with_content(self, commit: str, path: str, text: str) -> str:
+        """A commit like another whose file at `path` has other content. The same content gives
+        the same commit. Only the trees above the file are made."""
+        *above, name = path.split("/")
+        made = self.git("hash-object", "-w", "--stdin", data=text)
+        while True:
+            place = "/".join(above)
+            entries = []
+            for entry in self.git("ls-tree", "-z", f"{commit}:{place}").strip("\0").split("\0"):
+                head, _, called = entry.partition("\t")
+                if called == name:
+                    mode, kind, _ = head.split()
+                    head = f"{mode} {kind} {made}"
+                entries.append(f"{head}\t{called}\0")
+            made = self.git("mktree", "-z", data="".join(entries))
+            if not above:
+                return self.git("commit-tree", made, "-p", commit, env=patched.IDENTITY,
+                                data=f"{path}: other content\n")
+            name = above.pop()
+
+    def worktree(self, directory: pathlib.Path) -> pathlib.Path:
+        """A detached worktree in the cache, made when missing, freed of what a kill left."""
+        name = directory.relative_to(self.paths.cache)
+        return checkout.worktree(str(name), checkout=False)
+
+    def checkout(self, directory: pathlib.Path, commit: str) -> None:
         """Plain checkout: git rewrites only the files that differ."""
-        repository.move(directory, commit)
+        checkout.move(directory, commit)
 
     @contextlib.contextmanager
     def selftests(self, commit: str) -> Iterator[pathlib.Path]:
@@ -68,37 +86,13 @@ class Source:
             self.checkout(tree, commit)
             yield tree
 
-    def with_test_patches(self, commit, patches):
-        """A commit of the step's tree plus test-only patches; DoesNotApply.
+    def with_test_patches(self, commit: str, patches: Sequence[pathlib.Path]) -> str:
+        """A commit of the step's tree plus test-only patches; DoesNotApply."""
+        return patched.commit(commit, patches)
 
-        The patches never enter the series: they give a lane's guest what the
-        emulator cannot, and are inert until the kernel command line says so.
-        """
-        if not patches:
-            return commit
-        kept = self.paths.store / "test-patches" / digest(commit, [p.read_text() for p in patches])
-        try:
-            if self.object(made := kept.read_text(), ""):
-                return made
-        except FileNotFoundError:
-            pass
-        made = self._with(commit, patches)
-        write_atomically(kept, made)
-        return made
-
-    def _with(self, commit, patches):
-        with scratch.directory("index") as holder:
-            env = {"GIT_INDEX_FILE": str(holder / "index")}
-            self.git("read-tree", commit, env=env)
-            for patch in patches:
-                try:
-                    self.git("apply", "--cached", patch, env=env)
-                except Broken as error:
-                    raise DoesNotApply(f"{patch}: {error.stderr.strip()}") from None
-            tree = self.git("write-tree", env=env)
-        return self.git("commit-tree", tree, "-p", commit, data="test-only patches\n")
-
-    def listing(self, commit, pattern):
-        """A digest of all files whose path matches the regular expression."""
-        lines = self.git("ls-tree", "-r", commit).split("\n")
-        return digest([line for line in lines if re.search(pattern, line.split("\t", 1)[1])])
+    def changed(self, diff: str, tree: str) -> str:
+        """A commit of the base with a diff, which makes it this tree; CannotJudge where it does not."""
+        made, commit = patched.changed("base", [diff] if diff else [], "a commit of a tree outside\n")
+        if made != tree:
+            raise command.CannotJudge(f"the difference to the base gives the tree {made}, not {tree}")
+        return commit

@@ -7,6 +7,7 @@ import re
 
 from lib.store import digest
 
+from .attempt import Found
 from .errors import UsageError
 
 # What the console of a machine that reached its tests has: the kernel's banner, and the
@@ -40,7 +41,7 @@ class Patterns:
     key: changes with the patterns and with how a console is read.
     """
 
-    expressions: list[re.Pattern]
+    expressions: list[re.Pattern[str]]
     key: str
 
     def match(self, line: str) -> bool:
@@ -57,6 +58,10 @@ class Splat:
     line: str
     excerpt: list[str]
     frames: list[str]
+
+    def data(self) -> Found:
+        """The fields as JSON values."""
+        return Found(line=self.line, excerpt=self.excerpt, frames=self.frames)
 
     @property
     def fingerprint(self) -> str:

@@ -4,20 +4,28 @@
 import concurrent.futures
 import json
 import threading
+from collections.abc import Collection
 
 from lib import gates, process
+from lib.series import Series
 from lib.static import LANE
 from lib.verdict import Judgement, Verdict
 
+from .paths import Paths
+from .progress import Progress
+
 # Seconds for all patches: those beside the walk get what it leaves of the machine.
 BEFORE, BESIDE = 3600, 8 * 3600
+# The gates that build are judged by the builds of the lanes.
+COSTLY = [name for name in gates.COSTLY if name not in gates.BUILDING]
 
 
 class Static:
     """series; steps: those to judge, none where the gates are left out; again: ignore kept
     verdicts."""
 
-    def __init__(self, paths, series, steps, progress, again=False):
+    def __init__(self, paths: Paths, series: Series, steps: Collection[int], progress: Progress,
+                 again: bool = False) -> None:
         self.paths, self.progress, self.again = paths, progress, again
         self.patches = [p for p in series.patches if p.step in steps]
         self._beside: concurrent.futures.Future[list[Judgement]] = concurrent.futures.Future()
@@ -44,7 +52,7 @@ class Static:
 
     def _costly(self) -> None:
         try:
-            self._beside.set_result(self._check("costly", gates.COSTLY, BESIDE, ["nice", "-n", "10"]))
+            self._beside.set_result(self._check("costly", COSTLY, BESIDE, ["nice", "-n", "10"]))
         except BaseException as error:  # pylint: disable=broad-except
             self._beside.set_exception(error)
 

@@ -9,6 +9,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from lib import process
 
@@ -16,6 +17,10 @@ SHARD = 8  # tests: few enough to balance, many enough for the fixtures that a f
 SECONDS = 900  # for a shard
 LONG_SECONDS = 8 * 3600  # for a shard of long tests, which is one test of each class
 _PROGRAM = pathlib.Path(__file__).with_name("shard.py")
+
+# What a shard tells: {"share": tests, "total": count}, {"begin": test}, or {"end": test,
+# "outcome": word, "text": why}.
+Event = dict[str, Any]
 
 
 @dataclasses.dataclass
@@ -68,7 +73,7 @@ def again(file: pathlib.Path, test: str = "") -> str:
                           *(["-k", name] if re.fullmatch(r"\w+\.test\w*", name) else [])])
 
 
-def events(path: pathlib.Path) -> list[dict]:
+def events(path: pathlib.Path) -> list[Event]:
     """The events that a shard wrote; its last line may have been cut off."""
     found = []
     if path.exists():
@@ -80,7 +85,7 @@ def events(path: pathlib.Path) -> list[dict]:
     return found
 
 
-def counted(shard: Shard, told: list[dict], ended: str, log: str) -> Count:
+def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
     """The count of a shard from what it told, how its process ended ("" for well) and its log.
 
     A test that was to run and has no outcome is a failure, and so is a process that ends badly
@@ -91,9 +96,9 @@ def counted(shard: Shard, told: list[dict], ended: str, log: str) -> Count:
     def bad(test: str, text: str) -> None:
         count.texts.append(f"{test}: {text.strip()}\nagain: {again(shard.file, test)}")
 
-    plan = next((e for e in told if "share" in e), {"total": 0, "share": []})
+    plan = next((e for e in told if "share" in e), Event({"total": 0, "share": []}))
     begun = {e["begin"] for e in told if "begin" in e}
-    outcomes = {test: {} for test in plan["share"]}
+    outcomes: dict[str, dict[str, str]] = {test: {} for test in plan["share"]}
     for event in told:
         if "end" in event:
             outcomes.setdefault(event["end"], {})[event["outcome"]] = event["text"]

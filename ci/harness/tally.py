@@ -4,6 +4,7 @@
 import json
 import pathlib
 import textwrap
+from typing import Any
 
 from lib.verdict import Verdict, worst
 
@@ -82,15 +83,15 @@ class Tally:
         return 1 if self.bad else 125 if self.unjudged else 0
 
 
-def read(path: pathlib.Path) -> list[dict]:
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
     """The judgements of a results.json of ci/run; none where it is missing or no such file."""
     try:
-        judgements = json.loads(path.read_text(encoding="utf-8"))["judgements"]
+        judgements: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["judgements"]
         for judgement in judgements:
             Verdict(judgement["verdict"])
-        return judgements
     except (OSError, ValueError, KeyError, TypeError):
         return []
+    return judgements
 
 
 def show(line: str, *texts: str) -> None:

@@ -39,6 +39,14 @@ image: $(O)/main.o
 
 $(O)/main.o: $(srctree)/main.c
 \t@cd $(O) && gcc -Wall -c -o main.o $(srctree)/main.c
+\t@echo 'source_main.o := $(srctree)/main.c' >$(O)/.main.o.cmd
+\t@$(if $(C),$(CHECK) $(srctree)/main.c)
+
+lib/:
+\t@mkdir -p $(O)/lib && cd $(O) && gcc -Wall -c -o lib/a.o $(srctree)/lib/a.c
+\t@echo 'source_lib/a.o := $(srctree)/lib/a.c' >$(O)/lib/.a.o.cmd
+
+.PHONY: lib/
 
 modules:
 	@cd $(O) && echo fake/a.o >modules.order && mkdir -p fake && touch fake/a.ko fake/left-over.ko
@@ -82,6 +90,15 @@ QEMU = """\
 exec sh "$1" 3>"$2"
 """
 
+SPARSE = """\
+#!/bin/sh
+# good: dislikes the word bitwise
+[ "$1" = --version ] && { echo "fake sparse 1"; exit; }
+for source; do :; done
+grep -n bitwise "$source" | sed "s|^\\([0-9]*\\):.*|$source:\\1:2: warning: mixed up|" >&2
+exit 0
+"""
+
 
 def git(tree, *words, data=None):
     """Standard output of git in a tree, with its hooks: not in the environment of ci/test."""
@@ -101,6 +118,7 @@ class Fixture:
         self.environment |= {"XDG_CACHE_HOME": str(self.directory / "cache"),
                              "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1",
                              "SERIES_TEST_FSYNC": "no", "HOME": str(self.directory)}
+        self._tools()
         self._kernel()
         self._repository(lanes)
         self.patches = []
@@ -109,17 +127,29 @@ class Fixture:
     def close(self):
         shutil.rmtree(self.directory)
 
+    def _tools(self):
+        """A sparse that the fake kernel accepts, as it has the word good in it."""
+        (self.directory / "bin").mkdir()
+        (self.directory / "bin/sparse").write_text(SPARSE)
+        (self.directory / "bin/sparse").chmod(0o755)
+        self.environment["PATH"] = f"{self.directory}/bin:{os.environ['PATH']}"
+
     def _kernel(self):
         for name in ("tools/testing/kunit/kunit_parser.py", "tools/testing/kunit/kunit_printer.py",
-                     "scripts/bloat-o-meter"):
+                     "tools/testing/kunit/kunit_junit.py", "scripts/bloat-o-meter"):
             text = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show",
                                    f"base:{name}"], check=True,
                                   capture_output=True, timeout=60).stdout
             (self.linux / name).parent.mkdir(parents=True, exist_ok=True)
             (self.linux / name).write_bytes(text)
         (self.linux / "Makefile").write_text(MAKEFILE)
+        (self.linux / "scripts/checker-valid.sh").write_text('grep -q good "$1" && echo 1\n')
         (self.linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
         (self.linux / "boot.sh").write_text(BOOT)
+        for name, text in (("lib/a.c", "int a(void)\n{\n\treturn 1;\n}\n"), ("arch/vax/a.c", "int a;\n"),
+                           ("MAINTAINERS", "THE REST\n")):
+            (self.linux / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.linux / name).write_text(text)
         git(self.linux, "init", "-q", "-b", "master")
         git(self.linux, "add", "-A")
         git(self.linux, "commit", "-q", "-m", "Linux 7.3")
@@ -175,6 +205,11 @@ class Fixture:
         """The first patch of most tests: turns the failing case green, and proves it."""
         return self.patch("mend the case", "boot.sh", "not ok 2 mended", "ok 2 mended",
                           'cases = ["*/main/unit/mended"]')
+
+    def table(self):
+        """table.txt of the last run, without what it cost."""
+        text = (self.top / "out/table.txt").read_text()
+        return "".join(line for line in text.splitlines(True) if not line.startswith("cost: "))
 
     def run(self, *words, timeout=120, script="ci/run", static=False):
         """Call ci/run, without the static gates by default; (exit code, its whole output)."""

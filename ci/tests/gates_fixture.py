@@ -14,7 +14,7 @@ FORCE:
 %/: FORCE ; @$(MAKE) --no-print-directory -s $(patsubst $(srctree)/%.c,$(O)/%.o,$(wildcard $(srctree)/$@*.c))
 $(O)/%.o: $(srctree)/%.c $(srctree)/drivers/toy/toy.h
 	@mkdir -p $(@D)
-	cd $(O) && $(CC) -Wall -c -o $*.o $<
+	cd $(O) && $(CROSS_COMPILE)gcc -Wall -c -o $*.o $<
 	if [ -n "$(C)" ]; then cd $(O) && $(CHECK) -Wall $<; fi
 	@echo 'source_$*.o := $<' > $(@D)/.$(@F).cmd
 """
@@ -36,8 +36,13 @@ class GatesFixture(Fixture):
 
     def kernel(self):
         return {
-            **KERNEL, "Makefile": MAKEFILE, "arch/Kconfig": "",
-            "scripts/kconfig/merge_config.sh": "#!/bin/sh\n",
+            **KERNEL, "Makefile": MAKEFILE, "arch/Kconfig": "", "Documentation/conf.py": "",
+            "tools/testing/selftests/toy/Makefile": "TEST_GEN_PROGS := toy\ninclude ../lib.mk\n",
+            "tools/testing/selftests/toy/.gitignore": "/toy\n",
+            "tools/testing/selftests/lib.mk":
+                "OUTPUT := $(CURDIR)\nTEST_GEN_PROGS := $(patsubst %,$(OUTPUT)/%,$(TEST_GEN_PROGS))\n",
+            "scripts/kconfig/merge_config.sh":
+                "#!/bin/sh\nto=$3\nshift 4\necho $(for f; do basename $f; done) >$to/fragments\n",
             "scripts/checker-valid.sh": "grep -q good \"$1\" && echo 1\n",
             "scripts/checkpatch.pl":
                 "#!/bin/sh\nfor f; do :; done\ngrep -q '^Signed-off-by: A Developer' \"$f\" ||"
@@ -67,9 +72,11 @@ class GatesFixture(Fixture):
                   "for f; do :; done\ngrep -n bitwise $f | sed \"s|^\\([0-9]*\\):.*|"
                   "$f:\\1:2: warning: mixed up|\" >&2\n:\n")
         self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
-                  "for f; do case $f in *.c) grep -n unsigned $f | "
-                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative at line \\1|\";;"
-                  " esac; done\n")
+                  "for d; do :; done\nfind $d -name '*.c' | while read -r f; do grep -n unsigned $f | "
+                  "sed \"s|^\\([0-9]*\\):.*|$f:\\1:2-9: WARNING: never negative at line \\1|\";"
+                  " done\n")
+        self.tool("sphinx-build", "echo sphinx-build 5\n")
+        self.tool("abidiff", "echo abidiff: 2.4.0\n")
 
     def tool(self, name, text):
         (self.bin / name).write_text("#!/bin/sh\n" + text)

@@ -11,6 +11,7 @@ from trials import Trials
 from world import SIGNALS
 
 MOMENTS = 20  # a command and signal
+GROUP = 12  # settings or variables at once
 
 
 class Command:
@@ -27,6 +28,24 @@ class Command:
             with self.subTest(what):
                 if wrong:
                     self.fail("\n".join([command, *wrong]))
+
+    def groups(self, command, kind, pairs):
+        """All pairs, in groups by chance in which no name is twice; those that make the command do
+        otherwise each alone. What fails is narrowed down to the pairs that do it."""
+        groups, alone = [], []
+        pairs = list(pairs)
+        random.Random(f"{self.seed} {command} {kind}").shuffle(pairs)
+        for pair in pairs:
+            if pair[0] == "HOME" or self.trials.table.expected(command, Around(**{kind: (pair,)}), False):
+                alone.append((pair,))
+                continue
+            for group in groups:
+                if len(group) < GROUP and pair[0] not in {name for name, _ in group}:
+                    group.append(pair)
+                    break
+            else:
+                groups.append([pair])
+        return [*map(tuple, groups), *alone]
 
     def test_base(self): self._try("base")
     def test_apply(self): self._try("apply")
@@ -53,16 +72,16 @@ class Interrupts(Command, unittest.TestCase):
 class Settings(Command, unittest.TestCase):
 
     def each(self, command):
-        for pair in self.trials.table.settings:
-            for as_variables in (False, True):
-                yield pair, self.trials.surrounded(command, Around((pair,), as_variables))
+        for as_variables in (False, True):
+            for group in self.groups(command, "settings", self.trials.table.settings):
+                yield group, self.trials.narrowed(command, Around(group, as_variables))
 
 
 class Variables(Command, unittest.TestCase):
 
     def each(self, command):
-        for pair in self.trials.table.variables:
-            yield pair, self.trials.surrounded(command, Around(variables=(pair,)))
+        for group in self.groups(command, "variables", self.trials.table.variables):
+            yield group, self.trials.narrowed(command, Around(variables=group))
         for mask in self.trials.table.umasks:
             yield f"umask {mask:03o}", self.trials.surrounded(command, Around(umask=mask))
 

@@ -72,7 +72,7 @@ class Repository(unittest.TestCase):
         self.command("scripts/refresh", '[ "$1" = --check ]\n')
         self.runs([judgement("pass"), judgement("skip")], 0)
         self.write("ci/tests/test_good.py", LICENCE + GOOD)
-        for name in ("shellcheck", "pyflakes3", "codespell"):
+        for name in ("shellcheck", "pyflakes3", "mypy", "codespell"):
             self.tool(name, "exit 0\n")
         self.environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": holder.name,
                             "XDG_CACHE_HOME": f"{holder.name}/cache", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -118,8 +118,8 @@ class Whole(Repository):
 
     def test_good(self):
         text, counts = self.call("--", "--lane", "x y")
-        # six linters, two unit tests, round-trip, and what ci/run judged
-        self.assertEqual(counts, (10, 0, 1), text)
+        # seven linters, two unit tests, round-trip, and what ci/run judged
+        self.assertEqual(counts, (11, 0, 1), text)
         self.assertIn("ci/run: --lane x y\n", text)
         self.assertIn("[unit good]  PASS: 2 tests\n", text)
         self.assertIn("importing\n", text)  # the progress of scripts/base
@@ -131,14 +131,14 @@ class Whole(Repository):
         self.command("ci/run", "exit 1\n")
         self.command("scripts/refresh", "exit 1\n")
         text, counts = self.call("--quick")
-        self.assertEqual(counts, (8, 0, 0), text)
+        self.assertEqual(counts, (9, 0, 0), text)
 
     def test_long(self):
         """long_*.py are run when asked for, each test of a class in a process of its own."""
         self.write("ci/tests/long_good.py", LICENCE + GOOD)
-        self.assertEqual(self.call("--quick")[1], (8, 0, 0))
+        self.assertEqual(self.call("--quick")[1], (9, 0, 0))
         text, counts = self.call("--quick", "--long")
-        self.assertEqual(counts, (10, 0, 0), text)
+        self.assertEqual(counts, (11, 0, 0), text)
         self.assertIn("[unit long_good]  PASS: 2 tests\n", text)
         found = suite.shards(self.top / "ci/tests", long=True)
         self.assertEqual([(s.index, s.count, s.seconds) for s in found],
@@ -175,9 +175,9 @@ class Whole(Repository):
         self.unit("empty", "")
         self.tool("shellcheck", "echo seeded finding; exit 1\n")
         text, counts = self.call("--quick", expect=1)
-        # linters 5; good 2, cases 2, crash 1 pass; shellcheck 1; cases 5 (skip among them) and
+        # linters 6; good 2, cases 2, crash 1 pass; shellcheck 1; cases 5 (skip among them) and
         # its fixture 2, crash 2, broken 1, empty 1 do not
-        self.assertEqual(counts, (10, 12, 0), text)
+        self.assertEqual(counts, (11, 12, 0), text)
         for words in ("[shellcheck]  FAIL\n", "seeded finding", "seeded failure", "seeded error",
                       "skipped: seeded skip", "(n=0)", "(n=2)", "passes, but is an expected failure",
                       "seeded fixture", "Fixture.test_never: not run: its fixture failed",
@@ -196,7 +196,7 @@ class Whole(Repository):
             """)
         self.environment |= {"PYTHONIOENCODING": "latin-1"}
         text, counts = self.call("--quick", expect=1)
-        self.assertEqual(counts, (8, 1, 0), text)
+        self.assertEqual(counts, (9, 1, 0), text)
         self.assertIn("seeded \\u20ac \\udcff", text)
 
     def test_the_command_that_repeats_a_test_does(self):
@@ -215,7 +215,7 @@ class Whole(Repository):
     def test_lost_only(self):
         self.runs([judgement("pass"), judgement("lost"), judgement("flaky")], 125)
         text, counts = self.call(expect=125)
-        self.assertEqual(counts, (10, 2, 0), text)
+        self.assertEqual(counts, (11, 2, 0), text)
         self.assertIn("could not be judged, 2 of those counted as failed: ci/run\n", text)
         self.assertNotIn("\nfailed:", text)
 
@@ -233,13 +233,13 @@ class Whole(Repository):
         self.call()
         self.runs(None, 0)
         text, counts = self.call(expect=125)
-        self.assertEqual(counts, (9, 1, 0), text)
+        self.assertEqual(counts, (10, 1, 0), text)
         self.assertIn("ended with 0, and wrote no results", text)
 
     def test_no_base(self):
         self.command("scripts/base", "echo no source has it >&2; exit 125\n")
         text, counts = self.call(expect=125)
-        self.assertEqual(counts, (6, 1, 0), text)
+        self.assertEqual(counts, (7, 1, 0), text)
         self.assertIn("no source has it\n", text)
         self.assertIn("[base]  LOST", text)
 
@@ -412,6 +412,7 @@ class LintersTest(unittest.TestCase):
         self.top = pathlib.Path(holder.name)
         self.write(".editorconfig", (TOP / ".editorconfig").read_text())
         self.write("REUSE.toml", (TOP / "REUSE.toml").read_text())
+        self.write("mypy.ini", (TOP / "mypy.ini").read_text())
         self.write("COPYING", "text\n")
         self.write("ci/good", f"#!/bin/sh\n{LICENCE}echo\n")
         self.write("ci/good.py", f"{LICENCE}print()\n")
@@ -421,21 +422,25 @@ class LintersTest(unittest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
-    def findings(self):
+    def findings(self, mypy=False):
+        """What all say of the files; mypy: whether it takes its seconds, too."""
         names = sorted(str(p.relative_to(self.top)) for p in self.top.rglob("*") if p.is_file())
-        return {f.label: f for f in linters.run(self.top, names)}
+        with unittest.mock.patch.object(linters, "_MYPY", linters._MYPY if mypy else ["true"]):
+            return {f.label: f for f in linters.run(self.top, names)}
 
     def test_seeded_findings(self):
-        self.assertEqual({f.verdict for f in self.findings().values()}, {Verdict.PASS}, self.findings())
+        found = self.findings()
+        self.assertEqual({f.verdict for f in found.values()}, {Verdict.PASS}, found)
         self.write("ci/bad", f"#!/bin/sh\n{LICENCE}echo $1\n")
         self.write("scripts/bad", f"#!/usr/bin/env python3\n{LICENCE}prnt()\n")
         self.write("README.md", "reciev" + "ed by /ho" + "me/somebody/x\nwhite \n\twhite\t\nno end")
         self.write("patches/a/x.patch", "white \nno end, /ho" + "me/somebody")
         self.write("ci/lanes/x.toml", b"# SPDX-License-Identifier: GPL-2.0\r\n# \xff\n")
-        found = self.findings()
+        found = self.findings(mypy=True)
         self.assertEqual({f.verdict for f in found.values()}, {Verdict.FAIL}, found)
         self.assertIn("ci/bad", found["shellcheck"].text)
         self.assertIn("prnt", found["pyflakes"].text)
+        self.assertIn("scripts/bad:3: error", found["mypy"].text)
         self.assertIn("reciev" + "ed", found["codespell"].text)
         self.assertEqual(found["licence"].text, "README.md: no SPDX-License-Identifier in its first 5 lines, "
                          "and REUSE.toml does not name it")
@@ -444,6 +449,23 @@ class LintersTest(unittest.TestCase):
             "README.md:3: white space at the end of the line", "README.md:4: the last line does not end",
             "ci/lanes/x.toml:2: is not UTF-8", "ci/lanes/x.toml:1: the line ends in CR LF"])
         self.assertEqual(found["machines"].text, "README.md:1: a path of one machine: /ho" + "me/somebody")
+
+    def test_types(self):
+        """All is typed but the tests, and neither command nor library is Any to the other."""
+        self.write("scripts/lib/sum.py",
+                   f"{LICENCE}import bisect\ndef add(one: int) -> int:\n    return bisect.bisect([1], one)\n")
+        head = f"#!/usr/bin/env python3\n{LICENCE}from lib import sum\n"
+        self.write("ci/call", f"{head}sum.add('a')\n")
+        self.write("ci/bisect", f"{head}sum.add('b')\n")
+        self.write("ci/harness/one.py", f"{LICENCE}def untyped(): pass\n")
+        self.write("ci/tests/test_x.py", f"{LICENCE}def untyped(): pass\n")
+        found = self.findings(mypy=True)
+        self.assertEqual(re.findall(r"(?m)^(\S+): error: .*\[(.*)\]$", found["mypy"].text), [
+            ("ci/harness/one.py:2", "no-untyped-def"), ("ci/call:4", "arg-type")])
+        # a command that is called like a module of Python's is read by itself
+        self.assertEqual(re.findall(r"(?m)^(\S+): error: .*\[(.*)\]$", found["mypy ci/bisect"].text), [
+            ("ci/bisect:4", "arg-type")])
+        self.assertFalse((self.top / ".mypy_cache").exists())
 
     def test_words_that_newer_codespell_and_shellcheck_would_refuse(self):
         self.write("README.md", f"<!-- {LICENCE.strip()} -->\nSME on a guest, EXTRAVERSION\n")
@@ -454,16 +476,26 @@ class LintersTest(unittest.TestCase):
         (self.top / "ci/good").unlink()
         (self.top / "ci/good.py").unlink()
         found = self.findings()
-        for label in ("shellcheck", "pyflakes"):
+        for label in ("shellcheck", "pyflakes", "mypy"):
             self.assertEqual((found[label].verdict, found[label].text),
                              (Verdict.FAIL, "found no file to read"))
 
     def test_a_linter_that_is_not_there_is_lost(self):
         with unittest.mock.patch.dict(os.environ, {"PATH": str(self.top)}):
-            found = self.findings()
-        self.assertEqual([found[n].verdict for n in ("shellcheck", "pyflakes", "codespell")],
-                         [Verdict.LOST] * 3)
+            found = self.findings(mypy=True)
+        self.assertEqual([found[n].verdict for n in ("shellcheck", "pyflakes", "mypy", "codespell")],
+                         [Verdict.LOST] * 4)
         self.assertIn("there is no shellcheck", found["shellcheck"].text)
+
+    def test_a_linter_that_is_ended_is_lost(self):
+        self.write("lint", "#!/bin/sh\neval \"$END\"\n")
+        (self.top / "lint").chmod(0o755)
+        for end, words in (("kill -9 $$", "was ended by SIGKILL"), ("sleep 9", "took more than 0.1 s")):
+            with unittest.mock.patch.dict(os.environ, END=end), \
+                    unittest.mock.patch.object(linters, "_SECONDS", 0.1 if "sleep" in end else 60):
+                found = linters.run_tool(self.top, "lint", [f"{self.top}/lint"], ["ci/good"])
+            self.assertEqual(found.verdict, Verdict.LOST)
+            self.assertIn(words, found.text)
 
     def test_the_machines_own_paths(self):
         self.write("README.md", f"see {self.top}/x and {self.top}more, $HOME/work/x, a/ho" "me/x\n")

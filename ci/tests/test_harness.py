@@ -14,8 +14,12 @@ from unittest import mock
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import config, devicetree, diagnostics, guest, prune, results  # noqa: E402
-from lib import series, store  # noqa: E402
+import fixture  # noqa: E402
+
+from harness import added, coverage, devicetree, guest, prune, results  # noqa: E402
+from lib import lane, series, store  # noqa: E402
+from lib.command import Missing  # noqa: E402
+from lib.kernel import diagnostics, kconfig, sources  # noqa: E402
 from harness.errors import CannotJudge, UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
 from harness.paths import Paths  # noqa: E402
@@ -85,8 +89,8 @@ class DiagnosticsTest(unittest.TestCase):
         text = ("/src/a/b.c: In function 'f':\n"
                 "/src/a/b.c:12:6: warning: unused variable \u2018x\u2019 [-Wunused-variable]\n"
                 "   12 |  int x;\n/src/a/b.c:9:1: note: declared here\n")
-        self.assertEqual(diagnostics.of_compiler(text, "/src"),
-                         {"a/b.c: warning: unused variable 'x' [-Wunused-variable]"})
+        self.assertEqual(diagnostics.of_tool(text, "/src"),
+                         {"a/b.c: warning: unused variable 'x' [-Wunused-variable]": 1})
 
     def test_tools(self):
         text = ("WARNING: modpost: missing MODULE_DESCRIPTION() in lib/x.o\n"
@@ -95,28 +99,136 @@ class DiagnosticsTest(unittest.TestCase):
             "WARNING: modpost: missing MODULE_DESCRIPTION() in lib/x.o": "",
             "kernel/y.o: warning: objtool: f+0x1: unreachable": "kernel/y.o"})
 
+    def test_a_line_is_new_that_an_object_says_more_often(self):
+        line, header = "a.c: warning: w", "h.h: warning: w"
+        before = diagnostics.peak([{line: 1, header: 1}])
+        self.assertEqual(diagnostics.new(before, diagnostics.peak([{line: 2}, {header: 1}])), [line])
+        # one more object includes the header
+        self.assertEqual(diagnostics.new(before, diagnostics.peak([{header: 1}, {header: 1}])), [])
+        self.assertEqual(diagnostics.new({}, {line: 2}), [line, line])
+
+    def test_sparse_is_compared_where_it_has_read_both(self):
+        self.assertEqual(diagnostics.new_of_sparse({"a/": {}}, {"a/": {"w": 1}, "b/": {"v": 1}}), ["w"])
+
     def test_store_follows_rebuilds(self):
         with tempfile.TemporaryDirectory() as name:
-            source = pathlib.Path(name) / "src"
-            source.mkdir()
-            (source / "a.c").touch()
-            kept = diagnostics.Diagnostics(pathlib.Path(name) / "d", source)
-            kept.begin()
-            (kept.directory / "a.o").write_text(f"{source}/a.c\n{source}/a.c:1:1: warning: w\n")
-            self.assertEqual(kept.end("b.o: warning: objtool: o\n"),
-                             ["a.c: warning: w", "b.o: warning: objtool: o"])
-            kept.begin()
-            (kept.directory / ".rebuilt").write_text("b.o\n")
-            self.assertEqual(kept.end(""), ["a.c: warning: w"])
-            (source / "a.c").unlink()  # a step that does not have the file
-            self.assertEqual(kept.end(""), [])
+            source, kept = pathlib.Path(name) / "src", pathlib.Path(name) / "d"
+            for directory in (source / "x", kept / "cc", kept / "sparse/x"):
+                directory.mkdir(parents=True)
+            (source / "x/a.c").touch()
+            store = diagnostics.Diagnostics(kept, source)
+            store.begin()
+            (kept / "cc/a.o").write_text(f"{source}/x/a.c\n{source}/x/a.c:1:1: warning: w\n")
+            (kept / "sparse/x/a.c").write_text(f"{source}/x/a.c:2:1: warning: s\n")
+            self.assertTrue(store.read("x/a.c"))
+            self.assertEqual(store.end("b.o: warning: objtool: o\n", ["x/", "y/"]), {
+                "w1": {"x/a.c: warning: w": 1}, "tools": {"b.o: warning: objtool: o": 1},
+                "sparse": {"x/": {"x/a.c: warning: s": 1}, "y/": {}}})
+            store.begin()
+            (kept / ".rebuilt").write_text("b.o\n")
+            self.assertEqual(store.end("", [])["tools"], {})
+            # as kbuild names a source where the objects are below it
+            for there in ("x/a.c", "gone.c"):
+                (kept / f"cc/{pathlib.Path(there).name}.o").write_text(
+                    f"../{there}\n../{there}:1: warning: v\n")
+            self.assertEqual(store.end("", [])["w1"], {"x/a.c: warning: v": 1, "x/a.c: warning: w": 1})
+            (source / "x/a.c").unlink()  # a step that does not have the file
+            self.assertEqual(store.end("", ["x/"]), {"w1": {}, "tools": {}, "sparse": {"x/": {}}})
+
+    def test_a_gate_that_has_not_run_is_no_pass(self):
+        said = {"w1": {}, "tools": {}, "sparse": {}}
+        builder = mock.Mock(checker=None, lane=mock.Mock(builds="image"))
+        for error, verdict in (Missing("no sparse"), Verdict.SKIP), (CannotJudge("broken"), Verdict.LOST):
+            found = {j.gate: j for j in added.judge(builder, 2, said, said, "", error, 1, mock.Mock())}
+            self.assertEqual((found["sparse"].verdict, found["w1"].verdict), (verdict, Verdict.PASS))
+        found = added.judge(builder, 2, said, said, "", None, 1, mock.Mock())
+        self.assertEqual([j.gate for j in found], ["w1", "diagnostics"])
+
+
+class SourcesTest(unittest.TestCase):
+    """What kbuild reads, in a tree that has some of everything."""
+
+    FILES = ("Documentation/Kconfig", "Documentation/x.rst", "MAINTAINERS", "Makefile", "mm/a.c",
+             "tools/objtool/a.c", "tools/testing/selftests/a.c")
+
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+        self.tree = pathlib.Path(self.temporary.name)
+        for name in self.FILES:
+            (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.tree / name).write_text("1\n")
+        fixture.git(self.tree, "init", "-q")
+
+    def key(self):
+        fixture.git(self.tree, "add", "-A")
+        fixture.git(self.tree, "commit", "-q", "--allow-empty", "-m", "x")
+        with mock.patch.object(sources.release, "linux", lambda: self.tree):
+            return sources.key(fixture.git(self.tree, "rev-parse", "HEAD").strip())
+
+    def test_what_changes_a_build(self):
+        before = self.key()
+        for name in self.FILES:
+            (self.tree / name).write_text(f"changes {name}\n")
+            after = self.key()
+            self.assertEqual(before == after, name in (
+                "Documentation/x.rst", "MAINTAINERS", "tools/testing/selftests/a.c"), name)
+            before = after
+
+    def test_lane_that_is_concerned(self):
+        toml = mock.Mock(arch="x86_64", targets=["kernel/dma/", "mm/a.o"])
+        for name, due in (("kernel/dma/tests/a.c", True), ("mm/a.c", True), ("mm/b.c", False),
+                          ("mm/Makefile", True), ("include/linux/a.h", True), ("arch/arm/mm/a.c", False),
+                          ("arch/x86/include/asm/a.h", True), ("drivers/of/a.c", False),
+                          ("tools/testing/a.c", False), ("Documentation/a.rst", False)):
+            self.assertEqual(sources.concerns(toml, [name]), due, name)
+
+
+class CoverageTest(unittest.TestCase):
+
+    def judge(self, built, unjudged=(), elsewhere=""):
+        patch = Patch(1, "t", "t/0001-a.patch", pathlib.Path("a"))
+        proof = mock.Mock(patch=patch, built=elsewhere)
+        touched = ["mm/a.c", "tools/b.c", "MAINTAINERS"]
+        with mock.patch.object(coverage.series, "paths", lambda text: touched), \
+                mock.patch.object(Patch, "text", "", create=True), \
+                mock.patch.object(sources, "there", lambda commit, files: list(files)):
+            found, = coverage.judge(mock.Mock(patches=[patch]), ["0", "1"], {1: built}, {1: unjudged},
+                                    [proof])
+        return found.verdict, found.reason
+
+    def test_each_source_is_built_somewhere(self):
+        self.assertEqual(self.judge(["mm/a.c"]), (Verdict.PASS, ""))
+        verdict, reason = self.judge([])
+        self.assertEqual(verdict, Verdict.FAIL)
+        self.assertIn("built in no lane: mm/a.c", reason)
+        self.assertEqual(self.judge([], elsewhere="by hand"), (Verdict.SKIP, "mm/a.c: by hand"))
+        self.assertEqual(self.judge([], ["arm"]), (Verdict.SKIP, "mm/a.c: arm could not be built"))
+        self.assertEqual(self.judge(["mm/a.c"], elsewhere="by hand")[0], Verdict.FAIL)
+
+
+class LaneTest(unittest.TestCase):
+    """The lanes of this repository."""
+
+    def test_lanes_of_objects_have_no_boot(self):
+        with tempfile.TemporaryDirectory() as name:
+            path = pathlib.Path(name) / "ci/lanes/o.toml"
+            path.parent.mkdir(parents=True)
+            (pathlib.Path(name) / "kconfig-fragments").mkdir()
+            (pathlib.Path(name) / "kconfig-fragments/o.config").touch()
+            good = 'builds = "objects"\narch = "arm"\nllvm = "-19"\nconfig = "x"\nfragment = "o.config"\n'
+            path.write_text(good)
+            self.assertEqual(lane.read(name, "o").boots, [])
+            path.write_text(good + 'image = "vmlinux"\n')
+            with self.assertRaisesRegex(UsageError, "image"):
+                lane.read(name, "o")
 
 
 class ConfigTest(unittest.TestCase):
     def test_unmet_lines(self):
         fragment = "# why\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x\"\nCONFIG_D=n\n"
         have = "CONFIG_A=m\nCONFIG_C=\"x\"\n# CONFIG_D is not set\n"
-        self.assertEqual(config.unmet(fragment, have), [("CONFIG_A", "y", "m")])
+        self.assertEqual(kconfig.unmet(fragment, have), [("CONFIG_A", "y", "m")])
 
 
 class DeviceTreeTest(unittest.TestCase):
@@ -128,7 +240,7 @@ class DeviceTreeTest(unittest.TestCase):
             path = pathlib.Path(name) / "added.dtsi"
             path.write_text(added)
             command = ["sh", "-c", f"echo '{self.MACHINE}' | {emulator}", "emulator"]
-            blob = devicetree.merge(command, path, name)
+            blob = devicetree.merge(command, path, pathlib.Path(name))
             return subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", blob], check=True,
                                   capture_output=True, text=True, timeout=60).stdout
 
@@ -148,10 +260,10 @@ class DeviceTreeTest(unittest.TestCase):
                 devicetree.check([boot])
 
     def test_what_is_wrong_is_named(self):
-        for added, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
+        for more, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
                              ("/ { a = <&{/smmu@8}>; };", "non-existent node")):
             with self.assertRaisesRegex(UsageError, words):
-                self.merge(added)
+                self.merge(more)
         with self.assertRaisesRegex(CannotJudge, "no such machine"):
             self.merge("", "{ echo no such machine; exit 1; }")
 
@@ -183,7 +295,8 @@ class SelftestsTest(unittest.TestCase):
         self.wrong = []
 
     def make(self, name):
-        paths = mock.Mock(top=TOP, cache=self.top, lane=lambda name: self.top / "lanes" / name)
+        paths = mock.Mock(top=TOP, cache=self.top, store=self.top / "verdicts",
+                          lane=lambda name: self.top / "lanes" / name)
         lane = mock.Mock(arch="x86", cross="", foreign=None)
         lane.name = name
 

@@ -12,7 +12,7 @@ import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
-from lib import repository, scratch, series  # noqa: E402
+from lib import cache, replay, scratch, series  # noqa: E402
 
 
 class Scratch(unittest.TestCase):
@@ -30,7 +30,7 @@ class Scratch(unittest.TestCase):
 
     def frozen(self):
         """The directory that a command which reads patches works in."""
-        return repository.frozen([series.Patch(1, "t", "t/1", self.patch)])
+        return replay.frozen([series.Patch(1, "t", "t/1", self.patch)])
 
     def files(self):
         return sorted(str(p.relative_to(self.cache)) for p in self.cache.rglob("*") if p.is_file())
@@ -97,9 +97,9 @@ class Scratch(unittest.TestCase):
     def test_a_file_that_a_kill_left_half_written_is_used_anew(self):
         def write(ready):
             with mock.patch.object(os, "replace", lambda *_: (ready(), signal.pause())):
-                repository.write_atomically(self.cache / "record", "long" * 99)
+                cache.write_atomically(self.cache / "record", "long" * 99)
         self.kill(self.in_a_child(write))
-        repository.write_atomically(self.cache / "record", "new")
+        cache.write_atomically(self.cache / "record", "new")
         self.assertEqual(self.files(), ["record"])
         self.assertEqual((self.cache / "record").read_text(), "new")
 
@@ -110,7 +110,7 @@ class Scratch(unittest.TestCase):
         path.write_text(texts[0])
         seen = set()
         threads = [threading.Thread(target=lambda t=text: [
-            repository.write_atomically(path, t) for _ in range(40)]) for text in texts]
+            cache.write_atomically(path, t) for _ in range(40)]) for text in texts]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
@@ -120,7 +120,7 @@ class Scratch(unittest.TestCase):
 
     def test_a_write_that_fails_leaves_nothing(self):
         with mock.patch.object(os, "replace", side_effect=OSError("no")), self.assertRaises(OSError):
-            repository.write_atomically(self.cache / "record", "new")
+            cache.write_atomically(self.cache / "record", "new")
         self.assertEqual(self.files(), [])
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """scripts/check: each gate passes what is good, names what is bad, and skips with a reason."""
 
+import json
 import os
 import shutil
 import sys
@@ -11,7 +12,8 @@ from scripts_fixture import TOP
 
 sys.path.insert(0, str(TOP / "scripts"))
 # pylint: disable=wrong-import-position
-from lib import export, message, objects, series
+from lib import export, message, series
+from lib.kernel import diagnostics, sources
 
 
 class Gates(GatesFixture):
@@ -19,8 +21,8 @@ class Gates(GatesFixture):
     def test_a_good_patch_passes_every_gate(self):
         results, done = self.check()
         self.assertEqual({r["verdict"] for r in results.values()}, {"pass"}, done.stdout)
-        self.assertEqual(len(results), 7)
-        self.assertEqual(done.stdout.split("\n")[-2], "7 pass, 0 fail, 0 skip, 0 lost")
+        self.assertEqual(len(results), 10)
+        self.assertEqual(done.stdout.split("\n")[-2], "10 pass, 0 fail, 0 skip, 0 lost")
 
     def test_again_is_from_the_cache(self):
         self.check()
@@ -107,6 +109,55 @@ class Gates(GatesFixture):
         self.assertEqual(results[1, "coccinelle"]["verdict"], "lost")
         self.assertIn("misc/toy.cocci", results[1, "coccinelle"]["reason"])
 
+    def test_coccinelle_loses_only_the_file_that_it_cannot_judge(self):
+        self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.1.1 && exit\n"
+                  "for d; do :; done\ncd $d\ngrep -q . $0\nfind $d -name '*.c' | while read -r f; do\n"
+                  "grep -q odd $f && echo \"EXN: Failure(\\\"Stack overflow\\\") in $f\" >&2\ndone\n:\n")
+        self.add("int odd;\n", name="drivers/toy/odd.c")
+        results, _ = self.check("--gate", "coccinelle", expect=125)
+        self.assertEqual(results[2, "coccinelle"]["verdict"], "lost")
+        self.assertIn('misc/toy.cocci: drivers/toy/odd.c: Failure("Stack overflow")',
+                      results[2, "coccinelle"]["reason"])
+        kept = [json.loads(p.read_text()) for p in self.cache.glob("verdicts/coccinelle/*.json")]
+        self.assertEqual([list(one.values()) for one in kept], [[{}, {}]])  # toy.c before and after
+
+    def test_gitignore(self):
+        makefile = self.work / "tools/testing/selftests/toy/Makefile"
+        self.write(makefile, makefile.read_text().replace(":= toy", ":= toy toy_a toy_b.o"))
+        self.add("/toy_a\n", name="tools/testing/selftests/toy/.gitignore")
+        # as in a base from Debian's package
+        self.add("/*\n!/debian/\n", "toy: ignore all", name=".gitignore")
+        self.write(makefile, makefile.read_text().replace(":= toy", ":= toy toy_c"))
+        self.commit(self.work, "toy: build one more")
+        self.script("refresh", "--tree", self.work)
+        results, _ = self.check("--gate", "gitignore", expect=1)
+        self.assertEqual(self.failing(results), {(4, "gitignore")})
+        self.assertIn("selftests/toy: git does not ignore toy_c", results[4, "gitignore"]["reason"])
+        self.assertNotIn("(and", results[4, "gitignore"]["reason"])
+
+    def test_what_a_judgement_took(self):
+        self.tool("sphinx-build", "[ \"$1\" = --version ] && echo 5 && exit\n"
+                  "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done\n")
+        self.add("Toy\n===\n", name="Documentation/toy.rst")
+        for cached in False, True:
+            results, _ = self.check("--gate", "docs", "2")
+            self.assertEqual(results[2, "docs"]["cached"], cached)
+            for spent in "cpu", "seconds":
+                self.assertGreater(results[2, "docs"][spent], 0.1)
+
+    def test_codespell(self):
+        self.write(self.work / "scripts/checkpatch.pl",
+                   "#!/bin/sh\nwhile [ \"$1\" != --codespellfile ]; do shift; done\n"
+                   "for f; do :; done\n[ $(grep -c '' \"$2\") -lt 99 ] || exit 2\n"
+                   "sed 's/->.*//' \"$2\" | grep -qiwf - \"$f\" &&"
+                   " echo 'CHECK:TYPO_SPELLING: typo' && exit 1\nexit 0\n")
+        self.add("void iput(struct inode *inode);\n", name="include/linux/fs.h")
+        self.add("int toy_a(struct inode *i)\n{\n\tiput(i);\n\treturn 0;\n}\n", "toy: put")
+        self.add("int receive; /* Rec" "ieve it */\n", "toy: misspell")  # as codespell reads this file, too
+        results, done = self.check("--gate", "checkpatch", "2..4", expect=1)
+        self.assertEqual(self.failing(results), {(4, "checkpatch")}, done.stdout)
+        self.assertEqual({results[step, "checkpatch"]["verdict"] for step in (2, 3)}, {"pass"})
+
     def test_checkpatch(self):
         self.add("int ugly;\n")
         results, _ = self.check(expect=1)
@@ -131,12 +182,16 @@ class Gates(GatesFixture):
         results, _ = self.check("--gate", "message", expect=1)
         self.assertEqual(self.failing(results), {(2, "message")})
 
-    def test_source_that_no_lane_builds_is_a_skip(self):
+    def test_source_that_no_lane_builds(self):
         self.add("int x;\n", name="arch/vax/toy.c")
         results, _ = self.check("2", expect=1)
-        self.assertEqual(self.failing(results), {(2, "maintainers")})
-        self.assertEqual(results[2, "w1"]["verdict"], "skip")
-        self.assertIn("arch/vax/toy.c", results[2, "w1"]["reason"])
+        self.assertEqual(self.failing(results), {(2, "maintainers"), (2, "w1"), (2, "sparse")})
+        self.assertIn("not built in any lane (toy): arch/vax/toy.c", results[2, "w1"]["reason"])
+        self.write(self.repo / "ci/proofs.toml",
+                   '[[proof]]\npatch = "toy/toy-add-a-thing"\nbuilt = "by hand"\n')
+        results, _ = self.check("2", "--gate", "w1")
+        self.assertEqual((results[2, "w1"]["verdict"], results[2, "w1"]["reason"]),
+                         ("skip", "arch/vax/toy.c: by hand"))
 
     def test_no_compiler_is_a_skip(self):
         lane = self.repo / "ci/lanes/toy.toml"
@@ -148,8 +203,7 @@ class Gates(GatesFixture):
     def test_lanes_that_a_plain_run_leaves_out_are_left_out(self):
         lane = self.repo / "ci/lanes/toy.toml"
         lane.write_text(lane.read_text() + "default = false\n")
-        results, _ = self.check("--gate", "w1")
-        self.assertEqual(results[1, "w1"]["verdict"], "skip")
+        results, _ = self.check("--gate", "w1", expect=1)
         self.assertIn("not built in any lane ()", results[1, "w1"]["reason"])
 
     def test_a_patch_that_does_not_apply(self):
@@ -167,16 +221,16 @@ class Gates(GatesFixture):
         """A half .config is never taken for that of the step before."""
         self.add("config TOY\n", "toy: new symbol", name="arch/Kconfig")
         self.check("1", "--gate", "w1")
-        directory = next((self.cache / "check").glob("toy-*"))
-        self.assertTrue((directory / "kconfig-mark").exists())
         real = shutil.which("make")
         self.tool("make", f"case \" $* \" in *config*) kill -9 $PPID; exit 1;; esac\n"
                   f"exec {real} \"$@\"\n")
-        self.script("check", "--gate", "w1", "2", expect=-9)
-        self.assertFalse((directory / "kconfig-mark").exists())
+        config = self.cache / "lanes/toy/source/objects/.config"
+        before = config.stat()
+        self.script("check", "--gate", "w1", "2", expect=None)
+        self.assertEqual(config.stat(), before)
         (self.bin / "make").unlink()
-        self.check("--gate", "w1")
-        self.assertTrue((directory / "kconfig-mark").exists())
+        results, _ = self.check("--gate", "w1", "2")
+        self.assertFalse(results[2, "w1"]["cached"])
 
     def test_killed_between_compiler_and_sparse(self):
         """An object of which sparse said nothing yet is made anew."""
@@ -258,13 +312,14 @@ class Message(unittest.TestCase):
 class Parts(unittest.TestCase):
 
     def test_directories(self):
-        self.assertEqual(objects.directories(
+        found = sources.directories(
             ["kernel/dma/a.c", "kernel/dma/tests/b.c", "include/linux/c.h", "MAINTAINERS",
-             "tools/testing/d.c", "drivers/iommu/e.h", "arch/x86/include/asm/f.h"]),
-            ["drivers/iommu/", "kernel/dma/"])
+             "tools/testing/d.c", "drivers/iommu/e.h", "arch/x86/include/asm/f.h"])
+        self.assertEqual(found, ["drivers/iommu/", "kernel/dma/", "kernel/dma/tests/"])
+        self.assertEqual(sources.outermost(found), ["drivers/iommu/", "kernel/dma/"])
 
     def test_diagnoses_lose_positions_only(self):
-        found = objects.said("/t/a.c:3:5: warning: x\n/t/a.c:9:5: warning: x\nnote: y\n", "/t")
+        found = diagnostics.of_tool("/t/a.c:3:5: warning: x\n/t/a.c:9:5: warning: x\nnote: y\n", "/t")
         self.assertEqual(dict(found), {"a.c: warning: x": 2})
 
     def test_same_patch(self):

@@ -3,16 +3,23 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
+from unittest import mock
 
 from fixture import REAL_CACHE
 from gates_fixture import GatesFixture
 from scripts_fixture import KERNEL
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+
+from lib.gates import checkpatch  # noqa: E402
 
 # scripts/check in a process in which the commands that hold a word end as they are told to:
 # for each line "WORD GATE RC" of standard input one run, and its results as a line of JSON.
@@ -20,8 +27,14 @@ ENDED = """
 import json, pathlib, runpy, shutil, subprocess, sys
 top, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(top / "scripts"))
-from lib import command
-real, word, rc = command.run, None, None
+from lib import command, process
+real, make, word, rc = command.run, process.run, None, None
+def made(words, log, *arguments, **options):
+    if not any(word in str(w) for w in words):
+        return make(words, log, *arguments, **options)
+    log.write_text("")
+    return process.Outcome(rc, 0.0, 0.0)
+process.run = made
 def run(words, *arguments, **options):
     if not any(word in str(w) for w in words):
         return real(words, *arguments, **options)
@@ -33,7 +46,8 @@ check = runpy.run_path(str(top / "scripts/check"))["check"]
 for line in sys.stdin:
     word, gate, rc = line.split()
     rc = None if rc == "late" else int(rc)
-    shutil.rmtree(command.cache_directory() / "check", ignore_errors=True)
+    for name in ("config", "verdicts", "lanes/toy/source/objects", "lanes/toy/diagnostics"):
+        shutil.rmtree(command.cache_directory() / name, ignore_errors=True)
     code = check(["--again", "--gate", gate, "--json", str(out)])
     print("@", json.dumps([code, *json.loads(out.read_text())]))
 """
@@ -53,6 +67,21 @@ coccilib.report.print_report(p[0], "WARNING: unsigned")
 """
 
 
+class Spelling(unittest.TestCase):
+    """Of which misspellings checkpatch is told."""
+
+    def test_words(self):
+        patch = "We qword\n---\n x.c | 2\n\n--- a/x.c\n+++ b/x.c\n- * a moved\n+ * its moved\n" \
+            "+\tcalled(i);\n+ * calls, qmore\n"
+        with tempfile.NamedTemporaryFile("w") as dictionary, \
+                mock.patch.object(checkpatch, "_called", lambda word, commit: word == "called"):
+            dictionary.write("".join(f"{word}->x\n" for word in (
+                "moved", "called", "calls", "qword", "qmore", "absent")))
+            dictionary.flush()
+            self.assertEqual(checkpatch._misspellings(pathlib.Path(dictionary.name), patch, "HEAD"),
+                             "calls->x\nqword->x\nqmore->x\n")
+
+
 class Lost(GatesFixture):
 
     def lost(self, results, gate, words, step=1):
@@ -62,7 +91,11 @@ class Lost(GatesFixture):
     def test_a_tool_that_is_late_or_killed_is_lost(self):
         tools = {"checkpatch.pl": "checkpatch", "get_maintainer.pl": "maintainers",
                  "kernel-doc": "kernel-doc", "tinyconfig": "w1", "merge_config.sh": "w1",
-                 "olddefconfig": "w1", "W=1": "w1", "accepts-sparse": "sparse", "--cocci-file": "coccinelle"}
+                 "olddefconfig": "w1", "W=1": "w1", "accepts-sparse": "sparse", "--cocci-file": "coccinelle",
+                 "include_patterns": "docs", "ci-show": "gitignore", "ARCH=x86": "uapi"}
+        self.write(self.work / "Documentation/new.rst", "New\n===\n")
+        self.write(self.work / "include/uapi/linux/new.h", "")
+        self.write(self.work / "tools/testing/selftests/new/Makefile", "include ../lib.mk\n")
         self.add("int new;\n", name="drivers/toy/new.c")
         cases = [f"{word} {gate} {rc}" for word, gate in tools.items() for rc in ("late", "-9")]
         done = self.command(sys.executable, "-c", ENDED, self.repo, self.top / "out.json",
@@ -89,7 +122,7 @@ class Lost(GatesFixture):
         results, done = self.check(expect=125)
         for gate in ("w1", "sparse"):
             self.lost(results, gate, "lane toy cannot be configured before the patch: ")
-        self.assertEqual(done.stdout.splitlines()[-1], "5 pass, 0 fail, 0 skip, 2 lost")
+        self.assertEqual(done.stdout.splitlines()[-1], "8 pass, 0 fail, 0 skip, 2 lost")
 
     def test_fault_of_one_gate_leaves_the_others(self):
         (self.work / "scripts/kernel-doc").chmod(0o644)
@@ -164,7 +197,7 @@ class Kept(GatesFixture):
             self.edit(name)
         results, _ = self.check()
         self.assertEqual(self.anew(results), set())
-        for names, gates in ((("lib/objects.py",), {"w1", "sparse"}),
+        for names, gates in ((("lib/kernel/build.py",), {"w1", "sparse"}),
                              (("lib/message.py", "lib/spatch.py"), {"message", "checkpatch", "coccinelle"})):
             for name in names:
                 self.edit(name)
@@ -174,7 +207,8 @@ class Kept(GatesFixture):
     def test_cheap_gates_of_all_patches_come_first(self):
         self.add("int toy_a;\n")
         results, _ = self.check()
-        cheap, built = ("message", "checkpatch", "maintainers", "kernel-doc"), ("w1", "sparse")
+        cheap = "message", "checkpatch", "maintainers", "kernel-doc", "gitignore"
+        built = "w1", "sparse", "docs", "uapi"
         self.assertEqual(list(results), [(step, gate) for gates in (cheap, built, ("coccinelle",))
                                          for step in (1, 2) for gate in gates])
 
@@ -197,9 +231,12 @@ class Kept(GatesFixture):
         lane.write_text(lane.read_text().replace('"toy.config"', '["toy.config", "more.config"]'))
         self.write(self.repo / "kconfig-fragments/toy.config", "CONFIG_A=y\n")
         self.write(self.repo / "kconfig-fragments/more.config", "CONFIG_A=n\n")
+        self.tool("make", f"case \" $* \" in *config*) echo \"$*\" >>{self.top}/made;; esac\n"
+                  f"exec {shutil.which('make')} \"$@\"\n")
         self.check("--gate", "w1")
-        self.assertEqual([p.read_text() for p in self.cache.glob("check/toy-*/fragment")],
-                         ["CONFIG_A=y\n\nCONFIG_A=n\n"])
+        self.assertIn(" tinyconfig\n", (self.top / "made").read_text())
+        self.assertEqual((self.cache / "lanes/toy/config/fragments").read_text(),
+                         "toy.config more.config\n")
 
     def test_lane_whose_file_is_wrong(self):
         lane = self.repo / "ci/lanes/toy.toml"

@@ -10,7 +10,7 @@ import json
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from . import export, repository, series
+from . import cache, clone, export, plumbing, series
 from .series import Patch
 
 
@@ -40,8 +40,8 @@ def digest(data: bytes) -> str:
 
 
 def _path(tree: pathlib.Path) -> pathlib.Path:
-    name = hashlib.sha256(str(repository.private(tree)).encode("utf-8", "surrogateescape"))
-    return repository.cache() / "applied" / f"{name.hexdigest()[:32]}.json"
+    name = hashlib.sha256(str(plumbing.private(tree)).encode("utf-8", "surrogateescape"))
+    return cache.directory() / "applied" / f"{name.hexdigest()[:32]}.json"
 
 
 def read(tree: pathlib.Path) -> Applied | None:
@@ -55,8 +55,8 @@ def read(tree: pathlib.Path) -> Applied | None:
 def write(tree: pathlib.Path, held: Iterable[tuple[str, str]],
           written: dict[str, str] | None = None) -> None:
     """Keep what a worktree's branch holds from now on: (topic, text of the patch)."""
-    repository.write_atomically(_path(tree), json.dumps(dataclasses.asdict(Applied(
-        str(repository.TOP), [_entry(topic, text) for topic, text in held], written or {}))))
+    cache.write_atomically(_path(tree), json.dumps(dataclasses.asdict(Applied(
+        str(clone.TOP), [_entry(topic, text) for topic, text in held], written or {}))))
 
 
 def remember(tree: pathlib.Path, patches: Sequence[Patch]) -> None:

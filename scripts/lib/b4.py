@@ -7,10 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-from . import environment, mailserver, posting, recipients, repository, series as series_file
+from . import cache, environment, mailserver, posting, recipients, release, replay
+from . import series as series_file
 from . import submission, submitter
 from .command import CannotJudge, Failed, run
-from .repository import git
+from .plumbing import git
 
 # b4's own, without base-commit: the base may be one that only this cache has.
 TEMPLATE = ("${cover}\n\n---\n${shortlog}\n\n${diffstat}\n---\n%schange-id: ${change_id}\n\n"
@@ -47,7 +48,7 @@ def write(branch: submission.Branch, directory: pathlib.Path, config: dict[str, 
     if sender := mailserver.section(config).get("from"):
         values["sendemail.from"] = sender
     start = int(os.environ["GIT_CONFIG_COUNT"])
-    known = git(branch.tree, "log", "-1", "--format=%ae", repository.BASE) != "base@localhost"
+    known = git(branch.tree, "log", "-1", "--format=%ae", release.BASE) != "base@localhost"
     with tempfile.NamedTemporaryFile("w", suffix=".template") as template:
         template.write(TEMPLATE % ("base-commit: ${base_commit}\n" if known else ""))
         template.flush()
@@ -67,8 +68,8 @@ def verify(branch: submission.Branch, patches: Sequence[series_file.Patch],
     mails = mails[len(mails) - len(patches):]  # without the cover letter
     files = [series_file.Patch(p.step, p.topic, p.name, m.path)
              for p, m in zip(patches, mails, strict=True)]
-    with repository.lock("steps"):
-        commits, why = repository.replay(files, git(branch.tree, "rev-parse", f"HEAD~{len(patches)}"))
+    with cache.lock("steps"):
+        commits, why = replay.replay(files, git(branch.tree, "rev-parse", f"HEAD~{len(patches)}"))
     if why:
         bad = files[len(commits) - 1]
         raise Failed(f"the mail of patches/{bad.name} does not apply:\n{why}\nit is {bad.path}")

@@ -2,12 +2,16 @@
 """The sources that the base comes from, and its import into the cache."""
 
 import os
+import pathlib
 import re
 import shutil
+from collections.abc import Callable
 
-from . import debian, disk, repository
+from . import cache, debian, disk, plumbing, release
 from .command import Broken, CannotJudge, output, run, say
-from .repository import BASE, git
+from .plumbing import git
+from .release import BASE
+from .series import Series
 
 URL = "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git"
 IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
@@ -15,17 +19,17 @@ IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
                                 ("DATE", "2026-01-01T00:00:00Z"))}
 
 
-def prepare(path):
+def prepare(path: pathlib.Path) -> None:
     """Make the bare repository; harmless where it exists already.
 
     Lock files that a kill left are removed: any process that makes them holds our lock, or
     runs only after the first import.
     """
     (path / "shallow.lock").unlink(missing_ok=True)
-    if not repository.imported(path):
+    if not release.imported(path):
         for old in [*path.glob("*.lock"), *path.glob("refs/**/*.lock")]:
             old.unlink()
-        kind = repository.attempt(path, "rev-parse", "--show-object-format") if path.is_dir() else None
+        kind = plumbing.attempt(path, "rev-parse", "--show-object-format") if path.is_dir() else None
         if kind and kind.returncode == 0 and kind.stdout.strip() != "sha1":
             shutil.rmtree(path)  # of git's default; the kernel's objects are SHA-1
     run(["git", "init", "-q", "--bare", "--template=", "--object-format=sha1", "-b", "base", path])
@@ -34,21 +38,21 @@ def prepare(path):
         git(path, "config", name, value)
 
 
-def verify(path, commit, series, origin):
-    """CannotJudge unless the commit's Makefile is of the base's version."""
-    found = repository.version(path, commit)
-    if not repository.is_base(found, series):
-        raise CannotJudge(f"{origin} is {repository.spelled(found)}, "
+def verify(path: pathlib.Path | str, commit: str, series: Series, origin: str) -> str:
+    """The commit; CannotJudge unless the commit's Makefile is of the base's version."""
+    found = release.version(path, commit)
+    if not release.is_base(found, series):
+        raise CannotJudge(f"{origin} is {release.spelled(found)}, "
                           f"but the series applies to {series.base}")
     return commit
 
 
-def room():
+def room() -> None:
     """CannotJudge when the disk of the cache is too small for an import."""
-    disk.room(repository.cache(), disk.BASE, "the base with a worktree", "scripts/base")
+    disk.room(cache.directory(), disk.BASE, "the base with a worktree", "scripts/base")
 
 
-def fetch(path, url, series, timeout, *options):
+def fetch(path: pathlib.Path, url: str, series: Series, timeout: float, *options: str) -> str:
     """Fetch the tag shallowly into a reference of its own; its commit."""
     mine = "refs/import/tag"
     run(["git", "-C", path, "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=20",
@@ -58,7 +62,7 @@ def fetch(path, url, series, timeout, *options):
     return git(path, "rev-parse", f"{mine}^{{commit}}")
 
 
-def from_tree(path, directory, series):
+def from_tree(path: pathlib.Path, directory: str, series: Series) -> str:
     """The base from the user's git tree LINUX=DIR."""
     try:
         theirs = git(directory, "rev-parse", "-q", "--verify", f"{series.base}^{{commit}}")
@@ -67,7 +71,7 @@ def from_tree(path, directory, series):
         raise CannotJudge(f"LINUX={directory}: {why}; fetch it there "
                           f"(git -C {directory} fetch --tags), or unset LINUX") from None
     verify(directory, theirs, series, f"{series.base} in LINUX={directory}")
-    if repository.imported(path) == theirs:
+    if release.imported(path) == theirs:
         return theirs
     room()
     prepare(path)
@@ -78,14 +82,14 @@ def from_tree(path, directory, series):
     try:
         return fetch(path, f"file://{absolute}", series, 3600, f"--upload-pack={serve}")
     except Broken as error:
-        if not repository.attempt(directory, "config", "--get-regexp",
-                                  r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:
+        if not plumbing.attempt(directory, "config", "--get-regexp",
+                                r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:
             raise
         raise CannotJudge(f"LINUX={directory} is a partial clone that lacks objects of {series.base}; "
                           f"name a whole one, or unset LINUX\n{error.stderr.strip()}") from None
 
 
-def from_network(path, series):
+def from_network(path: pathlib.Path, series: Series) -> str:
     """The base as the tag from kernel.org."""
     url = os.environ.get("LINUX_URL", URL)
     if not url:
@@ -104,7 +108,7 @@ def from_network(path, series):
     return verify(path, fetch(path, url, series, 3600), series, url)
 
 
-def unpack(deb, scratch, series):
+def unpack(deb: pathlib.Path, scratch: pathlib.Path, series: Series) -> pathlib.Path:
     """The source tree of a linux-source package, unpacked below scratch."""
     name = f"linux-source-{'.'.join(series.version)}"
     archive = f"./usr/src/{name}.tar.xz"
@@ -119,13 +123,13 @@ def unpack(deb, scratch, series):
     return scratch / name
 
 
-def from_debian(path, series, scratch):
+def from_debian(path: pathlib.Path, series: Series, scratch: pathlib.Path) -> str:
     """The base from the Debian package, as a commit that the package alone determines."""
     if os.environ.get("LINUX_DEBIAN") == "no":
         raise CannotJudge("left out (LINUX_DEBIAN=no)")
     package = f"linux-source-{'.'.join(series.version)}"
 
-    def download(archive, suite):
+    def download(archive: debian.Archive, _suite: str) -> pathlib.Path | None:
         room()
         for old in (archive.directory / "download").glob("*.deb"):
             old.unlink()
@@ -146,11 +150,11 @@ def from_debian(path, series, scratch):
     return verify(path, commit, series, f"{package} {number}")
 
 
-def obtain(series):
+def obtain(series: Series) -> str:
     """The commit of the base, imported where it must be; the reference comes last."""
-    path, directory = repository.cache() / "linux.git", os.environ.get("LINUX")
-    scratch = repository.cache() / "import"
-    here = repository.imported(path)
+    path, directory = cache.directory() / "linux.git", os.environ.get("LINUX")
+    scratch = cache.directory() / "import"
+    here = release.imported(path)
     if scratch.exists():
         say("clearing what an interrupted import left")
         shutil.rmtree(scratch)
@@ -158,7 +162,7 @@ def obtain(series):
         try:
             return verify(path, here, series, f"the base in {path}")
         except CannotJudge as error:
-            if repository.version(path, here) is None:
+            if release.version(path, here) is None:
                 raise CannotJudge(f"{path} is damaged; remove it and repeat: scripts/base") from None
             say(f"{error}; importing anew")
     scratch.mkdir()
@@ -174,11 +178,12 @@ def obtain(series):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def first(path, series, scratch):
+def first(path: pathlib.Path, series: Series, scratch: pathlib.Path) -> str:
     """The base from kernel.org, else from Debian; CannotJudge says why neither has it."""
+    sources: dict[str, Callable[[], str]] = {"kernel.org": lambda: from_network(path, series),
+                                             "Debian": lambda: from_debian(path, series, scratch)}
     answers = []
-    for name, source in (("kernel.org", lambda: from_network(path, series)),
-                         ("Debian", lambda: from_debian(path, series, scratch))):
+    for name, source in sources.items():
         try:
             return source()
         except CannotJudge as error:

@@ -3,6 +3,7 @@
 
 import argparse
 import errno
+import io
 import os
 import pathlib
 import signal
@@ -16,7 +17,8 @@ from . import environment, process
 from .process import shell
 
 __all__ = ["Broken", "CannotJudge", "Failed", "Full", "Interrupted", "Missing", "cache_directory",
-           "complete", "full", "ignore_signals", "main", "output", "parse", "run", "say", "shell"]
+           "complete", "full", "ignore_signals", "main", "output", "parse", "print_anything", "run",
+           "say", "shell"]
 
 
 class Failed(Exception):
@@ -139,12 +141,12 @@ def _document(parser: argparse.ArgumentParser) -> None:
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parsed arguments; wrong use ends with exit code 1, not argparse's 2."""
-    parser.exit_on_error = False
+    setattr(parser, "exit_on_error", False)  # an attribute that some stubs of argparse lack
     _document(parser)
 
     def error(message: str) -> NoReturn:
         raise Failed(f"{message}\n{parser.format_usage().strip()}")
-    parser.error = error  # type: ignore[method-assign]
+    setattr(parser, "error", error)  # for this parser alone
     try:
         return parser.parse_args(arguments)
     except argparse.ArgumentError as problem:
@@ -156,6 +158,12 @@ def full(said: BaseException | str) -> bool:
     return getattr(said, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
         words in str(said) for words in ("No space left on device", "Disk quota exceeded",
                                          "Out of diskspace"))
+
+
+def print_anything() -> None:
+    """Let standard output take any text, in any locale: what it cannot spell it gets as \\x..."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def ignore_signals() -> None:

@@ -47,7 +47,9 @@ def exported(tree: pathlib.Path, start: str, series: Series, starts: dict[str, s
     A patch that is the same as the file there keeps the file's bytes.
     """
     found = Export({}, "", [], list(series.patches), commits_of(tree, start))
-    topics, count, entries = topics_of.Topics(series, starts), {}, []
+    topics = topics_of.Topics(series, starts)
+    count: dict[str, int] = {}
+    entries: list[tuple[str, str, list[str]]] = []
     for commit, (slug, text) in zip(found.commits, export.patches(tree, start), strict=True):
         topic, known = topics.of(commit.name, text)
         count[topic] = count.get(topic, 0) + 1

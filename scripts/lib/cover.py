@@ -6,7 +6,7 @@ import pathlib
 import re
 
 from .command import CannotJudge, Failed
-from .repository import TOP
+from .clone import TOP
 
 
 def read(path: pathlib.Path) -> tuple[str, str]:

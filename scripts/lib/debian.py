@@ -5,6 +5,9 @@ machine's apt changes, and no root is needed."""
 import pathlib
 import re
 import shutil
+import subprocess
+from collections.abc import Callable
+from typing import TypeVar
 
 from .command import Broken, CannotJudge, Missing, full, output, run
 
@@ -13,13 +16,15 @@ KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # mirror may serve the two at different ages); the first that has the package wins.
 SUITES = ("stable-backports", "testing", "unstable")
 
+_Value = TypeVar("_Value")
 
-def mirrors(etc=pathlib.Path("/etc/apt")):
+
+def mirrors(etc: pathlib.Path = pathlib.Path("/etc/apt")) -> list[str]:
     """Archive URIs of this machine's own apt configuration, in order, no duplicates.
 
     The archive of security updates is left out: it has no other suites.
     """
-    found = []
+    found: list[tuple[str, list[str]]] = []
     for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
         try:
             text = path.read_text()
@@ -27,8 +32,8 @@ def mirrors(etc=pathlib.Path("/etc/apt")):
             continue
         if path.suffix == ".sources":
             for stanza in re.split(r"\n\s*\n", text):
-                fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.M))
-                fields = {name.lower(): value.split() for name, value in fields.items()}
+                found_in = re.findall(r"^([A-Za-z-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.M)
+                fields = {name.lower(): value.split() for name, value in found_in}
                 if fields.get("enabled", ["yes"])[0].lower() in ("no", "false", "0"):
                     continue
                 if "deb" in fields.get("types", []) and "main" in fields.get("components", []):
@@ -38,7 +43,7 @@ def mirrors(etc=pathlib.Path("/etc/apt")):
                 match = re.match(r"\s*deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+.*\bmain\b", line)
                 if match:
                     found.append((match.group(1), [match.group(2)]))
-    uris = []
+    uris: list[str] = []
     for uri, suites in found:
         uri = uri.rstrip("/")
         if all(s.endswith("security") or "/updates" in s for s in suites) or uri in uris:
@@ -50,7 +55,7 @@ def mirrors(etc=pathlib.Path("/etc/apt")):
 class Archive:
     """One suite of one mirror, with lists and downloads below `directory`."""
 
-    def __init__(self, directory, uri, suite, source=False):
+    def __init__(self, directory: pathlib.Path, uri: str, suite: str, source: bool = False) -> None:
         self.directory = pathlib.Path(directory).resolve()
         kind = "deb-src" if source else "deb"
         shutil.rmtree(self.directory / "lists", ignore_errors=True)
@@ -59,7 +64,8 @@ class Archive:
         self.list = self.directory / "sources.list"
         self.list.write_text(f"{kind} [signed-by={KEYRING}] {uri} {suite} main\n")
 
-    def options(self):
+    def options(self) -> list[str]:
+        """The words that give apt our directories."""
         values = {
             "Dir::Etc::sourcelist": self.list, "Dir::Etc::sourceparts": "/dev/null",
             "Dir::Etc::preferences": "/dev/null", "Dir::Etc::preferencesparts": "/dev/null",
@@ -70,15 +76,16 @@ class Archive:
         }
         return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
 
-    def get(self, *arguments, timeout):
+    def get(self, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
         """apt-get with our directories, in the download directory."""
         return run(["apt-get", "-q", *self.options(), *arguments], timeout=timeout,
                    cwd=self.directory / "download", env={"LC_ALL": "C"})
 
-    def update(self):
+    def update(self) -> None:
+        """Fetch the lists of the suite; Broken where its mirror does not have it."""
         self.get("update", timeout=300)
 
-    def codename(self):
+    def codename(self) -> str:
         """What the suite is called in its Release file, or ""."""
         for path in (self.directory / "lists").glob("*Release"):
             match = re.search(r"(?m)^Codename: (\S+)$", path.read_text(errors="replace"))
@@ -86,13 +93,14 @@ class Archive:
                 return match.group(1)
         return ""
 
-    def has(self, *names):
+    def has(self, *names: str) -> bool:
         """Whether the suite has the (source) package."""
         return bool(output(["apt-cache", *self.options(), *names], check=False,
                            env={"LC_ALL": "C"}).strip())
 
 
-def search(directory, package, fetch, source=False, say=lambda text: None):
+def search(directory: pathlib.Path, package: str, fetch: Callable[[Archive, str], _Value | None],
+           source: bool = False, say: Callable[[str], None] = lambda text: None) -> _Value:
     """fetch(archive, suite) for the suites that have the package, until one gives a value.
 
     Returns that value. Missing: no packages can be fetched on this machine; CannotJudge says what

@@ -8,9 +8,9 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from . import repository, scratch, series as series_file
+from . import plumbing, replay, scratch, series as series_file
 from .command import Failed, run
-from .repository import git
+from .plumbing import git
 
 _CONFIG = {
     "core.abbrev": "12", "core.quotePath": "true", "core.attributesFile": "/dev/null",
@@ -39,7 +39,7 @@ def _without_signoff(message: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text) if len(kept) < len(lines) else text
 
 
-def unsigned(text):
+def unsigned(text: str) -> str:
     """A patch without Signed-off-by lines: the submitter adds them."""
     head, found, body = text.partition("\n\n")
     message, cut, rest = body.partition("\n---\n")
@@ -49,7 +49,7 @@ def unsigned(text):
     return f"{head}\n\n{message}\n---\n{rest}" if message else f"{head}\n\n---\n{rest}"
 
 
-def patches(directory, start, tip="HEAD"):
+def patches(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> list[tuple[str, str]]:
     """The commits start..tip as [(slug.patch, text)], oldest first.
 
     directory: a worktree, for its .gitattributes. Merges are left out by git.
@@ -133,10 +133,10 @@ def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib
         shutil.copy2(shallow, tree / ".git/shallow")
     git(tree, "update-ref", "--no-deref", "HEAD", start)
     git(tree, "read-tree", start)
-    done = repository.attempt(tree, *repository.AM, *files, env=repository.IDENTITY, timeout=1800)
+    done = plumbing.attempt(tree, *replay.AM, *files, env=replay.IDENTITY, timeout=1800)
     why = ""
     if done.returncode != 0:
-        why = repository.refusal(tree, [series_file.Patch(0, "", p.name, p) for p in files], done)[1]
+        why = replay.refusal(tree, [series_file.Patch(0, "", p.name, p) for p in files], done)[1]
     return commits(tree, start), why
 
 
@@ -170,11 +170,11 @@ def _difference(commit: Commit, other: Commit) -> str:
     return ""
 
 
-def _sections(text):
+def _sections(text: str) -> list[str]:
     return re.split(r"(?m)^(?=diff --git )", text)
 
 
-def _stable(section, positions):
+def _stable(section: str, positions: bool) -> str:
     """A file's diff without what another base release changes."""
     section = re.sub(r"(?m)^index .*$", "index", section)
     if positions:
@@ -182,12 +182,12 @@ def _stable(section, positions):
     return re.sub(r"(?m)^(@@ -\S+ \+\S+ @@).*$", r"\1", section)
 
 
-def _preimage(section):
+def _preimage(section: str) -> str:
     match = re.search(r"(?m)^index ([0-9a-f]+)\.\.", section)
     return match.group(1) if match else ""
 
 
-def same(old, new):
+def same(old: str, new: str) -> bool:
     """Whether two texts are the same patch.
 
     They may differ in the `index` lines and the function names of hunk headers;
@@ -204,7 +204,7 @@ def same(old, new):
                for moved in [_preimage(a) != _preimage(b)])
 
 
-def author(text):
+def author(text: str) -> tuple[str, ...]:
     """(From:, Date:) of a patch: they survive a reworded subject and a rebase."""
     head = re.sub(r"\n[ \t]+", " ", text.partition("\n\n")[0])
     return tuple(re.findall(r"(?m)^(?:From|Date): (.*)$", head))

@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from .command import run
-from .repository import git, succeeds
+from .plumbing import git, succeeds
 
 
 class History:

@@ -2,8 +2,10 @@
 """A lane: architecture + kernel configuration + machine, read from ci/lanes/NAME.toml."""
 
 import dataclasses
+import os
 import pathlib
 import re
+from typing import Any
 
 from . import table
 from .command import Failed
@@ -28,25 +30,29 @@ class Boot:
 
     name: str
     append: str
-    qemu: list
+    qemu: list[str]
     devicetree: pathlib.Path | None
-    tests: list
+    tests: list[str]
     seconds: int
     silence: int
     test_seconds: int
     at: str
-    topics: list
+    topics: list[str]
 
 
 @dataclasses.dataclass
 class Lane:
     """The fields of the file, checked.
 
-    arch, cross: ARCH= and CROSS_COMPILE= of kbuild; config: the configuration target
+    builds: the "image" of the kernel, with modules, or only "objects": a lane without boots,
+    that compiles what the series touches on the steps that touch what it builds;
+    arch, cross: ARCH= and CROSS_COMPILE= of kbuild; llvm: LLVM= of kbuild, such as "-19", where
+    clang builds the lane; config: the configuration target
     that the fragments modify; fragments: files of kconfig-fragments, "fragment" in the
     file, a name or a list of names, of which a later one overrides those before; at:
     "every" step; or "ends": built and booted on the last step of each topic only;
-    default: whether the lane runs when no lane is named; targets: make targets to build;
+    default: whether the lane runs when no lane is named; targets: make targets to build; of
+    objects, the directories that the series touches where it is left out;
     image: path of the bootable image in the object directory; strip: reduce it to what
     is loaded before keeping it; sizes: directories whose objects are kept for
     bloat-o-meter; test_patches: test-only patches that every kernel of the lane carries;
@@ -58,37 +64,40 @@ class Lane:
     """
 
     name: str
+    builds: str
     arch: str
     cross: str
+    llvm: str
     config: str
-    fragments: list
+    fragments: list[pathlib.Path]
     at: str
     default: bool
-    targets: list
+    targets: list[str]
     image: str
     strip: bool
-    sizes: list
-    test_patches: list
-    modules: list
-    kernel_modules: list
+    sizes: list[str]
+    test_patches: list[pathlib.Path]
+    modules: list[str]
+    kernel_modules: list[str]
     busybox: str
-    foreign: dict
-    qemu: list
+    foreign: dict[str, Any]
+    qemu: list[str]
     append: str
-    boots: list
+    boots: list[Boot]
     source: pathlib.Path
 
     @property
-    def fragment(self):
+    def fragment(self) -> str:
         """The text of all fragments; of one alone it is the file's, byte by byte."""
         return "\n".join(path.read_text() for path in self.fragments)
 
 
-_FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS, "targets": TEXTS, "image": TEXT,
-           "qemu": TEXTS, "boot": TABLES}
-_MORE = {"at": one_of("every", "ends"), "append": LINE, "busybox": TEXT, "cross": LINE,
-         "default": FLAG, "foreign": TABLE, "kernel_modules": TEXTS, "modules": TEXTS,
-         "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
+_FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS}
+_MORE = {"at": one_of("every", "ends"), "builds": one_of("image", "objects"), "cross": LINE,
+         "default": FLAG, "llvm": LINE}
+_IMAGE = {"targets": TEXTS, "image": TEXT, "qemu": TEXTS, "boot": TABLES}
+_IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_modules": TEXTS,
+               "modules": TEXTS, "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
 _FOREIGN = {"architecture": TEXT, "library": TEXT, "packages": TEXTS}
 _BOOT = {"name": TEXT, "tests": TEXTS, "seconds": NUMBER}
 _BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "devicetree": TEXT, "qemu": TEXTS,
@@ -102,9 +111,12 @@ def names(top: pathlib.Path) -> list[str]:
     return sorted(p.stem for p in (pathlib.Path(top) / "ci/lanes").glob("*.toml"))
 
 
-def _check(data: dict, where: str) -> None:
+def _check(data: dict[str, Any], where: str) -> None:
     """Failed where the file of a lane is wrong. where: its path, for messages."""
-    table.check(data, where, _FIELDS, _MORE)
+    if data.get("builds") == "objects":
+        table.check(data, where, _FIELDS, {**_MORE, "targets": TEXTS})
+        return
+    table.check(data, where, {**_FIELDS, **_IMAGE}, {**_MORE, **_IMAGE_MORE})
     if "foreign" in data:
         table.check(data["foreign"], f"{where}: foreign", _FOREIGN)
     for number, boot in enumerate(data["boot"], 1):
@@ -118,7 +130,7 @@ def _check(data: dict, where: str) -> None:
         raise Failed(f"{where}: two boots have the name {twice[0]}")
 
 
-def _boot(data: dict, path: pathlib.Path) -> Boot:
+def _boot(data: dict[str, Any], path: pathlib.Path) -> Boot:
     return Boot(name=data["name"], append=data.get("append", ""), qemu=data.get("qemu", []),
                 devicetree=path.with_name(data["devicetree"]) if "devicetree" in data else None,
                 tests=data["tests"], seconds=data["seconds"], silence=data.get("silence", 120),
@@ -137,19 +149,19 @@ def read(top: pathlib.Path, name: str) -> Lane:
     _check(data, where)
     fragments = data["fragment"]
     fragments = [fragments] if isinstance(fragments, str) else fragments
-    lane = Lane(name=name, arch=data["arch"], cross=data.get("cross", ""),
-                config=data["config"],
+    lane = Lane(name=name, builds=data.get("builds", "image"), arch=data["arch"],
+                cross=data.get("cross", ""), llvm=data.get("llvm", ""), config=data["config"],
                 fragments=[top / "kconfig-fragments" / f for f in fragments],
                 at=data.get("at", "every"), default=data.get("default", True),
-                targets=data["targets"], image=data["image"],
+                targets=data.get("targets", []), image=data.get("image", ""),
                 strip=data.get("strip", False), sizes=data.get("sizes", []),
                 test_patches=[top / "ci/lanes" / p for p in data.get("test_patches", [])],
                 modules=data.get("modules", []),
                 kernel_modules=data.get("kernel_modules", []),
                 busybox=data.get("busybox", ""),
                 foreign=data.get("foreign", {}),
-                qemu=data["qemu"], append=data.get("append", ""),
-                boots=[_boot(b, path) for b in data["boot"]], source=path)
+                qemu=data.get("qemu", []), append=data.get("append", ""),
+                boots=[_boot(b, path) for b in data.get("boot", [])], source=path)
     trees = [b.devicetree for b in lane.boots if b.devicetree]
     for needed in [*lane.fragments, *lane.test_patches, *trees]:
         if not needed.is_file():
@@ -165,3 +177,11 @@ def benches(top: pathlib.Path) -> list[str]:
 def default(top: pathlib.Path) -> list[str]:
     """Lanes run when none is named: those whose file does not say default = false."""
     return [name for name in names(top) if read(top, name).default]
+
+
+def building(top: pathlib.Path) -> list[Lane]:
+    """The lanes that a plain ci/run builds at every step: those of images first, and of those of
+    the machine's own architecture, so that one lane often does."""
+    own = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    return sorted((lane for lane in (read(top, name) for name in default(top)) if lane.at == "every"),
+                  key=lambda lane: (lane.builds != "image", lane.arch != own, lane.name))

@@ -151,14 +151,15 @@ class Server:
         chosen, context = self.chosen, None
         if chosen.encryption:
             path = chosen.certificates
-            context = ssl.create_default_context(
-                **({"capath" if os.path.isdir(path) else "cafile": path} if path else {}))
-        where = {"host": chosen.server, "port": chosen.port, "timeout": ANSWER,
-                 "local_hostname": chosen.domain or None}
+            own = os.path.isdir(path)
+            context = ssl.create_default_context(cafile=None if own else path or None,
+                                                 capath=path if own else None)
+        name = chosen.domain or None
         if chosen.encryption == "ssl":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(context=context, **where)
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(chosen.server, chosen.port, name, timeout=ANSWER,
+                                                   context=context)
         else:
-            smtp = smtplib.SMTP(**where)
+            smtp = smtplib.SMTP(chosen.server, chosen.port, name, ANSWER)
         try:
             if chosen.encryption == "tls":
                 smtp.starttls(context=context)
@@ -225,7 +226,8 @@ class Server:
         assert self._smtp is not None
         try:
             code, words = self._smtp.data(message)
+            said = _said(code, words)
         except smtplib.SMTPDataError as error:
-            code, words = error.smtp_code, error.smtp_error
+            code, said = error.smtp_code, _said(error.smtp_code, error.smtp_error)
         if code != 250:
-            raise Refused(f"mail server {self.chosen}: {_said(code, words)}")
+            raise Refused(f"mail server {self.chosen}: {said}")

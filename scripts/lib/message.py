@@ -2,6 +2,10 @@
 """What is wrong with a commit message: predicates over one patch's text."""
 
 import re
+from collections.abc import Callable, Iterator, Sequence
+
+# The subject of a commit, None where the history has no such commit.
+History = Callable[[str], str | None]
 
 WIDTH = 75
 _GIVEN = ("Signed-off-by", "Reviewed-by", "Acked-by", "Tested-by", "Reported-by", "Suggested-by",
@@ -15,32 +19,32 @@ _TOLD = re.compile(r"(?:fix|add|remov|chang|mak|us|unmap|map|refus|mov|mak|intro
                    r"renam|clean|correct|improv|creat|enabl|disabl)(?:e?s|ed|ing|ped|ping)$", re.I)
 
 
-def subject(text):
+def subject(text: str) -> str:
     """The Subject: unfolded, with its [PATCH]."""
     match = re.search(r"^Subject: (.*(?:\n[ \t].*)*)", text, re.M)
     return re.sub(r"\n[ \t]", " ", match.group(1)) if match else ""
 
 
-def body(text):
+def body(text: str) -> list[str]:
     """The lines of the message below the subject."""
     _, _, rest = text.partition("\n\n")
     return rest.partition("\n---\n")[0].split("\n") if "\n---\n" in rest else []
 
 
-def trailers(lines):
+def trailers(lines: Sequence[str]) -> list[tuple[str, str]]:
     """[(name, value)] of the last paragraph, when that is made of trailers."""
     paragraph = "\n".join(lines).strip().split("\n\n")[-1].split("\n")
     found = [_TRAILER.match(line) for line in paragraph if not line.startswith((" ", "\t"))]
-    return [m.groups() for m in found if m] if found and all(found) else []
+    return [(m[1], m[2]) for m in found if m] if found and all(found) else []
 
 
-def _may_be_long(line):
+def _may_be_long(line: str) -> bool:
     """Links, tags that must stay on one line, and quoted output."""
-    return (re.match(r"(?:Fixes|Link|Closes): ", line) or line.startswith((" ", "\t", ">"))
+    return (bool(re.match(r"(?:Fixes|Link|Closes): ", line)) or line.startswith((" ", "\t", ">"))
             or "://" in line or " " not in line)
 
 
-def _about_subject(line):
+def _about_subject(line: str) -> Iterator[str]:
     if not line.startswith("[PATCH] "):
         yield f"the subject does not begin with '[PATCH] ' (no n/m): {line!r}"
     line = re.sub(r"^\[[^]]*\]\s*", "", line)
@@ -55,7 +59,7 @@ def _about_subject(line):
         yield "the subject ends with a full stop"
 
 
-def _about_fixes(value, history):
+def _about_fixes(value: str, history: History | None) -> Iterator[str]:
     match = _FIXES.match(value)
     if not match:
         yield f'not of the form \'Fixes: 12+ hex digits ("subject")\': {value!r}'
@@ -67,7 +71,7 @@ def _about_fixes(value, history):
         yield f"Fixes: quotes {match.group(2)!r}, but that commit is {found!r}"
 
 
-def problems(text, history=None):
+def problems(text: str, history: History | None = None) -> list[str]:
     """What is wrong, a sentence each; an empty list when nothing is.
 
     history(id) gives a commit's subject, None where there is no such commit;
@@ -88,7 +92,7 @@ def problems(text, history=None):
                 and "stable@vger.kernel.org" not in line:
             found.append(f"{match.group(1)}: is not for the author of a patch to write "
                          f"(who submits signs and picks recipients): {line!r}")
-        if match and match.group(1) in ("Fixes", "Link") and match.groups() not in tags:
+        if match and match.group(1) in ("Fixes", "Link") and (match[1], match[2]) not in tags:
             found.append(f"{match.group(1)}: stands outside the last paragraph: {line!r}")
         if re.match(r"change-id:", line, re.I):
             found.append(f"line {number} of the message is a {line.split(':')[0]}")

@@ -6,10 +6,12 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
-from . import applied, command, export, process, refused, repository, series as series_file
+from . import applied, cache, checkout, clone, command, export, plumbing, process, refused, release
+from . import replay, series as series_file
 from . import snapshot, worktree
 from .command import Failed
-from .repository import BASE, git
+from .plumbing import git
+from .release import BASE
 from .series import Patch
 
 BRANCH = "refs/heads/series"
@@ -21,10 +23,10 @@ def made(patches: Sequence[Patch], chosen: argparse.Namespace, where: object, re
 
     Failed names the patch that does not apply; nothing but the cache's repository is written.
     """
-    linux, start = repository.linux(), repository.base()
+    linux, start = release.linux(), release.base()
     who = worktree.committer(linux)
-    with repository.lock("steps"):
-        commits, why = repository.replay(patches, start, ["--signoff"] if chosen.signoff else [], who)
+    with cache.lock("steps"):
+        commits, why = replay.replay(patches, start, ["--signoff"] if chosen.signoff else [], who)
     if why:
         raise refused.does_not_apply(patches[len(commits) - 1], why, where, repeat)
     return commits[-1]
@@ -37,8 +39,8 @@ def onto_new_worktree(tree: str, patches: Sequence[Patch], chosen: argparse.Name
     if path.exists() or path.is_symlink():
         raise Failed(f"{tree} exists; --worktree makes it")
     tip = made(patches, chosen, f"nothing was made: {tree}", repeat)
-    linux, beside = repository.linux(), path.with_name(f".{path.name}.series-new")
-    with repository.lock("new-worktree"):
+    linux, beside = release.linux(), path.with_name(f".{path.name}.series-new")
+    with cache.lock("new-worktree"):
         shutil.rmtree(beside, ignore_errors=True)  # what a kill left
         git(linux, "worktree", "prune")
         try:
@@ -61,12 +63,12 @@ def onto_new_worktree(tree: str, patches: Sequence[Patch], chosen: argparse.Name
 
 def own_commits(tip: str) -> list[str]:
     """Subjects of commits up to tip that patches/ does not hold: [] when all are kept."""
-    linux = repository.linux()
-    if repository.attempt(linux, "rev-parse", "-q", "--verify", APPLIED).stdout.strip() == tip:
+    linux = release.linux()
+    if plumbing.attempt(linux, "rev-parse", "-q", "--verify", APPLIED).stdout.strip() == tip:
         return []
-    kept = [text for name, text in series_file.present(repository.TOP).items() if name.endswith(".patch")]
+    kept = [text for name, text in series_file.present(clone.TOP).items() if name.endswith(".patch")]
     # a tip without the base in its history stands on an earlier base, which is its root
-    start = (repository.attempt(linux, "merge-base", BASE, tip).stdout.split()
+    start = (plumbing.attempt(linux, "merge-base", BASE, tip).stdout.split()
              or git(linux, "rev-list", "--max-parents=0", tip).split())[0]
     # neither a merge nor a commit that changes nothing is ever a patch
     lost = [commit.subject for commit in export.commits(linux, start, tip)
@@ -78,20 +80,20 @@ def own_commits(tip: str) -> list[str]:
 
 def own_worktree() -> pathlib.Path:
     """The cache's worktree on branch series, made when missing, whole or not."""
-    path, linux = repository.cache() / "tree", repository.linux()
-    making = repository.cache() / "tree.new"  # there until all files of the worktree are
-    if not (path / ".git").exists() or not repository.succeeds(path, "rev-parse", "HEAD"):
+    path, linux = cache.directory() / "tree", release.linux()
+    making = cache.directory() / "tree.new"  # there until all files of the worktree are
+    if not (path / ".git").exists() or not plumbing.succeeds(path, "rev-parse", "HEAD"):
         if path.exists() and any(entry.name != ".git" for entry in path.iterdir()):
             raise Failed(f"{path} exists and is no worktree of ours; move it away")
         shutil.rmtree(path, ignore_errors=True)
         git(linux, "worktree", "prune")
-        if not repository.succeeds(linux, "rev-parse", "-q", "--verify", BRANCH):
+        if not plumbing.succeeds(linux, "rev-parse", "-q", "--verify", BRANCH):
             git(linux, "branch", "series", BASE)
         making.touch()
         git(linux, "worktree", "add", "-q", "-f", "-f", "--no-checkout", path, "series")
-    if not (repository.private(path) / "index").exists():
+    if not (plumbing.private(path) / "index").exists():
         if making.exists():
-            repository.abandon(path)
+            checkout.abandon(path)
             git(path, "reset", "-q", "--hard", timeout=1800)
         else:
             git(path, "read-tree", "HEAD")  # somebody removed it; files that differ are theirs
@@ -103,7 +105,7 @@ def nothing_lost(path: pathlib.Path) -> None:
     """Failed where moving that worktree's branch would lose work of the user's."""
     worktree.clean(path, user=False)
     tips = [git(path, "rev-parse", BRANCH)]
-    if not repository.succeeds(path, "symbolic-ref", "-q", "HEAD"):
+    if not plumbing.succeeds(path, "symbolic-ref", "-q", "HEAD"):
         tips.append(git(path, "rev-parse", "HEAD"))
     if lost := [subject for tip in tips for subject in own_commits(tip)]:
         raise Failed(
@@ -114,8 +116,8 @@ def nothing_lost(path: pathlib.Path) -> None:
 
 def onto_cache(patches: Sequence[Patch], chosen: argparse.Namespace, repeat: str) -> pathlib.Path:
     """Onto the base in the cache's own worktree, which moves when all patches apply."""
-    repository.linux()
-    with repository.lock("tree"):
+    release.linux()
+    with cache.lock("tree"):
         path = own_worktree()
         snapshot.repair(path, user=False)
         nothing_lost(path)
@@ -124,6 +126,6 @@ def onto_cache(patches: Sequence[Patch], chosen: argparse.Namespace, repeat: str
         with snapshot.guarded(path, user=False, paths=[p for p in paths if p], target=tip,
                               refs=[BRANCH]):
             git(path, "checkout", "-q", "--no-overwrite-ignore", "-B", "series", tip, timeout=1800)
-        repository.point(APPLIED, tip)
+        release.point(APPLIED, tip)
         applied.remember(path, patches)
     return path

@@ -5,7 +5,8 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from . import applied, refused, repository, series as series_file, snapshot, worktree
+from . import applied, lock, plumbing, refused, release, replay, series as series_file, snapshot
+from . import worktree
 from .command import CannotJudge
 from .series import Patch, Series
 
@@ -29,10 +30,10 @@ def there_already(tree: pathlib.Path, patches: Sequence[Patch], stopped: Patch) 
 def am(tree: pathlib.Path, patches: Sequence[Patch], options: Sequence[str]) -> None:
     """git am of all patches in a tree of the user's, or Refused with the tree as it was."""
     with snapshot.guarded(tree, user=True, **snapshot.of_patches(patches)):
-        done = worktree.attempt(tree, *repository.AM, *options, *[p.path for p in patches],
+        done = worktree.attempt(tree, *replay.AM, *options, *[p.path for p in patches],
                                 user=True, timeout=3600)
         if done.returncode != 0:
-            index, why = repository.refusal(tree, patches, done, user=True)
+            index, why = replay.refusal(tree, patches, done, user=True)
             raise refused.Refused(patches[index], why)
 
 
@@ -40,14 +41,14 @@ def apply(tree: str, patches: Sequence[Patch], series: Series, chosen: argparse.
           repeat: str) -> pathlib.Path:
     """Onto what is checked out in the user's git tree, by their git: all of it, or nothing."""
     top = worktree.top(tree)
-    with repository.hold(repository.private(top)):
+    with lock.hold(plumbing.private(top)):
         snapshot.repair(top, user=True)
-        found = repository.version(top)
-        if not chosen.any_version and not repository.is_base(found, series):
-            raise CannotJudge(f"{tree} is {repository.spelled(found)}, but the series applies to "
+        found = release.version(top)
+        if not chosen.any_version and not release.is_base(found, series):
+            raise CannotJudge(f"{tree} is {release.spelled(found)}, but the series applies to "
                               f"{series.base} and its stable releases; check one of them out there "
                               "(or try with --any-version)")
-        worktree.committer(repository.private(top))
+        worktree.committer(plumbing.private(top))
         worktree.clean(top, user=True)
         if not patches:
             return top

@@ -4,9 +4,9 @@
 import pathlib
 from collections.abc import Iterable, Iterator
 
-from . import applied, aside, contents, journal, repository, series as series_file
+from . import applied, aside, contents, journal, plumbing, series as series_file
 from .command import Failed
-from .repository import TOP
+from .clone import TOP
 from .series import Series, read_text
 
 
@@ -39,8 +39,8 @@ def unknown(names: Iterable[str], known: applied.Applied | None) -> Iterator[str
     for name in names:
         if written.get(name.removeprefix("patches/")) == applied.digest((TOP / name).read_bytes()):
             continue
-        head = repository.attempt(TOP, "rev-parse", "-q", "--verify", f"HEAD:{name}").stdout
-        own = repository.attempt(TOP, "hash-object", "--no-filters", "--", name).stdout
+        head = plumbing.attempt(TOP, "rev-parse", "-q", "--verify", f"HEAD:{name}").stdout
+        own = plumbing.attempt(TOP, "hash-object", "--no-filters", "--", name).stdout
         if not head or head != own:
             yield name
 

@@ -16,8 +16,8 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from . import process, repository
-from .repository import git
+from . import cache, process, release
+from .plumbing import git
 
 OUT, UNCLEAR = "out", "unclear"
 
@@ -77,7 +77,7 @@ class Posting:
         self._known: dict[str, str] = record["known"]
 
     def _write(self) -> None:
-        repository.write_atomically(self.directory / "record", json.dumps(
+        cache.write_atomically(self.directory / "record", json.dumps(
             {"revision": self.revision, "commit": self.commit, "letter": self.letter,
              "ended": self.ended, "known": self._known}, indent=1))
 
@@ -101,7 +101,7 @@ class Posting:
 
 
 def _outbox() -> pathlib.Path:
-    return repository.cache() / "outbox"
+    return cache.directory() / "outbox"
 
 
 def begin(name: str, revision: int, source: pathlib.Path, commit: str, letter: str) -> Posting:
@@ -113,7 +113,7 @@ def begin(name: str, revision: int, source: pathlib.Path, commit: str, letter: s
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(exist_ok=True)
     record = {"revision": revision, "commit": commit, "letter": letter, "ended": False, "known": {}}
-    repository.write_atomically(source / "record", json.dumps(record))
+    cache.write_atomically(source / "record", json.dumps(record))
     shutil.move(source, directory)
     return Posting(directory)
 
@@ -157,7 +157,7 @@ def next_revision(name: str) -> int:
     the name or the change-id.
     """
     spelled = re.compile(rf"sent/(?:\d{{8}}-)?{re.escape(name)}(?:-[0-9a-f]{{12}})?-v(\d+)")
-    tags = git(repository.linux(), "tag", "--list", "sent/*").split()
+    tags = git(release.linux(), "tag", "--list", "sent/*").split()
     found = [int(match.group(1)) for match in map(spelled.fullmatch, tags) if match]
     found += [p.revision for p in all_of(name) if p.mails(OUT, UNCLEAR)]
     return 1 + max(found, default=0)

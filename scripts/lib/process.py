@@ -23,7 +23,7 @@ GRACE = 3.0
 # File descriptors every child keeps: locks stay held until the last child ends.
 held: list[int] = []
 
-_live: dict[int, subprocess.Popen] = {}
+_live: dict[int, subprocess.Popen[bytes]] = {}
 _live_lock = threading.Lock()
 _stopping = threading.Event()
 
@@ -74,7 +74,7 @@ def shell(command: Sequence[object]) -> str:
 
 
 def spawn(command: Sequence[object], env: Mapping[str, str] | None = None,
-          **kwargs: Any) -> subprocess.Popen:
+          **kwargs: Any) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own; the kernel kills it when we die.
 
     FileNotFoundError where there is no such program.
@@ -93,15 +93,15 @@ def spawn(command: Sequence[object], env: Mapping[str, str] | None = None,
     return process
 
 
-def reap(process: subprocess.Popen) -> float:
+def reap(process: subprocess.Popen[bytes]) -> float:
     """Wait for a spawned process to end; its cpu seconds, with returncode set."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     forget(process)
-    return usage.ru_utime + usage.ru_stime
+    return float(usage.ru_utime + usage.ru_stime)
 
 
-def forget(process: subprocess.Popen) -> None:
+def forget(process: subprocess.Popen[bytes]) -> None:
     """The process has been waited for: its number may be somebody else's from now on."""
     with _live_lock:
         _live.pop(process.pid, None)
@@ -133,7 +133,7 @@ def _end(pids: Sequence[int], grace: float) -> None:
         _signal(pid, signal.SIGKILL)
 
 
-def kill(process: subprocess.Popen, grace: float = 0.0) -> None:
+def kill(process: subprocess.Popen[bytes], grace: float = 0.0) -> None:
     """End the process group of a spawned process that nobody has waited for yet."""
     _end([process.pid], grace)
 
@@ -183,10 +183,15 @@ def follow(command: Sequence[object], timeout: float, stdout: Any = None,
     return Outcome(rc, time.monotonic() - start, cpu)
 
 
-def _bounded(process: subprocess.Popen, timeout: float) -> tuple[int | None, float]:
+def _bounded(process: subprocess.Popen[bytes], timeout: float) -> tuple[int | None, float]:
     """Wait for a spawned process: its exit status, None when it took too long; cpu seconds."""
     late: list[bool] = []
-    timer = threading.Timer(timeout, lambda: (late.append(True), kill(process, GRACE)))
+
+    def end() -> None:
+        late.append(True)
+        kill(process, GRACE)
+
+    timer = threading.Timer(timeout, end)
     timer.daemon = True
     timer.start()
     try:

@@ -9,7 +9,7 @@ from . import series as series_file
 from .command import run, say
 
 
-def maintainers(tree: pathlib.Path, patches: Sequence[series_file.Patch]) -> tuple[list, list]:
+def maintainers(tree: pathlib.Path, patches: Sequence[series_file.Patch]) -> tuple[list[str], list[str]]:
     """(To, Cc): maintainers and lists by the tree's get_maintainer.pl, without duplicates."""
     script = tree / "scripts/get_maintainer.pl"
     if not script.exists():

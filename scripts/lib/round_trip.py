@@ -3,24 +3,24 @@
 
 import difflib
 
-from . import contents, repository, series as series_file
+from . import cache, checkout, contents, replay, series as series_file
 from .command import Failed, say
-from .repository import TOP
+from .clone import TOP
 
 
 def check() -> None:
     """The round trip: apply, export, compare."""
     series, there = series_file.read_all(TOP)
-    commits, refusal = repository.steps(series.patches)
+    commits, refusal = replay.steps(series.patches)
     if refusal:
         raise Failed(f"{refusal}\nto repeat: scripts/refresh --check")
-    with repository.lock("steps"):
-        tree = repository.sparse_worktree("steps", commits[-1], [])
+    with cache.lock("steps"):
+        tree = checkout.sparse_worktree("steps", commits[-1], [])
         after = contents.exported(tree, commits[0], series, {})
     listing = there.pop("series")
     texts = {f"patches/{n}": t for n, t in there.items()} | {"series": listing}
     wanted = {f"patches/{n}": t for n, t in after.files.items()} | {"series": after.listing}
-    found = []
+    found: list[str] = []
     for name in sorted(set(texts) | set(wanted)):
         if texts.get(name) != wanted.get(name):
             found += difflib.unified_diff(

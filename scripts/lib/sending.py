@@ -6,10 +6,10 @@ import pathlib
 import re
 import sys
 
-from . import b4, delivery, mailserver, posting, repository, series as series_file, submission
+from . import b4, cache, delivery, mailserver, posting, series as series_file, submission
 from . import submitter
 from .command import Failed, say
-from .repository import git
+from .plumbing import git
 
 
 def ask(chosen: argparse.Namespace, question: str) -> None:
@@ -56,7 +56,7 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
          config: dict[str, list[str]], chosen: argparse.Namespace) -> None:
     """Make the mails, and send them if there is a server."""
     patches = [p for p in series.choose(chosen.topic) if chosen.topic in (None, p.topic)]
-    made = repository.cache() / "mails"
+    made = cache.directory() / "mails"
     directory = pathlib.Path(chosen.output or made).resolve()
     if chosen.output and directory.exists() and any(directory.iterdir()):
         raise Failed(f"--output {chosen.output}: not empty")
@@ -96,6 +96,7 @@ def run(name: str, series: series_file.Series, server: mailserver.Settings | Non
     if chosen.rest:
         if not started:
             raise Failed(f"nothing of {name} is left to send")
+        assert server is not None  # --continue is no dry run
         go_on(branch, started[-1], server, chosen)
         return
     if chosen.send and not chosen.reflect and any(

@@ -30,7 +30,7 @@ class Patch:
     topic: str
     name: str
     path: pathlib.Path
-    notes: list = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     data: bytes | None = dataclasses.field(default=None, repr=False)
 
     @property
@@ -50,20 +50,20 @@ class Series:
     topics: {name: its `# topic:` line}; patches: in order; tail: comments at the end."""
 
     base: str
-    head: list
-    topics: dict
-    patches: list
-    tail: list = dataclasses.field(default_factory=list)
+    head: list[str]
+    topics: dict[str, str]
+    patches: list[Patch]
+    tail: list[str] = dataclasses.field(default_factory=list)
 
     @property
-    def version(self):
+    def version(self) -> tuple[str, str]:
         """(VERSION, PATCHLEVEL) of the base, as strings."""
         match = re.fullmatch(r"v(\d+)\.(\d+)", self.base)
         if not match:
             raise CannotJudge(f"series: '# base: {self.base}' is not of the form vX.Y")
-        return match.groups()
+        return match[1], match[2]
 
-    def needs(self, topic):
+    def needs(self, topic: str) -> list[str]:
         """Topics that must be applied before this one: "# topic: NAME needs A B"."""
         match = re.search(r"\bneeds\s+(.*)", self.topics[topic])
         names = re.split(r"[\s,]+", match.group(1).strip()) if match else []
@@ -72,13 +72,14 @@ class Series:
                 raise Failed(f"series: topic {topic} needs {name}, which is not a topic of the series")
         return names
 
-    def choose(self, topic):
+    def choose(self, topic: str | None) -> list[Patch]:
         """The patches of one topic (None: all), after those it needs, in series order."""
         if topic is None:
             return self.patches
         if topic not in self.topics:
             raise Failed(f"no topic {topic!r} in series; there are: {', '.join(self.topics)}")
-        wanted, queue = set(), [topic]
+        wanted: set[str] = set()
+        queue = [topic]
         while queue:
             name = queue.pop()
             if name not in wanted:
@@ -117,9 +118,11 @@ def _parsed(top: pathlib.Path, files: Mapping[str, bytes]) -> Series:
     if "series" not in files:
         raise CannotJudge(f"no file {top / 'series'}: run this from a clone of the series")
     lines = as_text(files["series"]).splitlines()
-    base, topic, seen = None, None, set()
+    base: str | None = None
+    topic: str | None = None
+    seen: set[str] = set()
     series = Series("", [], {}, [])
-    notes = []
+    notes: list[str] = []
     for number, line in enumerate(lines, 1):
         line = line.strip()
         if match := re.match(r"#\s*base:\s*(\S+)", line):
@@ -151,9 +154,10 @@ def _parsed(top: pathlib.Path, files: Mapping[str, bytes]) -> Series:
     return series
 
 
-def write(series, entries):
+def write(series: Series, entries: Sequence[tuple[str, str, Sequence[str]]]) -> str:
     """The text of `series` for entries: [(topic, name, notes)]."""
-    lines, topic = list(series.head), None
+    lines = list(series.head)
+    topic: str | None = None
     for name_of_topic, name, notes in entries:
         if name_of_topic != topic:
             topic = name_of_topic
@@ -164,7 +168,7 @@ def write(series, entries):
     return "\n".join([*lines, *series.tail]) + "\n"
 
 
-def subject(text):
+def subject(text: str) -> str:
     """The Subject: of a patch, unfolded, without [PATCH]."""
     match = re.search(r"^Subject: (.*(?:\n[ \t].*)*)", text, re.M)
     line = re.sub(r"\n[ \t]", " ", match.group(1)) if match else ""
@@ -197,45 +201,55 @@ def paths(text: str) -> list[str]:
     return sorted(found)
 
 
-def last(series):
+def last(series: Series) -> int:
     """The last step: the number of patches."""
     return len(series.patches)
 
 
-def ends(series):
+def ends(series: Series) -> set[int]:
     """The last steps of the topics."""
     patches = series.patches
     return {p.step for p, q in zip(patches, [*patches[1:], None], strict=True)
             if q is None or p.topic != q.topic}
 
 
-def slug(patch):
+def slug(patch: Patch) -> str:
     """topic/subject: the patch's file name without number, stable across insertions."""
     return re.sub(r"/\d+-", "/", patch.name).removesuffix(".patch")
 
 
-def title(series, step):
+def title(series: Series, step: int) -> str:
     """The subject of a step's patch; the base for step 0."""
     return subject(series.patches[step - 1].text) if step else f"the base, {series.base}"
+
+
+def step_range(word: str, lowest: int, highest: int) -> range | None:
+    """The steps that a word means: K, K.., K..M or ..M; None where it is no such word.
+
+    Failed where some of them are not among lowest..highest.
+    """
+    match = re.fullmatch(r"(\d+)|(\d*)\.\.(\d*)", word)
+    if not match or word == "..":
+        return None
+    first = int(match[1] or match[2] or lowest)
+    final = first if match[1] else int(match[3] or highest)
+    if not lowest <= first <= final <= highest:
+        raise Failed(f"{word}: the series has the steps {lowest}..{highest}")
+    return range(first, final + 1)
 
 
 def select(series: Series, which: Sequence[str], topic: str | None = None) -> list[Patch]:
     """The patches that words name, in order; without words, all of the topic (None: of the series).
 
-    which: steps ("3"), ranges ("2..5", "4..") and patch files. Failed names a wrong word.
+    which: steps ("3"), ranges ("2..5", "4..", "..3") and patch files. Failed names a wrong word.
     """
     patches, count = series.patches, len(series.patches)
     if topic is not None:
         series.choose(topic)
     wanted = set()
     for word in which:
-        match = re.fullmatch(r"(\d+)(\.\.(\d*))?", word)
-        if match:
-            first = int(match.group(1))
-            final = int(match.group(3) or count) if match.group(2) else first
-            if not 1 <= first <= final <= count:
-                raise Failed(f"{word}: the series has the steps 1..{count}")
-            wanted |= set(range(first, final + 1))
+        if steps := step_range(word, 1, count):
+            wanted |= set(steps)
             continue
         same = [p for p in patches if p.path.resolve() == pathlib.Path(word).resolve()
                 or p.name == word or p.name == word.removeprefix("patches/")]

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import command, process, repository, series, worktree
+from . import command, plumbing, process, series, worktree
 from .command import Broken, CannotJudge, Failed, say
 from .process import shell
-from .repository import git
+from .plumbing import git
 
 NAME = "series-apply"  # the directory below the tree's git directory
 PATIENCE = 2.0  # seconds that a lock file of somebody else's git may stay
@@ -71,13 +71,13 @@ class Snapshot:
 
     def __init__(self, tree: pathlib.Path, user: bool) -> None:
         self.tree, self.user = pathlib.Path(tree), user
-        self.own = repository.private(tree)
+        self.own = plumbing.private(tree)
         self.common = (self.tree / git(tree, "rev-parse", "--git-common-dir")).resolve()
         self.place = self.own / NAME
         self.state: dict[str, Any] = {}
 
     def _value(self, revision: str) -> str:
-        done = repository.attempt(self.tree, "rev-parse", "-q", "--verify", revision)
+        done = plumbing.attempt(self.tree, "rev-parse", "-q", "--verify", revision)
         return done.stdout.strip()
 
     def _lock_files(self) -> list[pathlib.Path]:
@@ -87,7 +87,7 @@ class Snapshot:
              refs: Sequence[str] = ()) -> None:
         """Keep what is there. Failed where another git works in the tree just now."""
         self.state = {
-            "head": repository.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip(),
+            "head": plumbing.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip(),
             "commit": git(self.tree, "rev-parse", "HEAD"),
             "refs": {ref: self._value(ref) for ref in refs}, "original": self._value("ORIG_HEAD"),
             "made": list(made), "target": target, "directories": [], "files": []}
@@ -160,7 +160,7 @@ class Snapshot:
     def _restore_head(self) -> None:
         head, commit = self.state["head"], self.state["commit"]
         reason = ["-m", "scripts/apply: undone"]
-        if head and repository.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip() != head:
+        if head and plumbing.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip() != head:
             git(self.tree, "symbolic-ref", *reason, "HEAD", head)
         if self._value("HEAD") != commit or not head:
             git(self.tree, "update-ref", *reason, *([] if head else ["--no-deref"]), "HEAD", commit)
@@ -198,7 +198,7 @@ class Snapshot:
 
     def _foreign(self) -> str:
         """What is in the tree that a killed run of ours cannot have left, or ""."""
-        head = repository.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip()
+        head = plumbing.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip()
         if head != self.state["head"] and head not in self.state["refs"]:
             return f"HEAD is {head or 'detached'}, not {self.state['head'] or 'detached'}"
         now, before = self._value("HEAD"), self.state["commit"]

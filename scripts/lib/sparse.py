@@ -7,17 +7,21 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 
-from . import debian, repository
+from . import cache, debian, release
 from .command import Broken, CannotJudge, Missing, complete, full, output, run
-from .repository import git
+from .plumbing import git
+
+# Is told what takes long.
+Say = Callable[[str], None]
 
 _PATIENCE = 600  # seconds before a download that failed is tried again
 
 
-def accepted(program):
+def accepted(program: pathlib.Path | str) -> bool:
     """Whether scripts/checker-valid.sh of the base accepts the program."""
-    script = git(repository.linux(), "cat-file", "blob", f"{repository.BASE}:scripts/checker-valid.sh")
+    script = git(release.linux(), "cat-file", "blob", f"{release.BASE}:scripts/checker-valid.sh")
     with tempfile.NamedTemporaryFile("w", prefix="accepts-sparse-", suffix=".sh") as stream:
         stream.write(script + "\n")
         stream.flush()
@@ -25,11 +29,11 @@ def accepted(program):
     return done.returncode == 0 and done.stdout.strip() == "1"
 
 
-def _tools():
-    return repository.cache() / "tools"
+def _tools() -> pathlib.Path:
+    return cache.directory() / "tools"
 
 
-def find():
+def find() -> pathlib.Path | None:
     """Path of a sparse that is here already and is accepted, or None."""
     built = sorted(_tools().glob("sparse-*/sparse"), reverse=True)
     for program in [shutil.which("sparse"), *built]:
@@ -38,12 +42,12 @@ def find():
     return None
 
 
-def version(program):
+def version(program: pathlib.Path | str) -> str:
     """What the program calls itself."""
     return output([program, "--version"])
 
 
-def obtain(say=lambda text: None):
+def obtain(say: Say = lambda text: None) -> pathlib.Path:
     """Path of an accepted sparse, built from the Debian source package where it must be.
 
     Missing: there is none, and no way to build one here; CannotJudge: building one failed.
@@ -59,7 +63,7 @@ def obtain(say=lambda text: None):
     failed = _tools() / "sparse.failed"
     if failed.exists() and 0 <= time.time() - failed.stat().st_mtime < _PATIENCE:
         raise CannotJudge(failed.read_text())
-    with repository.lock("tools"):
+    with cache.lock("tools"):
         scratch = _tools() / "building"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -73,19 +77,27 @@ def obtain(say=lambda text: None):
             if full(error):
                 raise
             text = f"{why}, and none could be built: {str(error).splitlines()[0]}"
-            repository.write_atomically(failed, text)
+            cache.write_atomically(failed, text)
             raise CannotJudge(text) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _build(archive, scratch, say):
+def attempt(say: Say = lambda text: None) -> tuple[pathlib.Path | None, CannotJudge | None]:
+    """(path, None) of an accepted sparse, or (None, why there is none): Missing or CannotJudge."""
+    try:
+        return obtain(say), None
+    except CannotJudge as error:
+        return None, error
+
+
+def _build(archive: debian.Archive, scratch: pathlib.Path, say: Say) -> pathlib.Path | None:
     """Build the suite's source package; the program's path, None when it is not suitable."""
     downloads = archive.directory / "download"
     shutil.rmtree(downloads)
     downloads.mkdir()
     archive.get("source", "--download-only", "sparse", timeout=300)
-    number = re.search(r"(?m)^Version: (\S+)$", next(downloads.glob("*.dsc")).read_text()).group(1)
+    number = re.findall(r"(?m)^Version: (\S+)$", next(downloads.glob("*.dsc")).read_text())[0]
     tree = scratch / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir()

@@ -2,11 +2,12 @@
 """The walk of the static gates over patches: cheap gates of all patches first."""
 
 import contextlib
+import os
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from . import environment, objects, repository, series
+from . import cache, clone, environment, lane, release, replay, series
 from .command import CannotJudge, Failed, Missing, full
 from .gates import BUILDING, GATES
 from .gates.gate import Answer, Gate, skip
@@ -23,40 +24,59 @@ def _log(name: str, details: str) -> str:
     """The path of a log with the details, "" where there are none."""
     if not details:
         return ""
-    path = repository.cache() / "logs" / f"{LANE}-{name}.log"
+    path = cache.directory() / "logs" / f"{LANE}-{name}.log"
     if not path.exists() or path.read_text(encoding="utf-8", errors="surrogateescape") != details + "\n":
-        repository.write_atomically(path, details + "\n")
+        cache.write_atomically(path, details + "\n")
     return str(path)
 
 
-def _ask(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Answer, str, float, bool]:
-    """A gate's answer, kept or given now: (answer, log, seconds, whether it was kept).
+class _Clock:
+    """What has been spent since it was made: seconds of wall time, and of CPU time by us and by
+    the commands that we waited for."""
+
+    def __init__(self) -> None:
+        self.start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.monotonic(), sum(os.times()[:4])
+
+    def read(self) -> tuple[float, float]:
+        return tuple(round(now - then, 2)  # type: ignore[return-value]
+                     for now, then in zip(self._now(), self.start, strict=True))
+
+
+def _ask(gate: Gate, step: Step, tools: Tools, again: bool,
+         ) -> tuple[Answer, str, tuple[float, float], bool]:
+    """A gate's answer, kept or given now: (answer, log, what it took, whether it was kept).
 
     again: ask anew. Errors of the gate go through; only an answer is kept.
     """
     if why := gate.idle(step):
-        return Answer(Verdict.PASS, why), "", 0.0, False
-    store = Store(repository.cache() / "verdicts")
+        return Answer(Verdict.PASS, why), "", (0.0, 0.0), False
+    store = Store(cache.directory() / "verdicts")
     inputs = {"gate": gate.name, "code": gate.digest(), **gate.inputs(step, tools)}
     record = None if again else store.get(LANE, inputs)
     kept = record is not None
     if record is None:
-        start = time.monotonic()
+        clock = _Clock()
         answer = gate.judge(step, tools)
+        seconds, cpu = clock.read()
         record = {"verdict": answer.verdict.value, "reason": answer.reason,
-                  "details": answer.details, "seconds": round(time.monotonic() - start, 2)}
+                  "details": answer.details, "seconds": seconds, "cpu": cpu}
         store.put(LANE, inputs, record, f"{series.slug(step.patch)}/{gate.name}")
     answer = Answer(Verdict(record["verdict"]), record["reason"], record["details"])
-    return answer, _log(store.key(inputs), answer.details), record["seconds"], kept
+    spent = record["seconds"], record.get("cpu", 0.0)
+    return answer, _log(store.key(inputs), answer.details), spent, kept
 
 
 def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement, str]:
     """One gate's judgement of one patch, and its details; LOST where it could not be had."""
-    start, avoidable = time.monotonic(), False
+    clock, avoidable = _Clock(), False
     try:
-        answer, log, seconds, kept = _ask(gate, step, tools, again)
+        answer, log, spent, kept = _ask(gate, step, tools, again)
     except Missing as error:
-        answer, log, seconds, kept = skip(str(error)), "", time.monotonic() - start, False
+        answer, log, spent, kept = skip(str(error)), "", clock.read(), False
         avoidable = True
     except Failed:
         raise
@@ -67,10 +87,10 @@ def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement,
             f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         answer = Answer(Verdict.LOST, text.splitlines()[0], text)
         log, kept = _log(f"lost-{step.patch.step}-{gate.name}", text), False
-        seconds = time.monotonic() - start
+        spent = clock.read()
     return Judgement(step.patch.step, LANE, gate.name, answer.verdict, answer.reason, log,
                      f"scripts/check --gate {gate.name} --again {step.patch.step}",
-                     round(seconds, 2), cached=kept, avoidable=avoidable), answer.details
+                     *spent, cached=kept, avoidable=avoidable), answer.details
 
 
 def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
@@ -86,25 +106,28 @@ def _not_applied(patches: Sequence[Patch], broken: Patch, refusal: str,
 
 
 @contextlib.contextmanager
-def _turn() -> Iterator[None]:
-    """Hold the worktree of the checks for one judgement.
+def _turn(name: str) -> Iterator[None]:
+    """Hold the worktree of the checks for one judgement, unless the gate builds in the lanes.
 
     The holder of check-next.lock gets it next, so that a short run need not wait for all of a
     long one.
     """
     with contextlib.ExitStack() as stack:
-        with repository.lock("check-next"):
-            stack.enter_context(repository.lock("check"))
+        if name in BUILDING:
+            yield  # it holds them when nothing is kept
+            return
+        with cache.lock("check-next"):
+            stack.enter_context(cache.lock("check"))
         yield
 
 
 def prepare(names: Sequence[str]) -> None:
     """What the gates of these names need, before any begins: CannotJudge or Failed without it."""
     if set(names) & set(BUILDING):
-        if why := environment.buildable(repository.cache()):
+        if why := environment.buildable(cache.directory()):
             raise CannotJudge(why)
-        objects.lanes()
-    repository.base()
+        lane.building(clone.TOP)
+    release.base()
 
 
 def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again: bool,
@@ -113,7 +136,7 @@ def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again:
 
     Gates of one round are asked patch by patch, those of the next after all patches.
     """
-    commits, refusal = repository.steps(listing.patches)
+    commits, refusal = replay.steps(listing.patches)
     if refusal:
         yield from _not_applied(patches, listing.patches[len(commits) - 1], refusal)
     everything = sorted({f for p in listing.patches for f in series.paths(p.text)})
@@ -124,6 +147,6 @@ def walk(listing: Series, patches: Sequence[Patch], names: Sequence[str], again:
         for step in steps:
             for name in names:
                 if GATES[name].round == number:
-                    with _turn():
+                    with _turn(name):
                         judged = judge(GATES[name], step, tools, again)
                     yield judged

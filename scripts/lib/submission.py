@@ -5,11 +5,13 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from . import cover, posting, recipients, repository, series as series_file
+from . import cache, checkout, cover, plumbing, posting, recipients, release, replay
+from . import series as series_file
 from .command import Failed, output, run, say
-from .repository import git
+from .plumbing import git
 
 MARKER = "--- b4-submit-tracking ---"
 
@@ -18,28 +20,28 @@ class Branch:
     """The branch b4/NAME: the patches, signed, above a cover letter that b4 tracks."""
 
     def __init__(self, name: str, person: tuple[str, str]) -> None:
-        self.name, self.tree = name, repository.cache() / "send-tree"
+        self.name, self.tree = name, cache.directory() / "send-tree"
         self.identity = {f"GIT_{role}_{what}": value for role in ("COMMITTER", "AUTHOR")
                          for what, value in zip(("NAME", "EMAIL"), person)}
 
     def start(self) -> None:
         """Check the branch out, anew, at the base."""
-        repository.worktree("send-tree")
-        git(self.tree, "checkout", "-q", "-f", "-B", f"b4/{self.name}", repository.BASE, timeout=1800)
+        checkout.worktree("send-tree")
+        git(self.tree, "checkout", "-q", "-f", "-B", f"b4/{self.name}", release.BASE, timeout=1800)
 
     def am(self, files: Sequence[series_file.Patch]) -> None:
         """Apply patches with the submitter's Signed-off-by."""
         if not files:
             return
-        done = run(["git", "-C", self.tree, *repository.AM, "--signoff", *[p.path for p in files]],
+        done = run(["git", "-C", self.tree, *replay.AM, "--signoff", *[p.path for p in files]],
                    check=False, env=self.identity)
         if done.returncode != 0:
-            index, why = repository.refusal(self.tree, files, done)
-            repository.abandon(self.tree)
+            index, why = replay.refusal(self.tree, files, done)
+            checkout.abandon(self.tree)
             raise Failed(f"patches/{files[index].name} does not apply:\n{why}\n"
                          f"to repeat: scripts/apply")
 
-    def cover(self, text: str, tracking: dict) -> None:
+    def cover(self, text: str, tracking: Mapping[str, Any]) -> None:
         """An empty commit with the cover letter, as `b4 prep` makes it."""
         run(["git", "-C", self.tree, "-c", "core.commentChar=;", "commit", "-q", "--allow-empty",
              "--no-verify", "--cleanup=whitespace", "-F", "-"], env=self.identity,
@@ -59,8 +61,8 @@ class Branch:
 
     def tag(self, version: posting.Posting) -> None:
         """Tag what was sent; the record counts the versions where that fails."""
-        name, where = f"sent/{self.name}-v{version.revision}", repository.linux()
-        if repository.succeeds(where, "rev-parse", "-q", "--verify", f"refs/tags/{name}"):
+        name, where = f"sent/{self.name}-v{version.revision}", release.linux()
+        if plumbing.succeeds(where, "rev-parse", "-q", "--verify", f"refs/tags/{name}"):
             say(f"the tag {name} is there from before, and stays")
             return
         done = run(["git", "-C", where, "tag", "-a", "--cleanup=whitespace", "-F", "-", name,

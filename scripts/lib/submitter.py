@@ -2,7 +2,7 @@
 """Who submits the series: the user, by their configuration of git."""
 
 from .command import CannotJudge, output
-from .repository import TOP
+from .clone import TOP
 
 
 def configuration() -> dict[str, list[str]]:

@@ -3,32 +3,34 @@
 
 import pathlib
 import re
+from collections.abc import Mapping
 
-from . import export, repository
+from . import export, plumbing
 from .command import Failed
-from .repository import git
+from .plumbing import git
+from .series import Patch, Series
 
 
 class Topics:
     """Which topic each commit goes to."""
 
-    def __init__(self, series, starts):
+    def __init__(self, series: Series, starts: Mapping[str, str]) -> None:
         self.by_subject = {export.subject(p.text): p for p in series.patches}
-        self.by_author = {}
+        self.by_author: dict[tuple[str, ...], list[Patch]] = {}
         for patch in series.patches:
             self.by_author.setdefault(export.author(patch.text), []).append(patch)
         self.starts = starts
         self.first = next(iter(series.topics), None)
-        self.last = None
+        self.last: str | None = None
 
-    def of(self, commit, text):
+    def of(self, commit: str, text: str) -> tuple[str, Patch | None]:
         """(topic, known patch or None) of the next commit."""
         known = self.by_subject.get(export.subject(text))
         if known is None:
             same = self.by_author.get(export.author(text), [])
             known = same[0] if len(same) == 1 else None
         if commit in self.starts:
-            topic = self.starts[commit]
+            topic: str | None = self.starts[commit]
         elif known:
             topic = known.topic
         else:
@@ -45,7 +47,7 @@ def starts_of(tree: pathlib.Path, words: list[str]) -> dict[str, str]:
     starts = {}
     for word in words:
         topic, _, revision = word.partition("=")
-        if not re.fullmatch(r"\w[\w.+-]*", topic) or not repository.succeeds(
+        if not re.fullmatch(r"\w[\w.+-]*", topic) or not plumbing.succeeds(
                 tree, "rev-parse", "-q", "--verify", f"{revision}^{{commit}}"):
             raise Failed(f"--start {word}: not TOPIC=REV with a commit of {tree}")
         starts[git(tree, "rev-parse", f"{revision}^{{commit}}")] = topic

@@ -35,8 +35,8 @@ class Judgement:
     """One gate's word on one step.
 
     step: 0 is the base; lane: a lane's name, or "static" or "series";
-    gate: apply, build, diagnostics, boot:NAME, cases:NAME, lane, proof, known, or a static
-    gate's name;
+    gate: apply, build, w1, sparse, diagnostics, built, boot:NAME, cases:NAME, lane, proof, known,
+    or a static gate's name;
     reason: empty only for a pass; log: path of the evidence or "";
     command: what repeats it; seconds: wall time, cpu: user+sys time;
     avoidable: a skip that a tool of ci/packages would have made a verdict.
@@ -61,8 +61,9 @@ class Judgement:
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Judgement":
         """The judgement that data() was made of: other entries are left out, missing ones are plain."""
-        fields = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
-        return cls(**{**fields, "verdict": Verdict(data["verdict"])})
+        fields: dict[str, Any] = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
+        fields["verdict"] = Verdict(data["verdict"])
+        return cls(**fields)
 
 
 def overall(judgements: Iterable[Judgement]) -> Verdict:

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from . import repository
+from . import plumbing
 from .command import CannotJudge, Failed, output, run
 from .process import shell
 
@@ -60,7 +60,7 @@ def _sequence(own: pathlib.Path) -> str:
 
 def in_progress(directory: pathlib.Path) -> list[str]:
     """The git operations that stand unfinished in a worktree: "git am", "git bisect"."""
-    own = repository.private(directory)
+    own = plumbing.private(directory)
     one = next((what for name, what in _UNFINISHED if (own / name).exists()), "") or _sequence(own)
     return [what for what in (one, "git bisect" if (own / "BISECT_LOG").exists() else "") if what]
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Gate checkpatch: scripts/checkpatch.pl --strict of the patch's own tree."""
+"""Gate checkpatch: scripts/checkpatch.pl --strict --codespell of the patch's own tree."""
 
+import pathlib
 import re
 import tempfile
 from typing import Any
 
-from .. import export, message
-from ..command import CannotJudge, complete
-from ..store import digest
+from .. import export, message, release
+from ..command import CannotJudge, Missing, complete
+from ..plumbing import succeeds
+from ..store import digest, hash_file
 from ..verdict import Verdict
 from .gate import PASS, Answer, Gate, skip
 from .step import Step
@@ -26,13 +28,39 @@ def _signed(text: str) -> str:
     return f"{head}{gap}\nSigned-off-by: {author}\n---\n{rest}"
 
 
+def _called(word: str, commit: str) -> bool:
+    """Whether a header of the kernel has a function or a macro of that name."""
+    return succeeds(release.linux(), "grep", "-qiE", rf"(^|[^[:alnum:]_]){re.escape(word)} ?\(", commit,
+                    "--", "include")
+
+
+def _misspellings(dictionary: pathlib.Path, text: str, commit: str) -> str:
+    """The entries of codespell's dictionary that checkpatch can find in a patch.
+
+    All of them, in one regular expression, take minutes for a long patch. The names of the
+    kernel's functions, such as iput, are not misspelled; what a line has that the patch removes,
+    it only moves.
+    """
+    removed = "\n".join(re.findall(r"(?m)^-(?!-- ).*", text)).lower()
+    words = set(re.findall(r"[\w'`-]+", text.lower()))
+    kept = []
+    for line in dictionary.read_text(encoding="utf-8").splitlines():
+        word = line.partition("->")[0].lower()
+        if re.search(r"[^\w'`-]", word) or (
+                word in words and not re.search(rf"\b{re.escape(word)}\b", removed)
+                and not _called(word, commit)):
+            kept.append(f"{line}\n")
+    return "".join(kept)
+
+
 class Checkpatch(Gate):
     name = "checkpatch"
     code = ("gates/checkpatch.py", "message.py")
 
     def inputs(self, step: Step, tools: Tools) -> dict[str, Any]:
         return {"patch": digest(step.patch.text), "trees": step.trees,
-                "perl": tools.version(tools.program("perl", "perl")), "history": tools.history.head()}
+                "perl": tools.version(tools.program("perl", "perl")), "history": tools.history.head(),
+                "spelling": hash_file(tools.dictionary) if tools.dictionary else ""}
 
     def judge(self, step: Step, tools: Tools) -> Answer:
         tree = tools.tree(step.after)
@@ -42,11 +70,16 @@ class Checkpatch(Gate):
         # Without history checkpatch takes each Fixes: for a mistake; GIT_DIR tells it of none.
         directory = "/nonexistent" if tools.history.missing else str(tools.history.git_directory())
         with tempfile.NamedTemporaryFile("w", suffix=".patch", encoding="utf-8",
-                                         errors="surrogateescape") as stream:
+                                         errors="surrogateescape") as stream, \
+                tempfile.NamedTemporaryFile("w", encoding="utf-8") as typos:
+            if tools.dictionary:
+                typos.write(_misspellings(tools.dictionary, step.patch.text, step.after))
+                typos.flush()
             stream.write(_signed(step.patch.text))
             stream.flush()
             done = complete([script, "--strict", "--no-color", "--show-types", "--no-summary",
-                             "--ignore", _IGNORED, stream.name], timeout=self.seconds, cwd=tree,
+                             "--ignore", _IGNORED, "--codespell", "--codespellfile", typos.name,
+                             stream.name], timeout=self.seconds, cwd=tree,
                             env={"GIT_DIR": directory})
             text = done.stdout.replace(stream.name, f"patches/{step.patch.name}")
         types = re.findall(r"(?m)^(?:ERROR|WARNING|CHECK):\w+:.*$", text)
@@ -55,4 +88,6 @@ class Checkpatch(Gate):
         if done.returncode != 0:
             raise CannotJudge(f"checkpatch.pl ended with {done.returncode} and no remark\n"
                               f"{text}{done.stderr}".rstrip())
+        if not tools.dictionary:
+            raise Missing("no dictionary of codespell (package codespell); no other remark")
         return PASS

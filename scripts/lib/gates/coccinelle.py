@@ -4,7 +4,7 @@
 import collections
 from typing import Any
 
-from .. import repository
+from .. import release
 from ..command import CannotJudge, Missing
 from ..store import digest
 from .gate import PASS, Answer, Gate, judged, skip
@@ -23,7 +23,7 @@ class Coccinelle(Gate):
     def inputs(self, step: Step, tools: Tools) -> dict[str, Any]:
         files = {name: [digest(step.content(c, name)) for c in (step.before, step.after)]
                  for name in step.present((".c",))}
-        return {"base": repository.base(), "files": files, "tools": tools.spatch.tools()}
+        return {"base": release.base(), "files": files, "tools": tools.spatch.tools()}
 
     def judge(self, step: Step, tools: Tools) -> Answer:
         scripts = tools.spatch.scripts

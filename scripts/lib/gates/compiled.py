@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Gates w1 and sparse: no new warning of the compiler, or of sparse, in any object."""
+"""Gates w1 and sparse: no new warning of the compiler, or of sparse, in any object.
 
-import re
+ci/run judges them by the builds of its lanes. Here the same builder makes the same objects in
+the same directories, but only those that the series touches.
+"""
+
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
-from .. import objects
+from .. import cache, clone
 from ..command import CannotJudge, Missing
+from ..kernel import diagnostics, sources
+from ..kernel.record import Objects
 from ..lane import Lane
+from ..series import slug
 from ..store import digest
 from ..verdict import Verdict
 from .gate import PASS, Answer, Gate, judged, skip
@@ -14,37 +22,45 @@ from .step import Step
 from .tools import Tools
 
 
+@contextlib.contextmanager
+def _lanes() -> Iterator[None]:
+    """Hold the lanes, as ci/run does: their objects are made by one run at a time."""
+    with cache.lock("run", inherited=False):
+        yield
+
+
 class Compiled(Gate):
-    """kind: whose words are compared, "cc" or "sparse"."""
+    """name: of the gate, and of what is compared; lanes: whether it builds in the lanes."""
 
     round = 1
-    code = ("gates/compiled.py", "objects.py", "diagnose")
+    code = ("gates/compiled.py", "kernel/build.py", "kernel/compiler", "kernel/diagnostics.py",
+            "kernel/kconfig.py", "kernel/sources.py")
 
-    def __init__(self, name: str, kind: str) -> None:
-        self.name, self.kind = name, kind
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def idle(self, step: Step) -> str:
-        if objects.sources(step.files) or any(re.search(r"(^|/)(Makefile|Kbuild|Kconfig)", f)
-                                              for f in step.files):
-            return ""
-        return "touches nothing that the kernel is built from"
+        return "" if sources.built_from(step.files) else "touches nothing that the kernel is built from"
 
     def inputs(self, step: Step, tools: Tools) -> dict[str, Any]:
-        checker = {"sparse": tools.version(str(tools.sparse()))} if self.kind == "sparse" else {}
-        return {**checker, "trees": step.trees, "directories": objects.directories(step.everything),
-                "lanes": [self._lane(lane, tools) for lane in tools.lanes]}
+        checker = {"sparse": tools.version(str(tools.sparse()))} if self.name == "sparse" else {}
+        elsewhere = sources.elsewhere(clone.TOP).get(slug(step.patch), "")
+        return {**checker, "trees": step.trees, "directories": sources.directories(step.everything),
+                "elsewhere": elsewhere, "lanes": [self._lane(lane, step, tools) for lane in tools.lanes]}
 
     @staticmethod
-    def _lane(lane: Lane, tools: Tools) -> list[str]:
-        compiler = objects.compiler(lane)
-        return [lane.name, lane.arch, lane.cross, lane.config, digest(lane.fragment),
-                tools.version(compiler) if compiler else ""]
+    def _lane(lane: Lane, step: Step, tools: Tools) -> list[Any]:
+        try:
+            toolchain = tools.builder(lane, step.everything).toolchain
+        except Missing:
+            toolchain = ""
+        return [lane.name, lane.arch, lane.cross, lane.llvm, lane.config, digest(lane.fragment), lane.targets,
+                [digest(p.read_text()) for p in lane.test_patches], toolchain]
 
     def judge(self, step: Step, tools: Tools) -> Answer:
-        if not objects.directories(step.everything):
+        if not sources.directories(step.everything):
             return skip("the series touches no directory with objects")
-        left = [f for f in objects.sources(step.files) if f.endswith(".c")
-                and step.content(step.after, f) is not None]
+        left = sources.there(step.after, [f for f in sources.compiled(step.files) if f.endswith(".c")])
         lines: list[str] = []
         missing: list[str] = []
         used = 0
@@ -52,31 +68,51 @@ class Compiled(Gate):
             if used and not left:
                 break
             try:
-                before, after = self._states(lane, step, tools)
+                before, after = self._records(lane, step, tools)
             except Missing as error:
                 missing.append(str(error))
                 continue
-            if after.broken:
-                already = "; it does not build before the patch either" if before.broken else ""
+            if not after["ok"]:
+                already = "" if before["ok"] else "; it does not build before the patch either"
                 return Answer(Verdict.FAIL, f"does not build in lane {lane.name}{already}: "
-                              f"{after.broken.splitlines()[0]}", after.broken)
+                              f"{after['reason']}", after["reason"])
             used += 1
-            lines += [f"[{lane.name}] {x}"
-                      for x in objects.added(before.said[self.kind], after.said[self.kind])]
-            left = [f for f in left if f not in after.sources]
+            if self.name == "w1" or lane.builds == "image":
+                lines += [f"[{lane.name}] {x}" for x in self._new(before, after)]
+            left = [f for f in left if f not in after["sources"]]
         if lines:
             return judged(lines, "new")
         if missing and (left or not used):
             raise Missing("; ".join(missing) + (f"; not built: {', '.join(left)}" if left else ""))
-        if left:
-            names = ", ".join(lane.name for lane in tools.lanes)
-            return skip(f"not built in any lane ({names}): {', '.join(left)}")
-        return PASS if used else skip("no lane in ci/lanes")
+        return self._not_built(left, step, tools) if left else PASS if used else skip("no lane in ci/lanes")
+
+    def _new(self, before: Objects, after: Objects) -> list[str]:
+        said, says = before["diagnostics"], after["diagnostics"]
+        if not said:
+            raise CannotJudge(f"what to compare with does not build: {before['reason']}")
+        if self.name == "sparse":
+            return diagnostics.new_of_sparse(said["sparse"], says["sparse"])
+        return diagnostics.new(said["w1"], says["w1"])
 
     @staticmethod
-    def _states(lane: Lane, step: Step, tools: Tools) -> tuple[objects.State, objects.State]:
-        built = tools.objects(lane, step.everything)
-        before, after = built.build(step.before), built.build(step.after)
-        if not before.configured:
-            raise CannotJudge(f"lane {lane.name} cannot be configured before the patch: {before.broken}")
+    def _not_built(left: list[str], step: Step, tools: Tools) -> Answer:
+        names = ", ".join(lane.name for lane in tools.lanes)
+        if where := sources.elsewhere(clone.TOP).get(slug(step.patch)):
+            return skip(f"{', '.join(left)}: {where}")
+        return Answer(Verdict.FAIL, f"not built in any lane ({names}): {', '.join(left)}; add it to a "
+                      "lane's configuration, or say in ci/proofs.toml where it was built, as built = \"...\"")
+
+    @staticmethod
+    def _records(lane: Lane, step: Step, tools: Tools) -> tuple[Objects, Objects]:
+        builder = tools.builder(lane, step.everything)
+        touched = sources.directories(step.files)
+        with _lanes():
+            before, after = (builder.judged(tools.commit(lane, commit), touched)
+                             for commit in (step.before, step.after))
+        for record in (before, after):
+            if record["lost"]:
+                raise CannotJudge(f"lane {lane.name}: the build was ended from outside: {record['reason']}")
+        if not before["configured"]:
+            raise CannotJudge(f"lane {lane.name} cannot be configured before the patch: {before['reason']}; "
+                              f"see {builder.log}")
         return before, after

@@ -4,9 +4,9 @@
 import functools
 from collections.abc import Sequence
 
-from .. import repository, series
+from .. import release, series
 from ..command import run
-from ..repository import git
+from ..plumbing import git
 
 
 class Step:
@@ -23,12 +23,12 @@ class Step:
     @functools.cached_property
     def trees(self) -> list[str]:
         """The names of the trees before and after."""
-        return git(repository.linux(), "rev-parse", f"{self.before}^{{tree}}",
+        return git(release.linux(), "rev-parse", f"{self.before}^{{tree}}",
                    f"{self.after}^{{tree}}").split()
 
     def content(self, commit: str, path: str) -> str | None:
         """A file's text at a commit, None where there is none."""
-        done = run(["git", "-C", repository.linux(), "cat-file", "blob", f"{commit}:{path}"],
+        done = run(["git", "-C", release.linux(), "cat-file", "blob", f"{commit}:{path}"],
                    check=False)
         return done.stdout if done.returncode == 0 else None
 
@@ -41,6 +41,6 @@ class Step:
 
     def new(self) -> list[str]:
         """Files that the patch adds."""
-        found = git(repository.linux(), "diff", "--name-only", "-z", "--no-renames",
+        found = git(release.linux(), "diff", "--name-only", "-z", "--no-renames",
                     "--diff-filter=A", self.before, self.after)
         return [name for name in found.split("\0") if name]

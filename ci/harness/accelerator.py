@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Whether a lane's machine runs under KVM: where a probe of at most five seconds says that it
+works, and under TCG elsewhere.
+
+That /dev/kvm is there says little: it may lack rights, or hang.
+"""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+
+from lib import process
+from lib.lane import Lane
+from lib.store import digest, write_atomically
+
+SECONDS = 5.0
+# What os.uname() calls a machine where ARCH= of kbuild says otherwise.
+_ARCH = {"aarch64": "arm64"}
+# The probe's firmware: a few instructions that end the machine.
+_X86 = bytes.fromhex("b02ae6f4f4ebfd")  # mov al, 42; out 0xf4, al; hlt; jmp -3
+_ARM = bytes.fromhex("00018052" "0080b072" "020000d4" "00000014")  # PSCI SYSTEM_OFF; b .
+_ROM = 0x10000
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """A firmware that ends the machine. rom: its bytes; arguments: what it needs; rc: the exit
+    code of the emulator when it ran."""
+
+    rom: bytes
+    arguments: tuple[str, ...]
+    rc: int
+
+
+PROBES = {
+    # a processor begins 16 bytes before the end of the ROM; (42 << 1) | 1 is 85
+    "x86_64": Probe(_X86.rjust(_ROM - 16 + len(_X86), b"\xf4").ljust(_ROM, b"\xf4"),
+                    ("-device", "isa-debug-exit,iobase=0xf4,iosize=4"), 85),
+    "arm64": Probe(_ARM, (), 0),
+}
+
+
+def own() -> str:
+    """The ARCH= of this machine."""
+    return _ARCH.get(os.uname().machine, os.uname().machine)
+
+
+def suited(lane: Lane, cache: pathlib.Path, version: str) -> tuple[Lane, str]:
+    """The lane as it runs here, and "kvm", or "tcg" with the reason; "" where it names none.
+
+    version: of its emulator. The answer is kept in the cache until this machine boots anew, or
+    gets another emulator: where it came and went, all boots would be judged anew.
+    """
+    if "-accel" not in lane.qemu:
+        return lane, ""
+    if why := _never(lane):
+        return lane, f"tcg: {why}"
+    words = _words(lane)
+    kept = cache / "accelerator" / digest(_booted(), version, words)
+    try:
+        why = kept.read_text()
+    except FileNotFoundError:
+        why = probe(lane.arch, words, SECONDS)
+        write_atomically(kept, why.encode())
+    if why:
+        return lane, f"tcg: {why}"
+    return dataclasses.replace(lane, qemu=_under_kvm(lane)), "kvm"
+
+
+def _never(lane: Lane) -> str:
+    """Why a lane cannot run under KVM, whatever the machine, or ""."""
+    if "-icount" in lane.qemu:
+        return "only TCG counts instructions"
+    if lane.arch != own():
+        return f"this machine is no {lane.arch}"
+    if lane.arch not in PROBES:
+        return f"there is no probe for {lane.arch}"
+    return ""
+
+
+def _under_kvm(lane: Lane) -> list[str]:
+    """The lane's arguments of the emulator with KVM in place of TCG."""
+    words = list(lane.qemu)
+    words[words.index("-accel") + 1] = "kvm"
+    if lane.arch == "arm64" and "-cpu" in words:
+        words[words.index("-cpu") + 1] = "max"  # a processor by its name is of some hosts only
+    return words
+
+
+def _words(lane: Lane) -> list[str]:
+    """The emulator with the lane's machine and processor, under KVM."""
+    words = _under_kvm(lane)
+    found = [words[0].replace("{lanes}", str(lane.source.parent))]
+    for option in ("-M", "-accel", "-cpu"):
+        if option in words:
+            found += words[words.index(option):][:2]
+    return found
+
+
+def _booted() -> str:
+    """What names this boot of this machine."""
+    try:
+        return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def probe(arch: str, words: list[str], seconds: float) -> str:
+    """Why KVM does not work, or "". words: the emulator with machine, accelerator, processor."""
+    how = PROBES[arch]
+    with tempfile.TemporaryDirectory(prefix="series-kvm-") as scratch:
+        rom = pathlib.Path(scratch) / "rom"
+        rom.write_bytes(how.rom)
+        log = pathlib.Path(scratch) / "log"
+        with open(log, "wb") as stream:
+            child = process.spawn(
+                [*words, "-m", "64M", "-nodefaults", "-display", "none", "-no-reboot", "-bios", "rom",
+                 *how.arguments], stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
+                cwd=scratch)
+        try:
+            if not _ends(child, seconds):
+                return f"KVM gives no sign of life within {seconds:g} s"
+        finally:
+            # in the kernel's hands it may not even end when it is killed: then it is left alone
+            process.kill(child)
+            if _ends(child, 1.0):
+                process.reap(child)
+            else:
+                process.forget(child)
+        said = log.read_text(errors="replace").strip().splitlines()[-1:]
+    return "" if child.returncode == how.rc else \
+        f"KVM: the probe ended with {child.returncode}{': ' if said else ''}{''.join(said)[:120]}"
+
+
+def _ends(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a child ends within so many seconds; it is not reaped."""
+    limit = time.monotonic() + seconds
+    while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.02)
+    return True

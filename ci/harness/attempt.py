@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One boot as the store keeps it, and as the emulator gave it."""
+
+from typing import NotRequired, TypedDict
+
+
+class Found(TypedDict):
+    """A splat: see splat.Splat."""
+
+    line: str
+    excerpt: list[str]
+    frames: list[str]
+
+
+class Test(TypedDict):
+    """What a test of the guest said: see results.TestRun."""
+
+    rc: int | None
+    seconds: float
+    cases: dict[str, str]
+    reasons: dict[str, str]
+    measured: NotRequired[list[str]]
+
+
+class Raw(TypedDict):
+    """ended: "done" when the emulator ended by itself and with 0, else why, and where the machine
+    hung; console, results: text; judged: how many characters of the console are of before the
+    machine was asked where it hangs, None where it was not."""
+
+    ended: str
+    rc: int
+    seconds: float
+    cpu: float
+    judged: int | None
+    console: str
+    results: str
+
+
+class Attempt(TypedDict):
+    """The first four as in Raw; console, results: names, see Paths.log(); due: the tests that were
+    to run, in order; complete: whether the guest came to its end; scanned: the key of the patterns
+    that the splats were found with; missing: lines that the console of each boot has, and that
+    this one has not."""
+
+    ended: str
+    rc: int
+    seconds: float
+    cpu: float
+    judged: NotRequired[int | None]
+    console: str
+    results: str
+    due: NotRequired[list[str]]
+    complete: bool
+    tests: dict[str, Test]
+    splats: list[Found]
+    missing: list[str]
+    scanned: NotRequired[str]

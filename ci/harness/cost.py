@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a run has cost, in seconds of CPU and wall time, beside its budget."""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from lib.verdict import Judgement
+
+from .plan import BUDGET
+
+
+@dataclasses.dataclass(frozen=True)
+class Spent:
+    """What the judgements of a gate in a lane took that this run made; count: how many."""
+
+    lane: str
+    gate: str
+    count: int
+    wall: float
+    cpu: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """rows: what was spent on what; wall, cpu: of the whole run with all its commands, so that what
+    no judgement counts is in them (test modules, selftests, git); judged: whether this was a
+    complete run with an empty cache, for which the budget is."""
+
+    rows: tuple[Spent, ...]
+    wall: float
+    cpu: float
+    judged: bool
+
+    @property
+    def within(self) -> bool:
+        """Whether the run kept within the budget."""
+        return self.cpu <= BUDGET
+
+    @property
+    def rest(self) -> float:
+        """CPU seconds that no row has."""
+        return max(self.cpu - sum(row.cpu for row in self.rows), 0.0)
+
+    @property
+    def verdict(self) -> str:
+        """A sentence on the budget."""
+        if not self.judged:
+            return (f"the budget of {BUDGET} s CPU is for a complete run with an empty cache, "
+                    "which this was not")
+        left = round(BUDGET - self.cpu)
+        return f"within the budget of {BUDGET} s CPU, with {left} s left" if self.within else \
+            f"above the budget of {BUDGET} s CPU by {-left} s"
+
+    def table(self) -> list[tuple[str, str, str, str]]:
+        """(what, how many, wall seconds, CPU seconds) of each row, of the rest and of the whole."""
+        rows = [(f"{row.lane} {row.gate}", str(row.count), f"{row.wall:.0f}", f"{row.cpu:.0f}")
+                for row in self.rows]
+        return [*rows, ("everything else", "", "", f"{self.rest:.0f}"),
+                ("the whole run", "", f"{self.wall:.0f}", f"{self.cpu:.0f}")]
+
+    def lines(self) -> list[str]:
+        """For table.txt; each line begins with "cost:"."""
+        table = [("", "made", "wall s", "CPU s"), *self.table()]
+        width = max(len(row[0]) for row in table)
+        return [f"cost: {what:{width}} {count:>5} {wall:>7} {cpu:>7}" for what, count, wall, cpu in table] \
+            + [f"cost: {self.verdict}"]
+
+    def data(self) -> dict[str, Any]:
+        """For results.json."""
+        return {"spent": [dataclasses.asdict(row) for row in self.rows], "rest_cpu": round(self.rest, 1),
+                "wall": round(self.wall, 1), "cpu": round(self.cpu, 1), "budget": BUDGET,
+                "complete_and_cold": self.judged, "within": self.within if self.judged else None}
+
+
+def spent(judgements: Iterable[Judgement]) -> tuple[Spent, ...]:
+    """What each gate took in each lane: of the judgements that this run made, and that took time."""
+    rows: dict[tuple[str, str], Spent] = {}
+    for j in judgements:
+        if not j.cached and (j.seconds or j.cpu):
+            old = rows.get((j.lane, j.gate), Spent(j.lane, j.gate, 0, 0.0, 0.0))
+            rows[j.lane, j.gate] = Spent(j.lane, j.gate, old.count + 1, old.wall + j.seconds,
+                                         old.cpu + j.cpu)
+    return tuple(rows.values())
+
+
+def measured(judgements: Iterable[Judgement], wall: float, judged: bool) -> Cost:
+    """The cost of this process and of all commands that it ran. wall: seconds since its start."""
+    times = os.times()
+    return Cost(spent(judgements), wall, sum(times[:4]), judged)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The plan of a run: which step is built and booted in which lane, why, and in which order.
+
+Everything here follows from the series, ci/proofs.toml, ci/lanes and the options: nothing is
+run to know it.
+"""
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+from lib.kernel import sources
+from lib.lane import Boot, Lane
+from lib.series import Series, ends, last, paths
+
+from . import guest, proof
+
+# CPU seconds that a complete run with an empty cache may take.
+BUDGET = 6000
+
+_BY_NAME = "asked for by name"
+_ENDS = "the base and the end of each topic"
+_PROOF = "before and after a patch that a case of this boot proves"
+_LANE_LEFT_OUT = "the lane is due on the last step of each topic"
+_NOT_CONCERNED = "touches nothing that the lane builds"
+_LEFT_OUT = {
+    "every": "is due in {topics}, at the end of other topics, and where a case of it is a proof",
+    "ends": "is due on the base, at the end of each topic, and where a case of it is a proof",
+    "last": "is due on the last step, and where a case of it is a proof"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Due:
+    """Whether something is due, and why it is or is not."""
+
+    due: bool
+    why: str
+
+    def __bool__(self) -> bool:
+        return self.due
+
+
+@dataclasses.dataclass(frozen=True)
+class CellPlan:
+    """A step in a lane: whether it is built; boots: {name: Due} in the order of the lane's file,
+    as pairs. Where the lane is not due, no boot is."""
+
+    step: int
+    lane: str
+    due: Due
+    boots: tuple[tuple[str, Due], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """Cells that are built one after the other, in this order.
+
+    title: what they are; first: they are a first answer for the whole series.
+    """
+
+    title: str
+    cells: tuple[CellPlan, ...]
+    first: bool = False
+
+    @property
+    def steps(self) -> list[int]:
+        """Its steps in the order of their builds."""
+        return list(dict.fromkeys(c.step for c in self.cells))
+
+    @property
+    def lanes(self) -> list[str]:
+        """Its lanes in the order of the options."""
+        return list(dict.fromkeys(c.lane for c in self.cells))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """phases: of the cells that are due, in the order of work; idle: the cells that are not."""
+
+    steps: tuple[int, ...]
+    lanes: tuple[Lane, ...]
+    phases: tuple[Phase, ...]
+    idle: tuple[CellPlan, ...]
+
+    @property
+    def cells(self) -> list[CellPlan]:
+        """All cells, step by step in ascending order, each in the order of the lanes."""
+        place = {lane.name: n for n, lane in enumerate(self.lanes)}
+        return sorted([*self.idle, *(c for phase in self.phases for c in phase.cells)],
+                      key=lambda c: (c.step, place[c.lane]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """What is due where.
+
+    boot_names: the boots that were asked for, none for all; forced: names of lanes that are due
+    on every step, whatever their file says.
+    """
+
+    series: Series
+    proofs: Sequence[proof.Proof]
+    boot_names: Collection[str] = ()
+    forced: Collection[str] = ()
+    _milestones: dict[tuple[str, str], set[int]] = dataclasses.field(
+        default_factory=dict, compare=False, repr=False)
+
+    def boots(self, lane: Lane) -> list[Boot]:
+        """The boots of a lane that were asked for."""
+        return [b for b in lane.boots if not self.boot_names or b.name in self.boot_names]
+
+    def everywhere(self, lane: Lane) -> bool:
+        """Whether a lane is due on every step."""
+        return lane.at == "every" or lane.name in self.forced
+
+    def lane(self, lane: Lane, step: int) -> Due:
+        """Whether a lane is built and booted at a step."""
+        if not self._concerned(lane, step):
+            return Due(False, _NOT_CONCERNED)
+        if lane.at == "every":
+            return Due(True, "every step")
+        if lane.name in self.forced:
+            return Due(True, _BY_NAME)
+        if step in ends(self.series):
+            return Due(True, "the end of each topic")
+        return Due(False, _LANE_LEFT_OUT)
+
+    def boot(self, lane: Lane, boot: Boot, step: int) -> Due:
+        """Whether a boot is due at a step that its lane is due at."""
+        topic = self.series.patches[step - 1].topic if step else ""
+        if self.boot_names:
+            return Due(True, _BY_NAME)
+        if boot.at == "every" and not boot.topics:
+            return Due(True, "every step of the lane")
+        if boot.at == "every" and topic in boot.topics:
+            return Due(True, f"the steps of {', '.join(boot.topics)}")
+        if boot.at == "last" and step == last(self.series):
+            return Due(True, "the last step")
+        if boot.at != "last" and step in {0, *ends(self.series)}:
+            return Due(True, _ENDS)
+        if step in self._proving(lane, boot):
+            return Due(True, _PROOF)
+        return Due(False, _LEFT_OUT[boot.at].format(topics=", ".join(boot.topics)))
+
+    def _proving(self, lane: Lane, boot: Boot) -> set[int]:
+        """The steps around the patches that cases of a boot prove."""
+        where = lane.name, boot.name
+        if where not in self._milestones:
+            self._milestones[where] = proof.milestones(self.proofs, lane.name, boot)
+        return self._milestones[where]
+
+    def before(self, lane: Lane, step: int) -> int:
+        """The step that a lane's step is compared with, the last one before it whose objects may
+        differ; below 0 for none."""
+        return next((k for k in range(step - 1, -1, -1) if self._concerned(lane, k)), -1)
+
+    def _concerned(self, lane: Lane, step: int) -> bool:
+        """Whether a step's patch touches what the lane builds: any, but for a lane of objects."""
+        return lane.builds == "image" or step == 0 or \
+            sources.concerns(lane, paths(self.series.patches[step - 1].text))
+
+    def own(self, selftests: Collection[str], step: int) -> bool:
+        """Whether a test with these directories of selftests runs again with the step's own."""
+        return any(self.own_selftests(directory, step) for directory in selftests)
+
+    def own_selftests(self, directory: str, step: int) -> Due:
+        """Whether the step's own selftests of a directory run beside those of the last step.
+
+        Between two steps that change what they are made from, they are the same programs.
+        """
+        if step in {0, *ends(self.series)}:
+            return Due(True, _ENDS)
+        changed = [p.step for p in self.series.patches[max(step - 1, 0):step + 1]
+                   if _touches(paths(p.text), guest.selftest_inputs(directory))]
+        if changed:
+            return Due(True, "before and after a patch that changes what they are made from")
+        return Due(False, "they are those of an earlier step")
+
+    def plan(self, steps: Collection[int], lanes: Sequence[Lane]) -> Plan:
+        """The plan of a run over these steps and lanes."""
+        everywhere = [lane for lane in lanes if self.everywhere(lane)]
+        at_ends = [lane for lane in lanes if not self.everywhere(lane)]
+        first, between, below = order(steps, ends(self.series))
+        parts = [("the ends of topics, the last one first", first, everywhere, True),
+                 ("the ends of topics, the last one first", first, at_ends, True),
+                 ("the steps after the lowest of these, upwards" if first else "upwards",
+                  between, everywhere, False),
+                 ("the steps before it, downwards", below, everywhere, False)]
+        idle = [self._cell(lane, step) for step in sorted(steps) for lane in lanes
+                if not self.lane(lane, step)]
+        phases = [Phase(title, tuple(self._cell(lane, step) for step in of for lane in chosen
+                                     if self.lane(lane, step)), answer)
+                  for title, of, chosen, answer in parts]
+        return Plan(tuple(sorted(steps)), tuple(lanes), tuple(p for p in phases if p.cells), tuple(idle))
+
+    def _cell(self, lane: Lane, step: int) -> CellPlan:
+        due = self.lane(lane, step)
+        return CellPlan(step, lane.name, due, tuple(
+            (boot.name, self.boot(lane, boot, step) if due else due) for boot in self.boots(lane)))
+
+
+def order(steps: Collection[int], ends_of_topics: Collection[int]
+          ) -> tuple[list[int], list[int], list[int]]:
+    """The steps in the order of their builds: (ends downwards, between upwards, below downwards).
+
+    A lane's steps are built in one tree, where a step costs what differs from the step built
+    before it. The ends of topics are a first answer for the whole series.
+    """
+    first = sorted(set(steps) & set(ends_of_topics), reverse=True)
+    lowest = first[-1] if first else -1
+    return (first, sorted(s for s in steps if s > lowest and s not in first),
+            sorted((s for s in steps if s < lowest), reverse=True))
+
+
+def _touches(changed: Collection[str], inputs: Collection[str]) -> bool:
+    """Whether one of the files is, or lies below, one of the paths."""
+    return any(file == path or file.startswith(f"{path}/") for file in changed for path in inputs)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The boots that should notice a fault in a file: those that have cases of patches that touch
+it, and those that the lanes have for the topics of these patches."""
+
+import fnmatch
+from collections.abc import Collection, Iterable, Sequence
+
+from lib.lane import Boot, Lane
+from lib.series import Patch
+
+from .proof import END, Proof
+
+
+def may_have(pattern: str, lane: str, boot: Boot) -> bool:
+    """Whether a pattern of lane/boot/test/suite/case may be of cases of this boot."""
+    return fnmatch.fnmatchcase(f"{lane}/{boot.name}/{END}", pattern) or any(
+        fnmatch.fnmatchcase(f"{lane}/{boot.name}/{test}/", head)
+        for head in _heads(pattern) for test in boot.tests)
+
+
+def _heads(pattern: str) -> list[str]:
+    """The parts of a pattern that may be of lane/boot/test/. A * matches a / as well: with one
+    in front, any part that ends with a name may be."""
+    words = pattern.split("/")
+    if not pattern.startswith("*"):
+        return ["/".join([*words[:3], ""])]
+    return ["/".join([*words[:count], ""]) for count in range(2, len(words) + 1)
+            if words[count - 1].strip("*")]
+
+
+def _names(pattern: str, test: str) -> bool:
+    """Whether a pattern may be of cases of a test, in whatever lane and boot."""
+    return any(fnmatch.fnmatchcase(test, head.split("/")[-2]) for head in _heads(pattern))
+
+
+def of_case(pattern: str, lanes: Iterable[Lane]) -> list[tuple[Lane, Boot]]:
+    """The boots that may have the cases of a pattern."""
+    return [(lane, boot) for lane in lanes for boot in lane.boots
+            if may_have(pattern, lane.name, boot)]
+
+
+def of_patches(patches: Collection[Patch], proofs: Sequence[Proof], lanes: Sequence[Lane],
+               ) -> list[list[tuple[Lane, Boot]]]:
+    """The boots that should notice a fault in a file that these patches touch, in two lists.
+
+    The second has those that need not, and may: they run the same tests in another lane, or
+    have cases of other patches of these topics.
+    """
+    steps, topics = {p.step for p in patches}, {p.topic for p in patches}
+    theirs = [c for proof in proofs if proof.patch.step in steps for c in proof.patterns]
+    others = [c for proof in proofs if proof.patch.topic in topics for c in proof.patterns]
+    boots = [(lane, boot) for lane in lanes for boot in lane.boots]
+    first = [(lane, boot) for lane, boot in boots
+             if topics & set(boot.topics) or any(may_have(c, lane.name, boot) for c in theirs)]
+    tests = {test for _, boot in boots for test in boot.tests if any(_names(c, test) for c in theirs)}
+    second = [(lane, boot) for lane, boot in boots if (lane, boot) not in first
+              and (tests & set(boot.tests) or any(may_have(c, lane.name, boot) for c in others))]
+    return [first, second]

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What all parts of a run share: the series' commits, the store, the options, the locks."""
+
+import dataclasses
+import os
+import pathlib
+import threading
+import traceback
+from typing import Any
+
+from lib import lane as lanes
+from lib import process, sparse
+from lib.command import Full, full
+from lib.kernel import sources
+from lib.series import Series, paths
+from lib.store import Store, write_atomically
+from lib.verdict import Judgement, Verdict
+
+from .errors import CannotJudge, UsageError
+from .evaluate import Expectations
+from .paths import Paths
+from .plan import Policy
+from .progress import Progress
+from .source import Source
+
+
+@dataclasses.dataclass
+class Work:
+    """commits: of the steps, from the base on, as many as apply; why: say which input changed;
+    again: builds and boots are made anew, where boots were asked for by name only these;
+    tell_kept: say when a kept verdict is taken; outside: a commit is not of the series, and what
+    is judged of it is not the last that was judged of its step.
+
+    fresh: keys of records that this run made; touched: directories of objects that the series
+    touches; broken: what ends the whole run, or None.
+    """
+
+    paths: Paths
+    source: Source
+    series: Series
+    commits: list[str]
+    policy: Policy
+    expectations: Expectations
+    progress: Progress
+    why: bool = False
+    again: bool = False
+    tell_kept: bool = True
+    outside: bool = False
+
+    def __post_init__(self) -> None:
+        self.jobs = os.cpu_count() or 1
+        self.store = Store(self.paths.store)
+        self.fresh: set[str] = set()
+        self.broken: BaseException | None = None
+        self.touched = sources.touched(self.series)
+        self._checker: list[tuple[pathlib.Path | None, CannotJudge | None]] = []
+        self._lock = threading.Lock()
+        self._key_locks: dict[str, threading.Lock] = {}
+
+    def anew(self, inputs: dict[str, Any], builds: bool) -> bool:
+        """Whether --again wants no kept verdict of a build or boot of these inputs."""
+        return self.again and not (builds and self.policy.boot_names) \
+            and self.store.key(inputs) not in self.fresh
+
+    def checker_of(self, lane: lanes.Lane) -> tuple[pathlib.Path | None, CannotJudge | None]:
+        """The sparse that reads the sources of a lane, or why there is none: see sparse.attempt().
+
+        (None, None) where none is to: nothing would be compared with what it says in a lane that
+        is not built step by step, and one of objects reads the sources of the others.
+        """
+        if lane.at != "every" or lane.builds != "image" or not lane.default:
+            return None, None
+        if not self._checker:
+            self._checker.append(sparse.attempt(self.progress.note))
+        return self._checker[0]
+
+    def directories(self, step: int) -> list[str]:
+        """What sparse has to have read of a step, so that it can be compared with those beside it."""
+        return sources.directories(f for p in self.series.patches if p.step in (step, step + 1)
+                                   for f in paths(p.text))
+
+    def key_lock(self, key: str) -> threading.Lock:
+        """The lock of one boot's key."""
+        with self._lock:
+            return self._key_locks.setdefault(key, threading.Lock())
+
+    def name(self, step: int, *where: str) -> str:
+        """The place of a build or a boot in the run, under which the store knows its last record:
+        "3/arm64", "3/arm64/iommu"."""
+        return "/".join([*(["outside"] if self.outside else []), str(step), *where])
+
+    def told(self, judgement: Judgement, what: str) -> None:
+        """Report a build or a boot as it ends."""
+        if judgement.cached and not self.tell_kept:
+            return
+        self.progress.note(f"step {judgement.step} {judgement.lane}: {what} {judgement.verdict.value}"
+                           + (" (kept)" if judgement.cached else f" {judgement.seconds:.0f} s")
+                           + (f": {judgement.reason}" if judgement.reason else ""))
+
+    def could_not(self, step: int, lane: str, gate: str, error: Exception, repeat: str) -> Judgement:
+        """The judgement of a gate that an exception ended: LOST, or FAIL for a file of ours
+        that is wrong. A full disk, and our own end, end the whole run."""
+        if full(error) or isinstance(error, Full) or process.stopping():
+            self.broken = self.broken or error
+            raise error
+        said = str(error).strip() or type(error).__name__
+        if not isinstance(error, (CannotJudge, UsageError)):
+            said = f"{type(error).__name__}: {said}"
+        log = self.paths.logs / f"error-{step}-{lane}-{gate.replace(':', '-')}"
+        write_atomically(log, "".join(traceback.format_exception(error)).encode("utf-8", "replace"))
+        verdict = Verdict.FAIL if isinstance(error, UsageError) else Verdict.LOST
+        self.progress.note(f"step {step} {lane}: {gate} {verdict.value}: {said}")
+        return Judgement(step, lane, gate, verdict, " ".join(said.split()), str(log), repeat)

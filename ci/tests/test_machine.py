@@ -55,6 +55,8 @@ for line in client.makefile():
     if name == "inject-nmi":
         print("[    9.000000] Kernel panic - not syncing: NMI: Not continuing", flush=True)
         break
+else:
+    threading.Event().wait()  # a machine goes on when its monitor is left
 """
 
 ARM = """
@@ -165,9 +167,9 @@ class HangTest(unittest.TestCase):
 
     def test_emulator_that_does_not_answer(self):
         start = time.monotonic()
-        with mock.patch.multiple(hang, _EMULATOR=0.5, _GUEST=0.5):
+        with mock.patch.object(hang, "_EMULATOR", 0.5):
             said, console = self.ask("{}")
-        self.assertEqual(said, "")
+        self.assertEqual(said, "task sh (674) runs; task a (test) (676) in vfio_pci_dma_buf_move+0x40, D")
         self.assertIn("ci: the emulator does not answer: qmp_capabilities", console)
         self.assertLess(time.monotonic() - start, 10)
 

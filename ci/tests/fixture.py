@@ -211,7 +211,7 @@ class Fixture:
         text = (self.top / "out/table.txt").read_text()
         return "".join(line for line in text.splitlines(True) if not line.startswith("cost: "))
 
-    def run(self, *words, timeout=120, script="ci/run", static=False):
+    def run(self, *words, timeout=400, script="ci/run", static=False):
         """Call ci/run, without the static gates by default; (exit code, its whole output)."""
         more = ["--no-static"] if script == "ci/run" and not static else []
         done = subprocess.run([self.top / script, *more, *words], cwd=self.top, text=True,

@@ -128,7 +128,7 @@ class Fixture(unittest.TestCase):
         """Run a command in the fixture's environment; CompletedProcess."""
         done = subprocess.run([str(w) for w in words], cwd=cwd or self.top, text=True, input=data,
                               env={**self.env, **{k: str(v) for k, v in env.items()}},
-                              capture_output=True, timeout=120, check=False,
+                              capture_output=True, timeout=400, check=False,
                               stdin=None if data is not None else subprocess.DEVNULL)
         if expect is not None:
             self.assertEqual(done.returncode, expect,

@@ -3,7 +3,7 @@
 
 import concurrent.futures
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from lib import process
 from lib.verdict import Judgement, Verdict, worst
@@ -31,6 +31,7 @@ class Run:
         self._built: dict[str, dict[int, Built]] = {lane.name: {} for lane in plan.lanes}
         self._compared: dict[tuple[str, int], tuple[Judgement, ...]] = {}
         self._boots: dict[tuple[str, int], list[Boot]] = {}
+        self._prepared: dict[str, concurrent.futures.Future[None]] = {}
         for lane in plan.lanes:
             try:
                 self.lanes[lane.name] = LaneRun(lane, work)
@@ -47,8 +48,9 @@ class Run:
         self.unable[name] = " ".join(str(error).split())
         self.work.progress.note(f"lane {name} cannot run here: {self.unable[name]}")
 
-    def walk(self) -> list[Cell]:
+    def walk(self, beside: Callable[[], None]) -> list[Cell]:
         """Build every step in every lane, boot what built; returns the cells, step by step.
+        beside: begins what else runs beside the walk; called when nothing of a first answer waits.
 
         Builds go one after the other with all cores, in the order of the plan; boots of finished
         steps run beside them, one a core and one more, since they wait a lot: those of an
@@ -56,14 +58,18 @@ class Run:
         begun before other steps are built. A failing step does not end the walk, nor does a lane
         that cannot run. Where the walk is interrupted, what runs is ended and nothing else begins.
         """
-        self._prepare()
         jobs = Jobs(self.work.jobs + 1)
         try:
+            self._prepared = {name: jobs.submit((-1.0,), self._prepare, name) for name in list(self.lanes)}
             watchers = []
-            for number, phase in enumerate(self.plan.phases):
+            phases = list(enumerate(self.plan.phases))
+            answer = sum(phase.first for _, phase in phases)
+            for number, phase in phases[:answer]:
                 watchers.append(self._phase(number, phase, jobs))
-                if phase.first:
-                    jobs.all_begun()
+                jobs.all_begun()
+            beside()
+            for number, phase in phases[answer:]:
+                watchers.append(self._phase(number, phase, jobs))
             for boots in self._boots.values():
                 for boot in boots:
                     boot.result()
@@ -76,35 +82,40 @@ class Run:
             watcher.join()
         return [self._cell(planned) for planned in self.plan.cells]
 
-    def _prepare(self) -> None:
-        """Make what the boots of each lane share, so that a missing tool is reported at the start."""
-        for name, lane in list(self.lanes.items()):
-            steps = [c.step for c in self.plan.cells if c.lane == name and c.due]
-            try:
-                for boot in self.work.policy.boots(lane.lane) if steps else []:
-                    lane.boots.parts(steps[-1], boot)
-            except (CannotJudge, FileNotFoundError) as error:
-                self._cannot(name, error)
+    def _prepare(self, name: str) -> None:
+        """Make what the boots of a lane share, beside the first builds; where that cannot be, the
+        lane cannot run here."""
+        lane = self.lanes[name]
+        steps = [c.step for c in self.plan.cells if c.lane == name and c.due]
+        try:
+            for boot in self.work.policy.boots(lane.lane) if steps else []:
+                lane.boots.parts(steps[-1], boot)
+        except (CannotJudge, FileNotFoundError) as error:
+            self._cannot(name, error)
 
     def _phase(self, number: int, phase: Phase, jobs: Jobs) -> threading.Thread:
         """Build the cells of a phase and let their boots wait; returns what reports their end."""
         for planned in phase.cells:
             if self.work.broken:
                 raise self.work.broken
-            if planned.lane in self.lanes:
-                self._begin(number, planned, jobs)
+            if lane := self.lanes.get(planned.lane):
+                self._begin(number, planned, lane, jobs)
             else:
                 self.work.progress.end(None, cell=True)
         watcher = threading.Thread(target=self._watch, args=(phase,), daemon=True)
         watcher.start()
         return watcher
 
-    def _begin(self, number: int, planned: CellPlan, jobs: Jobs) -> None:
+    def _begin(self, number: int, planned: CellPlan, lane: LaneRun, jobs: Jobs) -> None:
         """Build a cell, compare what can be compared, let its boots wait."""
-        lane, step = self.lanes[planned.lane], planned.step
+        step = planned.step
         due = {name for name, one in planned.boots if one}
         boots = [b for b in lane.lane.boots if b.name in due]
         built = self._built[planned.lane][step] = lane.build(step, boots)
+        self._prepared[planned.lane].result()
+        if planned.lane in self.unable:
+            self.work.progress.end(None, cell=True)
+            return
         self._compare(lane)
         self._boots[planned.lane, step] = futures = [
             jobs.submit((number, -lane.boots.seconds(step, boot)), lane.boot, step, boot, built)

@@ -43,7 +43,8 @@ class Static:
         return found
 
     def begin(self) -> None:
-        """Let the other gates begin, at a priority below that of boots, which have bounds."""
+        """Let the other gates begin, at a priority below that of boots, which have bounds: they
+        come after what a first answer needs."""
         threading.Thread(target=self._costly, daemon=True).start()
 
     def end(self) -> list[Judgement]:

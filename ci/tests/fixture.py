@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import textwrap
 
+import template
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 REAL_CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME")
                           or os.path.expanduser("~/.cache")) / "linux-dmabuf-series"
@@ -158,8 +160,8 @@ class Fixture:
 
     def _repository(self, lanes):
         for name in ("scripts", "ci"):
-            shutil.copytree(TOP / name, self.top / name,
-                            ignore=shutil.ignore_patterns("__pycache__", "*.toml", "*.patch", "test_*"))
+            shutil.copytree(template.project() / name, self.top / name,
+                            ignore=shutil.ignore_patterns("*.toml", "*.patch", "test_*"))
         (self.top / "ci/packages").write_text("")
         (self.top / "ci/guest/tests/unit").write_text("# what the fake kernel's boot.sh plays\n")
         (self.top / "ci/guest/needs.toml").write_text(

@@ -13,6 +13,8 @@ import tempfile
 import textwrap
 import unittest
 
+import template
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
 KERNEL = {
@@ -83,8 +85,7 @@ class Fixture(unittest.TestCase):
             "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsync",
             "GIT_CONFIG_VALUE_0": "none", "SERIES_TEST_FSYNC": "no",
             "LINUX_URL": "", "LINUX_DEBIAN": "no", "PYTHONDONTWRITEBYTECODE": "1", **IDENTITY}
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(TOP / "scripts", self.repo / "scripts", ignore=ignore)
+        shutil.copytree(template.project() / "scripts", self.repo / "scripts")
         (self.repo / "patches").mkdir()
         key = (self.base, *sorted(self.kernel().items()))
         if key in self._worlds:

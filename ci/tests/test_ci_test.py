@@ -17,6 +17,8 @@ import time
 import unittest
 import unittest.mock
 
+import template
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
@@ -58,9 +60,8 @@ class Repository(unittest.TestCase):
         self.top = pathlib.Path(holder.name) / "repo"
         self.bin = pathlib.Path(holder.name) / "bin"
         self.bin.mkdir()
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(TOP / "ci/harness", self.top / "ci/harness", ignore=ignore)
-        shutil.copytree(TOP / "scripts/lib", self.top / "scripts/lib", ignore=ignore)
+        for name in ("ci/harness", "scripts/lib"):
+            shutil.copytree(template.project() / name, self.top / name)
         shutil.copy(TOP / "ci/test", self.top / "ci/test")
         for name in ("COPYING", "REUSE.toml", ".editorconfig"):
             shutil.copy(TOP / name, self.top / name)

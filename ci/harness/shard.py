@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a share of one file's unit tests, in a process of its own; its results are lines of JSON.
 
-usage: python3 ci/harness/shard.py DIRECTORY FILE INDEX COUNT RESULTS
+usage: python3 ci/harness/shard.py DIRECTORY FILE HOW INDEX COUNT RESULTS
 
-Of the tests of DIRECTORY/FILE, in their order, those with number INDEX modulo COUNT are run.
+The tests of DIRECTORY/FILE, in their order, are cut into COUNT shares, of which number INDEX is
+run. HOW is "cut": a class stays in one share where that leaves the shares nearly equal, so that
+few of them make what a class or a module makes once. Or it is "spread": a share has every test
+whose number is INDEX modulo COUNT, so that each class has its part in every share.
 RESULTS gets a line per event, so that it shows how far a process came that died:
   {"total": N, "share": [ID, ...]}         the tests of the file, and those to run here
   {"begin": ID}
@@ -18,6 +21,7 @@ import signal
 import sys
 import time
 import unittest
+from collections.abc import Sequence
 from typing import Any
 
 GRACE = 2.5  # seconds for the commands under test to end after a signal: less than process.GRACE
@@ -90,6 +94,21 @@ def cases(suite: Any) -> list[Any]:
     return [suite]
 
 
+def shares(found: Sequence[Any], count: int, spread: bool = False) -> list[list[Any]]:
+    """The tests in `count` parts: spread over them, or cut in their order. Each cut is moved to
+    where a class ends, by less than half of a part, where one ends so near."""
+    if spread:
+        return [list(found[index::count]) for index in range(count)]
+    part = len(found) / count
+    ends = [n for n in range(1, len(found)) if type(found[n]) is not type(found[n - 1])]
+    cuts = [0]
+    for number in range(1, count):
+        place = number * part
+        near = min(ends, key=lambda n: abs(n - place), default=0)
+        cuts.append(near if abs(near - place) < part / 2 else round(place))
+    return [list(found[a:b]) for a, b in zip(cuts, [*cuts[1:], len(found)], strict=True)]
+
+
 def end(number: int, _frame: Any) -> None:
     """Exit on a signal, after the commands under test: the signal went to them, too."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -104,11 +123,11 @@ def end(number: int, _frame: Any) -> None:
     os._exit(128 + number)
 
 
-def main(directory: str, file: str, index: str, count: str, results: str) -> None:
+def main(directory: str, file: str, how: str, index: str, count: str, results: str) -> None:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, end)
     found = cases(unittest.TestLoader().discover(directory, file))
-    share = found[int(index)::int(count)]
+    share = shares(found, int(count), how == "spread")[int(index)]
     with open(results, "w", encoding="utf-8", errors="surrogateescape") as stream:
         told = Told(stream)
         told.tell(total=len(found), share=[case.id() for case in share])

@@ -45,12 +45,13 @@ class Count:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The tests number `index` modulo `count` of a file."""
+    """Share number `index` of the `count` into which the tests of a file are cut, or spread."""
 
     file: pathlib.Path
     index: int
     count: int
     seconds: int = SECONDS
+    spread: bool = False
 
     @property
     def label(self) -> str:
@@ -61,7 +62,7 @@ def shards(directory: pathlib.Path, long: bool = False) -> list[Shard]:
     """The shards of all files, those of the longest first: of test_*.py, or long_*.py."""
     sizes = {path: len(re.findall(r"(?m)^\s+def test", path.read_text(encoding="utf-8")))
              for path in sorted(directory.glob("long_*.py" if long else "test_*.py"))}
-    return [Shard(path, index, count, LONG_SECONDS if long else SECONDS)
+    return [Shard(path, index, count, LONG_SECONDS if long else SECONDS, long)
             for path in sorted(sizes, key=lambda p: -sizes[p])
             for count in [max(1, -(-sizes[path] // (1 if long else SHARD)))] for index in range(count)]
 
@@ -127,8 +128,8 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
     """Run a shard; its files are made in the directory `scratch`."""
     name = scratch / f"{shard.file.stem}-{shard.index}"
     log, results = name.with_suffix(".log"), name.with_suffix(".json")
-    outcome = process.run([sys.executable, _PROGRAM, shard.file.parent, shard.file.name, shard.index,
-                           shard.count, results], log, shard.seconds,
+    outcome = process.run([sys.executable, _PROGRAM, shard.file.parent, shard.file.name,
+                           "spread" if shard.spread else "cut", shard.index, shard.count, results], log, shard.seconds,
                           env={**os.environ, "TMPDIR": str(scratch)})
     ended = "" if outcome.rc == 0 else f"took longer than {shard.seconds} s" if outcome.rc is None else \
         f"the process ended with {outcome.rc}"

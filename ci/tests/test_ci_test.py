@@ -22,7 +22,7 @@ import template
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import editorconfig, files, licence, linters, suite, tally  # noqa: E402
+from harness import editorconfig, files, licence, linters, shard, suite, tally  # noqa: E402
 from lib import environment  # noqa: E402
 from lib.command import CannotJudge, Failed  # noqa: E402
 from lib.verdict import Verdict  # noqa: E402
@@ -142,8 +142,8 @@ class Whole(Repository):
         self.assertEqual(counts, (11, 0, 0), text)
         self.assertIn("[unit long_good]  PASS: 2 tests\n", text)
         found = suite.shards(self.top / "ci/tests", long=True)
-        self.assertEqual([(s.index, s.count, s.seconds) for s in found],
-                         [(n, 2, suite.LONG_SECONDS) for n in (0, 1)])
+        self.assertEqual([(s.index, s.count, s.seconds, s.spread) for s in found],
+                         [(n, 2, suite.LONG_SECONDS, True) for n in (0, 1)])
 
     def test_seeded_failures(self):
         """Every one is named and counted, and hides none of the others."""
@@ -386,13 +386,51 @@ class SuiteTest(unittest.TestCase):
             ran = [suite.run_shard(s, scratch).passed for s in shards]
         self.assertEqual((sum(ran), max(ran)), (suite.SHARD * 2 + 1, 6))
 
+    def test_a_class_stays_in_one_share_where_it_fits(self):
+        kinds = {letter: type(letter, (), {}) for letter in "abc"}
+        for text, parts in (
+                ("aaaaabbbbbcc", ["aaaaa", "bbbbbcc"]), ("aaaaaaaaaaab", ["aaaaaa", "aaaaab"]),
+                ("aaaabbbbbbbcccc", ["aaaa", "bbbbbbb", "cccc"]), ("abc", ["a", "b", "c"]),
+                ("aaaa", ["a", "a", "a", "a"]), ("abbbbb", ["abb", "bbb"]), ("a", ["a"]), ("", ["", ""])):
+            with self.subTest(text):
+                found = [kinds[letter]() for letter in text]
+                made = shard.shares(found, len(parts))
+                self.assertEqual(["".join(type(x).__name__ for x in part) for part in made], parts)
+                self.assertEqual([id(x) for part in made for x in part], [id(x) for x in found])
+
+    def test_long_tests_are_one_of_each_class(self):
+        """Those of one class may take as long as a shard may."""
+        self.assertEqual(shard.shares("abcabcabc", 3, spread=True), [list("aaa"), list("bbb"), list("ccc")])
+        with tempfile.TemporaryDirectory() as holder:
+            path = pathlib.Path(holder) / "long_two.py"
+            path.write_text("import unittest\nclass Base:\n    def test_1(self): pass\n"
+                            "    def test_2(self): pass\nclass A(Base, unittest.TestCase): pass\n"
+                            "class B(Base, unittest.TestCase): pass\n")
+            found = suite.shards(pathlib.Path(holder), long=True)
+            for one in found:
+                self.assertEqual(suite.run_shard(one, pathlib.Path(holder)).passed, 2)
+            told = [suite.events(pathlib.Path(holder) / f"long_two-{one.index}.json") for one in found]
+        self.assertEqual([events[0]["share"] for events in told],
+                         [[f"long_two.{kind}.test_{n}" for kind in "AB"] for n in (1, 2)])
+
+    def test_any_cut_holds_each_test_once(self):
+        one, two = type("One", (), {}), type("Two", (), {})
+        for length in range(12):
+            for border in range(length + 1):
+                found = [one() for _ in range(border)] + [two() for _ in range(length - border)]
+                for count in range(1, 6):
+                    made = shard.shares(found, count)
+                    self.assertEqual(([x for part in made for x in part], len(made)), (found, count))
+                    if length >= count:
+                        self.assertLess(max(map(len, made)), 2 * length / count + 1)
+
     def test_a_cut_line_is_no_result(self):
-        shard = suite.Shard(pathlib.Path("test_x.py"), 0, 1)
+        one = suite.Shard(pathlib.Path("test_x.py"), 0, 1)
         with tempfile.TemporaryDirectory() as holder:
             path = pathlib.Path(holder) / "told"
             path.write_text('{"total": 1, "share": ["test_x.X.test_a"]}\n{"begin": "test_x.X.test_a"}\n'
                             '{"end": "test_x.X.test_a", "outcome": "pa')
-            count = suite.counted(shard, suite.events(path), "the process ended with -9", "")
+            count = suite.counted(one, suite.events(path), "the process ended with -9", "")
         self.assertEqual((count.passed, count.failed), (0, 1))
         self.assertIn("the process ended with -9 while it ran", count.texts[0])
 

@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 
 from lib import command
@@ -19,7 +20,8 @@ from . import editorconfig, files, licence
 # beginnings of words in patterns.
 _WORDS = "extraversion,sme,nin,updat,disabl,iput"
 _SECONDS = 300
-# It reads all files in seconds; what it would keep has no place in the repository.
+# What it keeps has no place in the repository. While the linters run, it keeps that elsewhere:
+# what it knows of Python's library and of ours serves each further run of it.
 _MYPY = ["mypy", "--config-file", "mypy.ini", "--cache-dir", "/dev/null"]
 
 
@@ -89,14 +91,18 @@ RULES: dict[str, Callable[[pathlib.Path, Sequence[str]], list[str]]] = {
 }
 
 
-def run_tool(top: pathlib.Path, label: str, words: list[str], read: list[str]) -> Finding:
-    """Run a linter. One that has no file to read fails: with none it passes, or waits for input."""
+def run_tool(top: pathlib.Path, label: str, words: list[str], read: list[str],
+             more: Sequence[str] = ()) -> Finding:
+    """Run a linter; more: options for this run that do not change what it finds.
+
+    One that has no file to read fails: with none it passes, or waits for input.
+    """
     if not read:
         return Finding(label, Verdict.FAIL, "found no file to read")
     if not shutil.which(words[0]):
         return Finding(label, Verdict.LOST, f"there is no {words[0]}; ci/install installs it")
     try:
-        done = command.complete([*words, *read], timeout=_SECONDS, cwd=top)
+        done = command.complete([*words, *more, *read], timeout=_SECONDS, cwd=top)
     except command.CannotJudge as error:
         return Finding(label, Verdict.LOST, str(error), command.shell([*words, *read]))
     text = done.stdout + done.stderr
@@ -104,9 +110,13 @@ def run_tool(top: pathlib.Path, label: str, words: list[str], read: list[str]) -
     return Finding(label, Verdict.FAIL if done.returncode else Verdict.PASS, text, again)
 
 
-def run(top: pathlib.Path, names: Sequence[str]) -> list[Finding]:
-    """What all linters and rules say of the files."""
-    found = [run_tool(top, label, words, read) for label, (words, read) in tools(top, names).items()]
+def run(top: pathlib.Path, names: Sequence[str], cache: pathlib.Path | None = None) -> list[Finding]:
+    """What all linters and rules say of the files; cache: where mypy keeps what it knows, by
+    default in a directory of this call."""
+    with tempfile.TemporaryDirectory(prefix="ci-mypy-", ignore_cleanup_errors=True) as own:
+        keep = ["--cache-dir", str(cache or own)]
+        found = [run_tool(top, label, words, read, keep if words[0] == "mypy" else [])
+                 for label, (words, read) in tools(top, names).items()]
     for label, rule in RULES.items():
         lines = rule(top, names)
         found.append(Finding(label, Verdict.FAIL if lines else Verdict.PASS, "\n".join(lines)))

@@ -465,7 +465,8 @@ class LintersTest(unittest.TestCase):
         """What all say of the files; mypy: whether it takes its seconds, too."""
         names = sorted(str(p.relative_to(self.top)) for p in self.top.rglob("*") if p.is_file())
         with unittest.mock.patch.object(linters, "_MYPY", linters._MYPY if mypy else ["true"]):
-            return {f.label: f for f in linters.run(self.top, names)}
+            cache = template.made("mypy", lambda place: None)  # for all tests of this process
+            return {f.label: f for f in linters.run(self.top, names, cache)}
 
     def test_seeded_findings(self):
         found = self.findings()
@@ -505,6 +506,25 @@ class LintersTest(unittest.TestCase):
         self.assertEqual(re.findall(r"(?m)^(\S+): error: .*\[(.*)\]$", found["mypy ci/bisect"].text), [
             ("ci/bisect:4", "arg-type")])
         self.assertFalse((self.top / ".mypy_cache").exists())
+        self.assertIn("--cache-dir /dev/null ", found["mypy ci/bisect"].again)
+        self.assertNotIn(template.project().parent.name, found["mypy ci/bisect"].again)
+        # what is kept of the library is not what the library has become
+        self.write("scripts/lib/sum.py", f"{LICENCE}def add(one: str) -> str:\n    return one\n")
+        found = self.findings(mypy=True)
+        self.assertNotIn("ci/call", found["mypy"].text)
+        self.assertIs(found["mypy ci/bisect"].verdict, Verdict.PASS, found["mypy ci/bisect"].text)
+
+    def test_what_mypy_keeps_is_shared_and_removed(self):
+        self.write("bin/mypy", "#!/bin/sh\nfor word; do [ \"$last\" = --cache-dir ] && dir=$word; last=$word; "
+                   "done\n[ -e $dir/kept ] && echo reads $dir || touch $dir/kept\nexit 1\n")
+        (self.top / "bin/mypy").chmod(0o755)
+        self.write("ci/bisect", f"#!/usr/bin/env python3\n{LICENCE}print()\n")
+        with unittest.mock.patch.dict(os.environ, {"PATH": f"{self.top}/bin:{os.environ['PATH']}"}):
+            found = {f.label: f for f in linters.run(self.top, ["ci/good.py", "ci/bisect"])}
+        self.assertEqual(found["mypy"].text, "")
+        words = found["mypy ci/bisect"].text.split()
+        self.assertEqual(words[0], "reads")
+        self.assertFalse(pathlib.Path(words[1]).exists())
 
     def test_words_that_newer_codespell_and_shellcheck_would_refuse(self):
         self.write("README.md", f"<!-- {LICENCE.strip()} -->\nSME on a guest, EXTRAVERSION\n")

@@ -121,7 +121,8 @@ class Fixture:
                              "LINUX": str(self.linux), "SERIES_NEEDED_BYTES": "1",
                              "SERIES_TEST_FSYNC": "no", "HOME": str(self.directory)}
         self._tools()
-        self._kernel()
+        shutil.copytree(template.made("fake kernel", self._kernel), self.linux, symlinks=True)
+        git(self.linux, "update-index", "-q", "--refresh")
         self._repository(lanes)
         self.patches = []
         self.proofs = []
@@ -136,27 +137,28 @@ class Fixture:
         (self.directory / "bin/sparse").chmod(0o755)
         self.environment["PATH"] = f"{self.directory}/bin:{os.environ['PATH']}"
 
-    def _kernel(self):
+    @staticmethod
+    def _kernel(linux):
         for name in ("tools/testing/kunit/kunit_parser.py", "tools/testing/kunit/kunit_printer.py",
                      "tools/testing/kunit/kunit_junit.py", "scripts/bloat-o-meter"):
             text = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show",
                                    f"base:{name}"], check=True,
                                   capture_output=True, timeout=60).stdout
-            (self.linux / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.linux / name).write_bytes(text)
-        (self.linux / "Makefile").write_text(MAKEFILE)
-        (self.linux / "scripts/checker-valid.sh").write_text('grep -q good "$1" && echo 1\n')
-        (self.linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
-        (self.linux / "boot.sh").write_text(BOOT)
+            (linux / name).parent.mkdir(parents=True, exist_ok=True)
+            (linux / name).write_bytes(text)
+        (linux / "Makefile").write_text(MAKEFILE)
+        (linux / "scripts/checker-valid.sh").write_text('grep -q good "$1" && echo 1\n')
+        (linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
+        (linux / "boot.sh").write_text(BOOT)
         for name, text in (("lib/a.c", "int a(void)\n{\n\treturn 1;\n}\n"), ("arch/vax/a.c", "int a;\n"),
                            ("MAINTAINERS", "THE REST\n")):
-            (self.linux / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.linux / name).write_text(text)
-        git(self.linux, "init", "-q", "-b", "master")
-        git(self.linux, "add", "-A")
-        git(self.linux, "commit", "-q", "-m", "Linux 7.3")
-        git(self.linux, "tag", "v7.3")
-        git(self.linux, "checkout", "-q", "-b", "work")
+            (linux / name).parent.mkdir(parents=True, exist_ok=True)
+            (linux / name).write_text(text)
+        git(linux, "init", "-q", "-b", "master")
+        git(linux, "add", "-A")
+        git(linux, "commit", "-q", "-m", "Linux 7.3")
+        git(linux, "tag", "v7.3")
+        git(linux, "checkout", "-q", "-b", "work")
 
     def _repository(self, lanes):
         for name in ("scripts", "ci"):

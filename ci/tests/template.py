@@ -32,7 +32,8 @@ def _remove(place: pathlib.Path, owner: int) -> None:
 def made(key: object, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
     """The directory that make(directory) filled for this key, which must name all that it reads."""
     if key not in _made:
-        place = pathlib.Path(tempfile.mkdtemp(dir=_directory()))
+        place = pathlib.Path(tempfile.mkdtemp(dir=_directory())) / "made"
+        place.mkdir()  # with the mode of any directory
         make(place)
         _made[key] = place
     return _made[key]

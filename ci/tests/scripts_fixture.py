@@ -5,6 +5,7 @@ Nothing outside that directory is read or written: HOME, XDG_CACHE_HOME and the
 git configuration are its own; no network is asked.
 """
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -172,7 +173,41 @@ class Fixture(unittest.TestCase):
         return self.commit(tree, subject, **kwargs)
 
     def develop(self, count=3):
-        """A kernel branch of that many commits, exported to patches/: its directory."""
+        """A kernel branch of that many commits, exported to patches/: its directory. Called on
+        what setUp() left; made once for each kernel and count, then copied."""
+        key = "developed", count, self.base, *sorted(self.kernel().items())
+        place = template.made(key, lambda place: self._developed(place, count))
+        if not (self.top / "work").exists():  # else it was made just now
+            old = pathlib.Path((place / "top").read_text())
+            shutil.rmtree(self.cache.parent)
+            for name in ("cache", "work", "repo/patches"):
+                shutil.copytree(place / name, self.top / name, symlinks=True, dirs_exist_ok=True)
+            shutil.copy(place / "series", self.repo / "series")
+            self._move(old)
+            self.git(self.top / "work", "update-index", "-q", "--refresh")
+            self.clock += 60 * count
+        return self.top / "work"
+
+    def _move(self, old):
+        """Let what was copied from a world at another place name this one."""
+        private = "cache/linux-dmabuf-series/linux.git/worktrees/work"
+        names = [f"{hashlib.sha256(str(top / private).encode()).hexdigest()[:32]}.json"
+                 for top in (old, self.top)]
+        (self.cache / "applied" / names[0]).rename(self.cache / "applied" / names[1])
+        for path in (self.top / private / "gitdir", self.top / "work/.git",
+                     self.cache / "linux.git/FETCH_HEAD", self.cache / "applied" / names[1]):
+            path.write_text(path.read_text().replace(str(old), str(self.top)))
+
+    def _developed(self, place, count):
+        """Develop, and keep what that made."""
+        work = self._develop(count)
+        self.assertEqual(work, self.top / "work")
+        for name in ("cache", "work", "repo/patches"):
+            shutil.copytree(self.top / name, place / name, symlinks=True)
+        shutil.copy(self.repo / "series", place / "series")
+        (place / "top").write_text(str(self.top))
+
+    def _develop(self, count):
         work = self.top / "work"
         self.git(self.cache / "linux.git", "worktree", "add", "-q", "--detach", work, "base")
         for n in range(1, count + 1):

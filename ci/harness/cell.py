@@ -73,7 +73,7 @@ class Cell:
     def judgements(self) -> list[Judgement]:
         """All that is said of the cell: what is not due is a skip."""
         if self.unable:
-            return [self.unable]
+            return [*([self.built.judgement] if self.built else []), *self.diagnostics, self.unable]
         if not self.plan.due:
             return [Judgement(self.step, self.lane, "build", Verdict.SKIP, self.plan.due.why,
                               command=f"ci/run --lane {self.lane} --step {self.step}")]

@@ -3,12 +3,14 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from lib.command import run
 from lib.verdict import Judgement
 
-from .plan import BUDGET
+from .plan import BUDGET, DISK, FLOOR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,17 +28,18 @@ class Spent:
 class Cost:
     """rows: what was spent on what; wall, cpu: of the whole run with all its commands, so that what
     no judgement counts is in them (test modules, selftests, git); judged: whether this was a
-    complete run with an empty cache, for which the budget is."""
+    complete run with an empty cache, for which the budget is; disk: bytes that the cache takes."""
 
     rows: tuple[Spent, ...]
     wall: float
     cpu: float
     judged: bool
+    disk: int
 
     @property
     def within(self) -> bool:
         """Whether the run kept within the budget."""
-        return self.cpu <= BUDGET
+        return self.cpu <= BUDGET and self.disk <= DISK
 
     @property
     def rest(self) -> float:
@@ -46,12 +49,11 @@ class Cost:
     @property
     def verdict(self) -> str:
         """A sentence on the budget."""
+        limits = f"the budget of {BUDGET} s CPU (floor: {FLOOR} s) and {DISK / 2**30:g} GiB"
         if not self.judged:
-            return (f"the budget of {BUDGET} s CPU is for a complete run with an empty cache, "
-                    "which this was not")
-        left = round(BUDGET - self.cpu)
-        return f"within the budget of {BUDGET} s CPU, with {left} s left" if self.within else \
-            f"above the budget of {BUDGET} s CPU by {-left} s"
+            return f"{limits} is for a complete run with an empty cache, which this was not"
+        took = f"{self.cpu:.0f} s and {self.disk / 2**30:.1f} GiB"
+        return f"{'within' if self.within else 'above'} {limits}: {took}"
 
     def table(self) -> list[tuple[str, str, str, str]]:
         """(what, how many, wall seconds, CPU seconds) of each row, of the rest and of the whole."""
@@ -71,7 +73,13 @@ class Cost:
         """For results.json."""
         return {"spent": [dataclasses.asdict(row) for row in self.rows], "rest_cpu": round(self.rest, 1),
                 "wall": round(self.wall, 1), "cpu": round(self.cpu, 1), "budget": BUDGET,
+                "floor": FLOOR, "disk": self.disk, "disk_budget": DISK,
                 "complete_and_cold": self.judged, "within": self.within if self.judged else None}
+
+
+def empty(cache: pathlib.Path) -> bool:
+    """Whether a cache has nothing that a lane was built or judged with."""
+    return not any((cache / name).is_dir() for name in ("lanes", "verdicts/build"))
 
 
 def spent(judgements: Iterable[Judgement]) -> tuple[Spent, ...]:
@@ -85,7 +93,9 @@ def spent(judgements: Iterable[Judgement]) -> tuple[Spent, ...]:
     return tuple(rows.values())
 
 
-def measured(judgements: Iterable[Judgement], wall: float, judged: bool) -> Cost:
+def measured(judgements: Iterable[Judgement], wall: float, judged: bool, cache: pathlib.Path) -> Cost:
     """The cost of this process and of all commands that it ran. wall: seconds since its start."""
+    # du ends with 1 where a file goes while it looks
+    disk = int(run(["du", "-s", "--block-size=1", cache], check=False).stdout.split()[0])
     times = os.times()
-    return Cost(spent(judgements), wall, sum(times[:4]), judged)
+    return Cost(spent(judgements), wall, sum(times[:4]), judged, disk)

@@ -22,12 +22,13 @@ from typing import Any
 
 from lib import process
 from lib.command import output, run
+from lib.kernel import kconfig
 from lib.lane import Lane
 from lib.store import Store, digest, hash_file, hash_tree, write_atomically
 
 from . import cpio, needs
 from .contents import Contents
-from .errors import CannotJudge
+from .errors import CannotJudge, UsageError
 from .paths import Paths
 from .source import Source
 
@@ -295,9 +296,13 @@ class Guest:
         return [f"ARCH={self.lane.arch}", f"CROSS_COMPILE={self.lane.cross}"]
 
     def _run(self, words: Sequence[object], log: pathlib.Path) -> None:
-        if process.run(words, log, _SECONDS).rc != 0:
-            raise CannotJudge(f"lane {self.lane.name}: the selftests do not build; see {log}; "
+        outcome = process.run(words, log, _SECONDS)
+        if ended := kconfig.how_ended(outcome.rc, _SECONDS):
+            raise CannotJudge(f"lane {self.lane.name}: the build of the selftests {ended}; see {log}; "
                               f"again: {process.shell(words)}")
+        if outcome.rc:
+            raise UsageError(f"lane {self.lane.name}: the selftests do not build; see {log}; "
+                             f"again: {process.shell(words)}")
 
     # --- a step's own part
 

@@ -13,9 +13,14 @@ from lib.lane import Boot, Lane
 from lib.series import Series, ends, last, paths
 
 from . import guest, proof
+from .errors import UsageError
 
-# CPU seconds that a complete run with an empty cache may take.
+# CPU seconds that a complete run with an empty cache may take, and bytes of its cache.
 BUDGET = 6000
+DISK = 12 << 30
+# CPU seconds below which no such run gets without proving less or KVM: the kernels compiled once,
+# an object and a link for each step and lane, and what the tests themselves take in the guests.
+FLOOR = 5000
 
 _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
@@ -176,11 +181,19 @@ class Policy:
         return Due(False, "they are those of an earlier step")
 
     def plan(self, steps: Collection[int], lanes: Sequence[Lane]) -> Plan:
-        """The plan of a run over these steps and lanes."""
+        """The plan of a run over these steps and lanes; UsageError for a boot's topic that the
+        series has not."""
+        for lane in lanes:
+            for boot in lane.boots:
+                if unknown := sorted(set(boot.topics) - set(self.series.topics)):
+                    raise UsageError(f"ci/lanes/{lane.name}.toml: boot {boot.name}: no topic {unknown[0]!r} in "
+                                     f"series; there are: {', '.join(self.series.topics)}")
         everywhere = [lane for lane in lanes if self.everywhere(lane)]
         at_ends = [lane for lane in lanes if not self.everywhere(lane)]
         first, between, below = order(steps, ends(self.series))
-        parts = [("the ends of topics, the last one first", first, everywhere, True),
+        parts = [*(("the last end of a topic, which has all before it", first[:1], [lane], True)
+                   for lane in sorted(everywhere, key=lambda lane: not lane.boots)),
+                 ("the other ends of topics, downwards", first[1:], everywhere, True),
                  ("the ends of topics, the last one first", first, at_ends, True),
                  ("the steps after the lowest of these, upwards" if first else "upwards",
                   between, everywhere, False),

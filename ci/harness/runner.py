@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterable
 
 from lib import process
+from lib.command import Full, full
 from lib.verdict import Judgement, Verdict, worst
 
 from . import compare
 from .cell import Booted, Built, Cell, again
-from .errors import CannotJudge
+from .errors import CannotJudge, UsageError
 from .jobs import Jobs
 from .lane_run import LaneRun
 from .plan import CellPlan, Phase, Plan
@@ -35,7 +36,9 @@ class Run:
         for lane in plan.lanes:
             try:
                 self.lanes[lane.name] = LaneRun(lane, work)
-            except (CannotJudge, FileNotFoundError) as error:
+            except UsageError:
+                raise
+            except Exception as error:  # pylint: disable=broad-except
                 self._cannot(lane.name, error)
         self.accelerators = {name: run.boots.accelerator for name, run in self.lanes.items()
                              if run.lane.boots and run.boots.accelerator}
@@ -43,9 +46,14 @@ class Run:
             work.progress.note(f"lane {name} boots under {what}")
 
     def _cannot(self, name: str, error: Exception) -> None:
-        """Note that a lane cannot run here: it is LOST, and the others run."""
+        """Note that a lane cannot run here: it is LOST, and the others run. A full disk, and our
+        own end, end the whole run."""
+        if full(error) or isinstance(error, Full) or process.stopping():
+            raise error
+        said = str(error) if isinstance(error, (CannotJudge, FileNotFoundError)) else \
+            f"{type(error).__name__}: {error}"
         self.lanes.pop(name, None)
-        self.unable[name] = " ".join(str(error).split())
+        self.unable[name] = " ".join(said.split())
         self.work.progress.note(f"lane {name} cannot run here: {self.unable[name]}")
 
     def walk(self, beside: Callable[[], None]) -> list[Cell]:
@@ -84,13 +92,16 @@ class Run:
 
     def _prepare(self, name: str) -> None:
         """Make what the boots of a lane share, beside the first builds; where that cannot be, the
-        lane cannot run here."""
+        lane cannot run here. Where a file of the series or of ours is wrong, such as a selftest that
+        does not build, each boot that needs it says so."""
         lane = self.lanes[name]
         steps = [c.step for c in self.plan.cells if c.lane == name and c.due]
         try:
             for boot in self.work.policy.boots(lane.lane) if steps else []:
                 lane.boots.parts(steps[-1], boot)
-        except (CannotJudge, FileNotFoundError) as error:
+        except UsageError:
+            pass
+        except Exception as error:  # pylint: disable=broad-except
             self._cannot(name, error)
 
     def _phase(self, number: int, phase: Phase, jobs: Jobs) -> threading.Thread:
@@ -147,16 +158,20 @@ class Run:
             return
         said = [j for c in cells for j in self._cell(c).judgements if j.verdict is not Verdict.SKIP]
         bad = sorted({j.step for j in said if j.verdict is not Verdict.PASS})
+        steps = sorted(phase.steps)
+        what = f"the series up to step {steps[0]}" if len(steps) == 1 else \
+            f"the ends of topics ({', '.join(map(str, steps))})"
         self.work.progress.note(
-            f"the ends of topics ({', '.join(map(str, sorted(phase.steps)))}) in {', '.join(phase.lanes)}: "
+            f"{what} in {', '.join(phase.lanes)}: "
             f"{worst(j.verdict for j in said).value}" + (f" (step {spans(bad)})" if bad else ""))
 
     def _cell(self, planned: CellPlan) -> Cell:
         """The cell of what was planned, when its boots have ended."""
         name, step = planned.lane, planned.step
         if planned.due and name in self.unable:
-            return Cell(planned, unable=Judgement(step, name, "lane", Verdict.LOST, self.unable[name],
-                                                  command=again(name, step)))
+            return Cell(planned, self._built[name].get(step), self._compared.get((name, step), ()),
+                        unable=Judgement(step, name, "lane", Verdict.LOST, self.unable[name],
+                                         command=again(name, step)))
         if not planned.due:
             return Cell(planned)
         made = {b.boot: b for f in self._boots[name, step] if (b := f.result())}

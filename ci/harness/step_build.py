@@ -5,8 +5,10 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, cast
 
+from lib.kernel import kconfig
 from lib.kernel.record import Build
 from lib.lane import Lane
+from lib.series import last
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
 
@@ -35,6 +37,8 @@ class Builds:
                 self.commits[step] = work.source.with_test_patches(commit, lane.test_patches)
             except DoesNotApply as error:
                 self.refusal[step] = f"test-only patch does not apply: {error}"
+        if len(work.commits) == len(work.series.patches) + 1:
+            kconfig.check(lane, self.commits.get(last(work.series), work.commits[-1]))
         self.modules = build.modules(lane, work.source, work.series, work.commits, work.paths.top)
 
     def inputs(self, step: int) -> dict[str, Any]:

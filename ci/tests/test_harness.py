@@ -17,7 +17,7 @@ sys.path.insert(0, str(TOP / "ci"))
 import fixture  # noqa: E402
 
 from harness import added, coverage, devicetree, guest, prune, results  # noqa: E402
-from lib import lane, series, store  # noqa: E402
+from lib import checkout, lane, series, store  # noqa: E402
 from lib.command import Missing  # noqa: E402
 from lib.kernel import diagnostics, kconfig, sources  # noqa: E402
 from harness.errors import CannotJudge, UsageError  # noqa: E402
@@ -281,6 +281,25 @@ class StoreTest(unittest.TestCase):
             self.assertIsNone(kept.get("build", {"a": 1, "b": 2}))
 
 
+class ConeTest(unittest.TestCase):
+    """The worktree in which selftests are built has what they are made from, and no more."""
+
+    def test_only_the_named_directories_are_there(self):
+        made = fixture.Fixture()
+        self.addCleanup(made.close)
+        cache = made.directory / "cache"
+        fixture.git(made.linux, "branch", "base")
+        with mock.patch("lib.checkout.linux", lambda: made.linux), \
+                mock.patch("lib.checkout.cache.directory", lambda: cache):
+            for directories, there in ((("tools",), {"tools"}), (("lib", "tools"), {"lib", "tools"}),
+                                       (("lib", "tools"), {"lib", "tools"})):
+                tree = checkout.cone_worktree("series", directories)
+                checkout.move(tree, "base")
+                self.assertEqual({p.name for p in tree.iterdir() if p.is_dir()}, there)
+                self.assertTrue((tree / "Makefile").exists())
+                self.assertEqual(fixture.git(tree, "status", "--porcelain"), "")
+
+
 class SelftestsTest(unittest.TestCase):
     """Lanes build their selftests at the same time, each at a step of its own."""
 
@@ -320,7 +339,9 @@ class SelftestsTest(unittest.TestCase):
     def test_each_is_built_from_its_step(self):
         self.source = Source(mock.Mock(cache=self.top))
         self.source.object = lambda commit, path: commit
-        self.source.worktree = lambda directory: self.tree
+        trees = mock.patch("harness.source.checkout.cone_worktree", lambda name, directories: self.tree)
+        trees.start()
+        self.addCleanup(trees.stop)
         self.source.checkout = lambda directory, commit: (self.tree / "HEAD").write_text(commit)
         threads = [threading.Thread(target=self.make, args=(name,)) for name in ("arm64", "x86_64")]
         for thread in threads:

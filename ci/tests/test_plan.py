@@ -119,12 +119,19 @@ class PolicyTest(unittest.TestCase):
         for directory, steps in (("vfio", [0, 3, 4, 5, 6, 7, 8]), ("iommu", [0, 3, 6, 7, 8])):
             self.assertEqual([k for k in range(9) if self.policy.own_selftests(directory, k)], steps)
 
+    def test_a_topic_that_is_not_in_the_series_is_refused(self):
+        with self.assertRaisesRegex(UsageError, "^ci/lanes/y.toml: boot main: no topic 'd' in series; "
+                                                "there are: a, b, c$"):
+            self.policy.plan(range(9), [lane("y", boot(topics=["a", "d"]))])
+
     def test_text(self):
         kinds = {"unit": needs.Needs(("unit",), (), (), ("vfio",), True, False)}
         chosen = [lane("e", boot(), at="ends"), lane("x", boot(at="ends"))]
         text = plan_text.text(self.policy.plan(range(9), chosen), self.policy, kinds)
         for line in ("v7.3, 8 patches; steps 0-8 in e, x: 12 builds, 9 boots",
-                     "  8, 6, 3 in x: the ends of topics, the last one first",
+                     "  8 in x: the last end of a topic, which has all before it",
+                     "  6, 3 in x: the other ends of topics, downwards",
+                     "  8, 6, 3 in e: the ends of topics, the last one first",
                      "  4..5, 7 in x: the steps after the lowest of these, upwards",
                      "  2..0 in x: the steps before it, downwards",
                      "  build              on     3,6,8: the end of each topic",
@@ -225,19 +232,30 @@ class CostTest(unittest.TestCase):
         self.assertEqual([(r.lane, r.gate, r.count, r.wall, r.cpu) for r in rows],
                          [("x", "build", 2, 30, 48), ("x", "boot:main", 1, 40, 35),
                           ("static", "w1", 1, 5, 0)])
-        one = cost.Cost(rows, 60.0, 100.0, True)
+        one = cost.Cost(rows, 60.0, 100.0, True, plan.DISK)
         self.assertEqual(one.rest, 17)
         self.assertRegex("\n".join(one.lines()), r"cost: x build +2 +30 +48\n")
         self.assertRegex("\n".join(one.lines()),
                          r"cost: everything else +17\ncost: the whole run +60 +100\n")
-        self.assertIn(f"within the budget of {plan.BUDGET} s CPU, with {plan.BUDGET - 100} s left",
-                      one.verdict)
-        above = cost.Cost(rows, 60.0, plan.BUDGET + 5.0, True)
-        self.assertIn(f"above the budget of {plan.BUDGET} s CPU by 5 s", above.verdict)
+        self.assertEqual(f"within the budget of {plan.BUDGET} s CPU (floor: {plan.FLOOR} s) and 12 GiB: "
+                         "100 s and 12.0 GiB", one.verdict)
+        above = cost.Cost(rows, 60.0, plan.BUDGET + 5.0, True, 0)
+        self.assertRegex(above.verdict, rf"^above the budget .*: {plan.BUDGET + 5} s and 0\.0 GiB$")
+        full = cost.Cost(rows, 60.0, 100.0, True, plan.DISK + 1)
+        self.assertRegex(full.verdict, "^above the budget ")
         self.assertEqual((one.data()["within"], above.data()["within"]), (True, False))
-        part = cost.Cost(rows, 60.0, 9999.0, False)
+        part = cost.Cost(rows, 60.0, 9999.0, False, 0)
         self.assertIn("which this was not", part.verdict)
         self.assertIsNone(part.data()["within"])
+
+
+class EmptyTest(unittest.TestCase):
+    def test_a_cache_with_verdicts_is_not_empty(self):
+        for name, expected in (("linux.git", True), ("verdicts/steps", True), ("verdicts/build", False),
+                               ("lanes/x", False)):
+            with tempfile.TemporaryDirectory() as holder, self.subTest(name):
+                (pathlib.Path(holder) / name).mkdir(parents=True)
+                self.assertEqual(cost.empty(pathlib.Path(holder)), expected)
 
 
 class RunTest(unittest.TestCase):
@@ -283,12 +301,13 @@ class RunTest(unittest.TestCase):
         begun = [line.split("]")[1].split(":")[0].strip() for line in text.splitlines() if ": build " in line]
         self.assertEqual(begun, [f"step {k} fake" for k in (6, 3)] + [f"step {k} second" for k in (6, 3)]
                          + [f"step {k} fake" for k in (4, 5, 2, 1, 0)])
-        answer = "the ends of topics (3, 6) in {}: fail (step 3)"
-        for name in ("fake", "second"):
-            self.assertIn(answer.format(name), text)
+        for answer in ("the series up to step 6 in fake: pass", "the series up to step 3 in fake: fail (step 3)",
+                       "the ends of topics (3, 6) in second: fail (step 3)"):
+            self.assertIn(answer, text)
         _, other = ascending.run()
         self.assertIn("step 0 fake: build", other.split("step 1 fake: build")[0])
         self.assertNotIn("the ends of topics (", other)
+        self.assertNotIn("the series up to", other)
         found, plain = self.told(made), self.told(ascending)
         for here, there in zip(found, plain, strict=True):
             self.assertEqual(here, there)
@@ -304,7 +323,9 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 0, text)
         self.assertTrue(text.startswith(
             "v7.3, 6 patches; steps 3-6 in fake, second: 6 builds, 6 boots\n"), text)
-        self.assertIn("\n  6, 3 in fake: the ends of topics, the last one first\n", text)
+        self.assertIn("\n  6 in fake: the last end of a topic, which has all before it\n"
+                      "  3 in fake: the other ends of topics, downwards\n"
+                      "  6, 3 in second: the ends of topics, the last one first\n", text)
         self.assertFalse((made.directory / "cache").exists())
         self.assertFalse((made.top / "out").exists())
 

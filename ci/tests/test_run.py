@@ -125,6 +125,14 @@ class RunTest(unittest.TestCase):
         cache = self.fixture.directory / "cache/linux-dmabuf-series"
         self.assertEqual({p.name for p in cache.glob("artifacts/*/modules/*")}, {"a.ko"})
 
+    def test_a_symbol_that_no_kconfig_file_knows_is_refused(self):
+        self.fixture.mend()
+        fragment = self.fixture.top / "kconfig-fragments/fake.config"
+        fragment.write_text(fragment.read_text() + "# CONFIG_FAEK is not set\n")
+        code, text = self.fixture.run()
+        self.assertEqual(code, 1, text)
+        self.assertIn("kconfig-fragments/fake.config: no Kconfig file knows CONFIG_FAEK\n", text)
+
     def test_lane_that_is_due_at_the_ends_of_topics_only(self):
         other = Fixture(lanes=("fake", "second"))
         self.addCleanup(other.close)

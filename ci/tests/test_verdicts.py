@@ -4,6 +4,7 @@
 import fcntl
 import re
 import subprocess
+import textwrap
 import time
 import unittest
 
@@ -222,6 +223,35 @@ class LaneTest(VerdictTest):
         text = self.run_it(125)
         self.assertRegex(text, "lost: step 0-1 second build: lane second: configuration failed: .*nopeconfig")
         self.assertIn("step 1 fake: boot main pass", text)
+
+    def test_selftests_that_do_not_build_fail_their_boots(self):
+        self.fixture.mend()
+        source = self.fixture.top / "ci/harness/guest.py"
+        source.write_text(source.read_text() + textwrap.dedent("""
+            def _archives(self, *arguments):
+                raise UsageError("lane fake: the selftests do not build")
+
+
+            Guest._archives = _archives
+            """))
+        text = self.run_it(1)
+        self.assertIn("fail: step 0-1 fake boot:main: lane fake: the selftests do not build\n", text)
+        self.assertIn("step 1 fake: build pass", text)
+        self.assertNotIn("lost: step 0", text)
+
+    def test_what_cannot_be_prepared_hides_no_build(self):
+        self.fixture.patch("break it", "main.c", "return", "retrun", 'nothing = "a seeded defect"')
+        source = self.fixture.top / "ci/harness/guest.py"
+        source.write_text(source.read_text() + textwrap.dedent("""
+            def _archives(self, *arguments):
+                raise ValueError("an archive of the wrong kind")
+
+
+            Guest._archives = _archives
+            """))
+        text = self.run_it(1)
+        self.assertIn("fail: step 1 fake build: ", text)
+        self.assertRegex(text, "lost: step 0(-1)? fake lane: ValueError: an archive of the wrong kind\n")
 
     def test_what_is_not_installed_is_said_and_the_rest_runs(self):
         self.fixture.mend()

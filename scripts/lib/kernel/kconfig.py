@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernel configuration of a lane: its fragments, merged into a configuration target of kbuild."""
 
+import functools
 import os
 import pathlib
 import re
@@ -9,7 +10,7 @@ import signal
 from collections.abc import Sequence
 
 from .. import cache, plumbing, process, release
-from ..command import CannotJudge, run
+from ..command import CannotJudge, Failed
 from ..lane import Lane
 from ..store import digest, write_atomically
 
@@ -110,14 +111,27 @@ def how_ended(rc: int | None, seconds: float) -> str:
     return f"was ended by {signal.Signals(-rc).name}" if rc < 0 else ""
 
 
-def _known(commit: str, symbol: str) -> bool:
-    """Whether some Kconfig file of the commit defines the symbol."""
-    name = symbol.removeprefix("CONFIG_")
-    done = run(["git", "-C", release.linux(), "grep", "-q", "-E", rf"^\s*(menu)?config {name}\s*$",
-                commit, "--", "*Kconfig*"], check=False)
+@functools.cache
+def _symbols(commit: str) -> frozenset[str]:
+    """The symbols that the Kconfig files of a commit define."""
+    done = plumbing.attempt(release.linux(), "grep", "-h", "-o", "-E", r"^\s*(menu)?config\s+[A-Za-z0-9_]+",
+                            commit, "--", "*Kconfig*")
     if done.returncode not in (0, 1):
         raise CannotJudge(f"git grep ended with {done.returncode}: {done.stderr.strip()}")
-    return done.returncode == 0
+    return frozenset(f"CONFIG_{line.split()[-1]}" for line in done.stdout.splitlines())
+
+
+def check(lane: Lane, commit: str) -> None:
+    """Failed where the fragments of a lane name a symbol that no Kconfig file knows; commit: the
+    last step's, since a step before it may not have the symbol yet."""
+    for path in lane.fragments:
+        if unknown := sorted(set(wanted(path.read_text())) - _symbols(commit)):
+            raise Failed(f"kconfig-fragments/{path.name}: no Kconfig file knows {unknown[0]}")
+
+
+def _known(commit: str, symbol: str) -> bool:
+    """Whether some Kconfig file of the commit defines the symbol."""
+    return symbol in _symbols(commit)
 
 
 def install(text: str, objects: pathlib.Path) -> None:

@@ -15,6 +15,10 @@ from .paths import Paths
 
 __all__ = ["DoesNotApply", "Source"]
 
+# What selftests and UAPI headers are made from, with the drivers whose headers selftests include.
+SELFTEST_DIRECTORIES = ("arch", "drivers/dma", "drivers/iommu", "drivers/net/ethernet/intel", "include",
+                        "scripts", "tools", "usr")
+
 
 class Source:
     """The base repository in the cache and the worktrees made from it."""
@@ -80,9 +84,10 @@ class Source:
 
     @contextlib.contextmanager
     def selftests(self, commit: str) -> Iterator[pathlib.Path]:
-        """CACHE/series at a commit, for one thread: all lanes build their selftests in it."""
+        """CACHE/series at a commit, with what selftests are made from, for one thread: all lanes
+        build their selftests in it."""
         with self._selftests:
-            tree = self.worktree(self.paths.cache / "series")
+            tree = checkout.cone_worktree("series", SELFTEST_DIRECTORIES)
             self.checkout(tree, commit)
             yield tree
 

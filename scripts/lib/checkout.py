@@ -71,6 +71,16 @@ def move(path: pathlib.Path, revision: str) -> None:
     git(path, "checkout", "-q", "--force", "--detach", revision, timeout=1800)
 
 
+def cone_worktree(name: str, directories: Sequence[str]) -> pathlib.Path:
+    """worktree() without a checkout, in which each is of these directories and the files at the top
+    alone: less to keep on the disk."""
+    path = worktree(name, checkout=False)
+    done = attempt(path, "sparse-checkout", "list")
+    if done.returncode or done.stdout.split() != sorted(directories):
+        git(path, "sparse-checkout", "set", "--cone", *directories, timeout=1800)
+    return path
+
+
 def sparse_worktree(name: str, revision: str, files: Sequence[str]) -> pathlib.Path:
     """CACHE/NAME at revision with only `files` written out: in a second, for git am."""
     path = worktree(name, checkout=False)

@@ -22,7 +22,7 @@ from .source import Source
 MODULES_SECONDS = 600
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Module:
     """A test module built against every step's kernel.
 

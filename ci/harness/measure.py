@@ -39,7 +39,7 @@ def lines(text: str) -> list[str]:
     return [m.group(1).strip() for m in map(_LINE.match, text.splitlines()) if m]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Series:
     """The repetitions of one measurement, a call each: values in the unit; allowed: how
     many times the earlier step's."""
@@ -96,11 +96,11 @@ def read(found: Iterable[str]) -> tuple[dict[str, Series], list[tuple[str, str]]
     for name, ratio in allowed.items():
         if name not in measured:
             raise CannotJudge(f"{name} is allowed but not measured")
-        measured[name].allowed = ratio
+        measured[name] = dataclasses.replace(measured[name], allowed=ratio)
     return measured, compared
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One measurement on two steps; before or after is None where it was not made."""
 

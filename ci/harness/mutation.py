@@ -42,7 +42,7 @@ class Outcome(enum.Enum):
     LOST = "lost"  # could not be judged
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Result:
     """gate: "build", "diagnostics" or as Notice's; where: lane/boot or lane; reason: a sentence;
     cases: that noticed; boots: those that ran or whose verdict was kept; flaky: those that
@@ -55,9 +55,9 @@ class Result:
     where: str = ""
     reason: str = ""
     log: str = ""
-    cases: list[str] = dataclasses.field(default_factory=list)
-    boots: list[str] = dataclasses.field(default_factory=list)
-    flaky: list[str] = dataclasses.field(default_factory=list)
+    cases: tuple[str, ...] = ()
+    boots: tuple[str, ...] = ()
+    flaky: tuple[str, ...] = ()
     cpu: float = 0.0
     seconds: float = 0.0
     made: bool = False
@@ -159,9 +159,11 @@ class _Trial:
             for case, word in self._bed.words(*place).items())
 
     def _settle(self, outcome: Outcome, gate: str, where: str, reason: str, log: str) -> None:
-        result = self._result
-        result.outcome, result.gate, result.where = outcome, gate, where
-        result.reason, result.log = reason, self._bed.log(log)
+        self._note(outcome=outcome, gate=gate, where=where, reason=reason, log=self._bed.log(log))
+
+    def _note(self, **fields: Any) -> None:
+        """Let fields of the result have these values."""
+        self._result = dataclasses.replace(self._result, **fields)
 
     # --- builds
 
@@ -189,7 +191,7 @@ class _Trial:
         """Build, so that the lane's kernel is there to boot; the record, kept."""
         boots = [boot for one, boot in self._plan if one.name == lane.name]
         built = self._bed.build(lane, self._mutant.file, self._text(lane), boots)
-        self._result.made = True
+        self._note(made=True)
         self._built[lane.name] = built
         _stop()
         if built.lost:
@@ -200,8 +202,7 @@ class _Trial:
         return record
 
     def _pay(self, record: Record) -> None:
-        self._result.cpu += record["cpu"]
-        self._result.seconds += record["seconds"]
+        self._note(cpu=self._result.cpu + record["cpu"], seconds=self._result.seconds + record["seconds"])
 
     # --- boots
 
@@ -215,15 +216,15 @@ class _Trial:
         if record is None:
             record = self._boot(place, before, inputs)
             if record["flaky"]:
-                self._result.flaky.append(f"{name_of(place)}: {record['text']}")
+                self._note(flaky=(*self._result.flaky, f"{name_of(place)}: {record['text']}"))
             else:
                 self._judge.put("mutant-boot", inputs, record, f"{self._mutant.name}/{name_of(place)}")
         self._pay(record)
-        self._result.boots.append(name_of(place))
+        self._note(boots=(*self._result.boots, name_of(place)))
         if not record["noticed"]:
             return False
         self._settle(Outcome.CAUGHT, record["gate"], name_of(place), record["text"], record["log"])
-        self._result.cases = record["cases"]
+        self._note(cases=tuple(record["cases"]))
         return True
 
     def _boot(self, place: Place, before: Mapping[str, str], inputs: Record) -> Record:
@@ -237,7 +238,7 @@ class _Trial:
         for number in range(2):
             attempt = self._bed.boot(lane, boot, self._built[lane.name], inputs, number)
             _stop()
-            self._result.made = True
+            self._note(made=True)
             record["seconds"] += attempt.record["seconds"]
             record["cpu"] += attempt.record["cpu"]
             record["log"] = attempt.record["console"]
@@ -258,23 +259,24 @@ class _Trial:
     # --- nothing noticed
 
     def _missed(self) -> Result:
-        result, case = self._result, self._mutant.case
+        case, boots = self._mutant.case, self._result.boots
         if self._lost:
             self._settle(Outcome.LOST, "", "", "; ".join(self._lost), "")
         elif case and not self._records:
             self._settle(Outcome.LOST, "", "",
                          f"no case {case} passes on the last step without the fault", "")
         elif not self._records:
-            result.reason = "no lane builds the file" if self._plan else \
-                "no boot has cases of the patches that touch the file"
+            self._note(reason="no lane builds the file" if self._plan else
+                       "no boot has cases of the patches that touch the file")
         elif all(record["same"] for record in self._records.values()):
             self._settle(*self._unbuilt())
         else:
-            result.reason = f"{case} does not notice" if case else \
-                f"none of {len(result.boots)} boots notices: {', '.join(result.boots)}"
-        if result.outcome is Outcome.MISSED and result.flaky:
-            result.reason += f"; once in two times only: {'; '.join(result.flaky)}"
-        return result
+            self._note(reason=f"{case} does not notice" if case else
+                       f"none of {len(boots)} boots notices: {', '.join(boots)}")
+        if self._result.outcome is Outcome.MISSED and self._result.flaky:
+            self._note(reason=f"{self._result.reason}; once in two times only: "
+                       f"{'; '.join(self._result.flaky)}")
+        return self._result
 
     def _unbuilt(self) -> tuple[Outcome, str, str, str, str]:
         """No lane's kernel differs: because none has the line, or since its code is the same."""
@@ -297,7 +299,7 @@ class _Trial:
                 raise CannotJudge(f"the build in lane {lane.name}: {built.reason}; log: {built.log}")
             record = {"ok": built.ok, "seconds": built.seconds, "cpu": built.cpu}
             self._judge.put("mutant-build", inputs, record, f"{self._mutant.name}/{lane.name}/marked")
-            self._result.made = True
+            self._note(made=True)
         self._pay(record)
         return bool(record["ok"])
 

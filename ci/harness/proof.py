@@ -38,7 +38,7 @@ _KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothin
          "built": TEXT}
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Proof:
     """patch: the Patch proven; cases, adds, drops: patterns of lane/boot/test/suite/case;
     splats: regular expressions; nothing: why the patch has no case to show; built: where the

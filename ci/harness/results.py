@@ -21,7 +21,7 @@ _END = re.compile(r"@@ end ([\w.@-]+) (\d{1,3})(?: (\d+(?:\.\d+)?))?$")
 _PARSER = ("kunit_parser.py", "kunit_printer.py", "kunit_junit.py")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class TestRun:
     """One guest test: rc as its script ended, None when it did not; seconds in the
     guest; cases: {"test/suite/case": "pass" | "fail" | "skip"}; reasons: of skips and

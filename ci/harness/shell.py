@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """A shell in the machine of one boot: built and packed as for its tests, which do not run."""
 
-import argparse
 import dataclasses
 import os
 import pathlib
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+from collections.abc import Sequence
 
 from lib import lane as lanes
 from lib import process, replay
@@ -28,6 +28,19 @@ from .work import Work
 
 
 @dataclasses.dataclass(frozen=True)
+class Request:
+    """The options of ci/run by their names."""
+
+    lane: Sequence[str]
+    step: Sequence[str]
+    boot: Sequence[str]
+    topic: Sequence[str]
+    again: bool
+    why: bool
+    output: pathlib.Path | None
+
+
+@dataclasses.dataclass(frozen=True)
 class _Machine:
     """What is booted. tests: their names, as init runs them; archives: of its initramfs."""
 
@@ -38,33 +51,32 @@ class _Machine:
     archives: list[pathlib.Path]
 
 
-def run(paths: Paths, series: Series, chosen: argparse.Namespace, expectations: Expectations,
-        policy: Policy) -> None:
+def run(paths: Paths, series: Series, asked: Request, expectations: Expectations, policy: Policy) -> None:
     """Give the shell that the options of ci/run ask for; nothing is judged.
 
     A terminal becomes the console of the machine; what is piped in is a script that runs
     there. UsageError where the options name no one boot, or standard input is neither.
     """
-    step = _step(series, chosen)
+    step = _step(series, asked)
     script = _script()
     with session.held(paths):
-        found = _prepare(paths, series, step, chosen, expectations, policy)
+        found = _prepare(paths, series, step, asked, expectations, policy)
     with tempfile.TemporaryDirectory(prefix="series-shell-") as scratch:
         _boot(found, pathlib.Path(scratch), script)
 
 
-def _step(series: Series, chosen: argparse.Namespace) -> int:
+def _step(series: Series, asked: Request) -> int:
     """The one step that is asked for."""
     for name in ("lane", "step", "boot"):
-        if len(set(getattr(chosen, name))) != 1:
+        if len(set(getattr(asked, name))) != 1:
             raise UsageError(f"--shell is for one machine: name one --{name}, as in "
                              "ci/run --lane NAME --step K --boot NAME --shell")
     for name in ("topic", "again", "why", "output"):
-        if getattr(chosen, name):
+        if getattr(asked, name):
             raise UsageError(f"--{name} says how steps are judged; --shell judges nothing")
-    steps = session.step_range(chosen.step[0], series)
+    steps = session.step_range(asked.step[0], series)
     if len(steps) != 1:
-        raise UsageError(f"--step {chosen.step[0]}: --shell is for one step")
+        raise UsageError(f"--step {asked.step[0]}: --shell is for one step")
     return steps[0]
 
 
@@ -78,7 +90,7 @@ def _script() -> bytes | None:
     return sys.stdin.buffer.read()
 
 
-def _prepare(paths: Paths, series: Series, step: int, chosen: argparse.Namespace,
+def _prepare(paths: Paths, series: Series, step: int, asked: Request,
              expectations: Expectations, policy: Policy) -> _Machine:
     """Build what is missing. CannotJudge where the step, or what the lane needs, does not build."""
     commits, refusal = replay.steps(series.patches)
@@ -87,12 +99,12 @@ def _prepare(paths: Paths, series: Series, step: int, chosen: argparse.Namespace
     work = Work(paths, Source(paths), series, commits, policy, expectations,
                 progress.Progress(1, sys.stderr))
     try:
-        run = lane_run.LaneRun(lanes.read(paths.top, chosen.lane[0]), work)
+        run = lane_run.LaneRun(lanes.read(paths.top, asked.lane[0]), work)
     except FileNotFoundError as error:
         raise CannotJudge(str(error)) from None
     boots = policy.boots(run.lane)
     if not boots:
-        raise UsageError(f"lane {run.lane.name} has no boot {chosen.boot[0]!r}; it has: "
+        raise UsageError(f"lane {run.lane.name} has no boot {asked.boot[0]!r}; it has: "
                          f"{', '.join(b.name for b in run.lane.boots)}")
     built = run.builds.build(step, lambda record: False)
     if built.image is None or built.good is None:

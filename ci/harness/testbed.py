@@ -32,7 +32,7 @@ from .source import Source
 from .work import Work
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Built:
     """A lane's kernel with a fault in one file.
 
@@ -54,7 +54,7 @@ class Built:
     record: Build | None = None
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Seen:
     """One boot: as regress.Ran the words of its cases; record: as evaluate wants it; problems:
     sentences, what is wrong with it."""

@@ -2,6 +2,7 @@
 """What all parts of a run share: the series' commits, the store, the options, the locks."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import threading
@@ -24,15 +25,14 @@ from .progress import Progress
 from .source import Source
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Work:
     """commits: of the steps, from the base on, as many as apply; why: say which input changed;
     again: builds and boots are made anew, where boots were asked for by name only these;
     tell_kept: say when a kept verdict is taken; outside: a commit is not of the series, and what
     is judged of it is not the last that was judged of its step.
 
-    fresh: keys of records that this run made; touched: directories of objects that the series
-    touches; broken: what ends the whole run, or None.
+    jobs: of make; fresh: keys of records that this run made.
     """
 
     paths: Paths
@@ -46,16 +46,30 @@ class Work:
     again: bool = False
     tell_kept: bool = True
     outside: bool = False
+    jobs: int = dataclasses.field(default=os.cpu_count() or 1, init=False)
+    fresh: set[str] = dataclasses.field(default_factory=set, init=False)
+    _broken: list[BaseException] = dataclasses.field(default_factory=list, init=False)
+    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, init=False)
+    _key_locks: dict[str, threading.Lock] = dataclasses.field(default_factory=dict, init=False)
 
-    def __post_init__(self) -> None:
-        self.jobs = os.cpu_count() or 1
-        self.store = Store(self.paths.store)
-        self.fresh: set[str] = set()
-        self.broken: BaseException | None = None
-        self.touched = sources.touched(self.series)
-        self._checker: list[tuple[pathlib.Path | None, CannotJudge | None]] = []
-        self._lock = threading.Lock()
-        self._key_locks: dict[str, threading.Lock] = {}
+    @functools.cached_property
+    def store(self) -> Store:
+        """The verdicts in the cache."""
+        return Store(self.paths.store)
+
+    @functools.cached_property
+    def touched(self) -> list[str]:
+        """The directories of objects that the series touches."""
+        return sources.touched(self.series)
+
+    @functools.cached_property
+    def _checker(self) -> tuple[pathlib.Path | None, CannotJudge | None]:
+        return sparse.attempt(self.progress.note)
+
+    @property
+    def broken(self) -> BaseException | None:
+        """What ends the whole run, or None."""
+        return self._broken[0] if self._broken else None
 
     def anew(self, inputs: dict[str, Any], builds: bool) -> bool:
         """Whether --again wants no kept verdict of a build or boot of these inputs."""
@@ -70,9 +84,7 @@ class Work:
         """
         if lane.at != "every" or lane.builds != "image" or not lane.default:
             return None, None
-        if not self._checker:
-            self._checker.append(sparse.attempt(self.progress.note))
-        return self._checker[0]
+        return self._checker
 
     def directories(self, step: int) -> list[str]:
         """What sparse has to have read of a step, so that it can be compared with those beside it."""
@@ -101,7 +113,7 @@ class Work:
         """The judgement of a gate that an exception ended: LOST, or FAIL for a file of ours
         that is wrong. A full disk, and our own end, end the whole run."""
         if full(error) or isinstance(error, Full) or process.stopping():
-            self.broken = self.broken or error
+            self._broken.append(error)
             raise error
         said = str(error).strip() or type(error).__name__
         if not isinstance(error, (CannotJudge, UsageError)):

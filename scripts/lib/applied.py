@@ -14,7 +14,7 @@ from . import cache, clone, export, plumbing, series
 from .series import Patch
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Applied:
     """clone: the directory of the clone whose patches they are; patches: [[topic, subject,
     author and date]...]; written: {name below patches/: sha256 of the file as the branch

@@ -11,7 +11,7 @@ from .series import Series
 MOST = 500  # commits of a series; more means that the base was not the base
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Export:
     """files: {name below patches/: text}, in order; listing: text of series; topics: of the
     files, in order; dropped: patches of series that no commit is; commits: the export.Commit."""
@@ -46,19 +46,21 @@ def exported(tree: pathlib.Path, start: str, series: Series, starts: dict[str, s
 
     A patch that is the same as the file there keeps the file's bytes.
     """
-    found = Export({}, "", [], list(series.patches), commits_of(tree, start))
-    topics = topics_of.Topics(series, starts)
+    commits = commits_of(tree, start)
+    chosen = topics_of.Topics(series, starts)
+    files: dict[str, str] = {}
+    topics: list[str] = []
+    dropped = list(series.patches)
     count: dict[str, int] = {}
     entries: list[tuple[str, str, list[str]]] = []
-    for commit, (slug, text) in zip(found.commits, export.patches(tree, start), strict=True):
-        topic, known = topics.of(commit.name, text)
+    for commit, (slug, text) in zip(commits, export.patches(tree, start), strict=True):
+        topic, known = chosen.of(commit.name, text)
         count[topic] = count.get(topic, 0) + 1
         name = f"{topic}/{count[topic]:04d}-{slug}"
         if known and not everything and export.same(known.text, text):
             text = known.text
-        found.dropped = [p for p in found.dropped if p is not known]
-        found.files[name] = text
-        found.topics.append(topic)
+        dropped = [p for p in dropped if p is not known]
+        files[name] = text
+        topics.append(topic)
         entries.append((topic, name, known.notes if known else []))
-    found.listing = series_file.write(series, entries)
-    return found
+    return Export(files, series_file.write(series, entries), topics, dropped, commits)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cover letter of the series or of a topic."""
 
-import argparse
 import pathlib
 import re
 
@@ -27,17 +26,17 @@ def read(path: pathlib.Path) -> tuple[str, str]:
     return subject.strip(), body.rstrip()
 
 
-def letter_of(chosen: argparse.Namespace, whole: bool) -> pathlib.Path:
+def letter_of(cover: str | None, topic: str | None, whole: bool) -> pathlib.Path:
     """The file of the cover letter; Failed for a topic that has none of its own.
 
-    whole: all patches of the series are sent.
+    cover: the file that the user names; whole: all patches of the series are sent.
     """
-    if chosen.cover:
-        return pathlib.Path(chosen.cover)
-    own = TOP / "patches" / (chosen.topic or "") / "COVER"
-    if chosen.topic and own.exists():
+    if cover:
+        return pathlib.Path(cover)
+    own = TOP / "patches" / (topic or "") / "COVER"
+    if topic and own.exists():
         return own
-    if chosen.topic and not whole:
-        raise Failed(f"COVER-LETTER.txt is the letter of the whole series, and {chosen.topic} has no "
-                     f"patches/{chosen.topic}/COVER; give its cover letter: --cover FILE")
+    if topic and not whole:
+        raise Failed(f"COVER-LETTER.txt is the letter of the whole series, and {topic} has no "
+                     f"patches/{topic}/COVER; give its cover letter: --cover FILE")
     return TOP / "COVER-LETTER.txt"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The way of a version's mails to the mail server, and what of them is left when that fails."""
 
-import argparse
 from collections.abc import Sequence
 
 from . import command, mailserver, posting, process, recipients
 from .command import CannotJudge, say, shell
+from .request import Request
 
 
 def named(mails: Sequence[posting.Mail]) -> str:
@@ -26,7 +26,7 @@ def left_over(version: posting.Posting, name: str, topic: str | None) -> str:
         f"or all of them again as another version: --send --revision {version.revision + 1}"])
 
 
-def deliver(version: posting.Posting, server: mailserver.Settings, chosen: argparse.Namespace,
+def deliver(version: posting.Posting, server: mailserver.Settings, chosen: Request,
             branch: str) -> None:
     """Send the mails of a posting that are not out; if that fails, CannotJudge says which are."""
     unwanted = {recipients.bare(person) for person in chosen.not_to}

@@ -12,7 +12,7 @@ from .command import Failed
 from .table import FLAG, LINE, NUMBER, TABLE, TABLES, TEXT, TEXT_OR_TEXTS, TEXTS, one_of
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Boot:
     """One boot of the lane's kernel.
 
@@ -40,7 +40,7 @@ class Boot:
     topics: list[str]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Lane:
     """The fields of the file, checked.
 

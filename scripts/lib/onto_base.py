@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The series onto the base: in the cache's own worktree, or in a new one of the user's."""
 
-import argparse
 import pathlib
 import shutil
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ BRANCH = "refs/heads/series"
 APPLIED = "refs/series/applied"  # the tip as we left it: nothing of the user's above
 
 
-def made(patches: Sequence[Patch], chosen: argparse.Namespace, where: object, repeat: str) -> str:
+def made(patches: Sequence[Patch], signoff: bool, where: object, repeat: str) -> str:
     """The commit that the patches give on the base, by the user as committer.
 
     Failed names the patch that does not apply; nothing but the cache's repository is written.
@@ -26,19 +25,18 @@ def made(patches: Sequence[Patch], chosen: argparse.Namespace, where: object, re
     linux, start = release.linux(), release.base()
     who = worktree.committer(linux)
     with cache.lock("steps"):
-        commits, why = replay.replay(patches, start, ["--signoff"] if chosen.signoff else [], who)
+        commits, why = replay.replay(patches, start, ["--signoff"] if signoff else [], who)
     if why:
         raise refused.does_not_apply(patches[len(commits) - 1], why, where, repeat)
     return commits[-1]
 
 
-def onto_new_worktree(tree: str, patches: Sequence[Patch], chosen: argparse.Namespace,
-                      repeat: str) -> pathlib.Path:
+def onto_new_worktree(tree: str, patches: Sequence[Patch], signoff: bool, repeat: str) -> pathlib.Path:
     """Onto the base in a new detached worktree of the cache's repository."""
     path = pathlib.Path(tree).absolute()
     if path.exists() or path.is_symlink():
         raise Failed(f"{tree} exists; --worktree makes it")
-    tip = made(patches, chosen, f"nothing was made: {tree}", repeat)
+    tip = made(patches, signoff, f"nothing was made: {tree}", repeat)
     linux, beside = release.linux(), path.with_name(f".{path.name}.series-new")
     with cache.lock("new-worktree"):
         shutil.rmtree(beside, ignore_errors=True)  # what a kill left
@@ -114,14 +112,14 @@ def nothing_lost(path: pathlib.Path) -> None:
             f"  git -C {path} switch -c kept && git -C {path} branch -f series {BASE}")
 
 
-def onto_cache(patches: Sequence[Patch], chosen: argparse.Namespace, repeat: str) -> pathlib.Path:
+def onto_cache(patches: Sequence[Patch], signoff: bool, repeat: str) -> pathlib.Path:
     """Onto the base in the cache's own worktree, which moves when all patches apply."""
     release.linux()
     with cache.lock("tree"):
         path = own_worktree()
         snapshot.repair(path, user=False)
         nothing_lost(path)
-        tip = made(patches, chosen, path, repeat)
+        tip = made(patches, signoff, path, repeat)
         paths = git(path, "diff", "--name-only", "--no-renames", "-z", "HEAD", tip).split("\0")
         with snapshot.guarded(path, user=False, paths=[p for p in paths if p], target=tip,
                               refs=[BRANCH]):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The series onto what is checked out in a git tree of the user's."""
 
-import argparse
 import pathlib
 from collections.abc import Sequence
 
@@ -37,14 +36,17 @@ def am(tree: pathlib.Path, patches: Sequence[Patch], options: Sequence[str]) -> 
             raise refused.Refused(patches[index], why)
 
 
-def apply(tree: str, patches: Sequence[Patch], series: Series, chosen: argparse.Namespace,
+def apply(tree: str, patches: Sequence[Patch], series: Series, signoff: bool, any_version: bool,
           repeat: str) -> pathlib.Path:
-    """Onto what is checked out in the user's git tree, by their git: all of it, or nothing."""
+    """Onto what is checked out in the user's git tree, by their git: all of it, or nothing.
+
+    any_version: also onto another version than the base's.
+    """
     top = worktree.top(tree)
     with lock.hold(plumbing.private(top)):
         snapshot.repair(top, user=True)
         found = release.version(top)
-        if not chosen.any_version and not release.is_base(found, series):
+        if not any_version and not release.is_base(found, series):
             raise CannotJudge(f"{tree} is {release.spelled(found)}, but the series applies to "
                               f"{series.base} and its stable releases; check one of them out there "
                               "(or try with --any-version)")
@@ -53,7 +55,7 @@ def apply(tree: str, patches: Sequence[Patch], series: Series, chosen: argparse.
         if not patches:
             return top
         try:
-            am(top, patches, ["--signoff"] if chosen.signoff else [])
+            am(top, patches, ["--signoff"] if signoff else [])
         except refused.Refused as stopped:
             hint = there_already(top, patches, stopped.patch)
             raise refused.does_not_apply(stopped.patch, stopped.why + hint, top, repeat) from None

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """A run of scripts/send: the rest of a version, or a version that it makes."""
 
-import argparse
 import pathlib
 import re
 import sys
@@ -10,9 +9,10 @@ from . import b4, cache, delivery, mailserver, posting, series as series_file, s
 from . import submitter
 from .command import Failed, say
 from .plumbing import git
+from .request import Request
 
 
-def ask(chosen: argparse.Namespace, question: str) -> None:
+def ask(chosen: Request, question: str) -> None:
     """Failed unless the answer is yes."""
     if chosen.yes:
         return
@@ -22,7 +22,7 @@ def ask(chosen: argparse.Namespace, question: str) -> None:
 
 
 def go_on(branch: submission.Branch, version: posting.Posting, server: mailserver.Settings,
-          chosen: argparse.Namespace) -> None:
+          chosen: Request) -> None:
     """Send the rest of a posting."""
     rest = version.mails("", posting.UNCLEAR)
     posting.listing(rest)
@@ -53,7 +53,7 @@ def sent_already(branch: submission.Branch, letter: str) -> bool:
 
 
 def anew(branch: submission.Branch, series: series_file.Series, server: mailserver.Settings | None,
-         config: dict[str, list[str]], chosen: argparse.Namespace) -> None:
+         config: dict[str, list[str]], chosen: Request) -> None:
     """Make the mails, and send them if there is a server."""
     patches = [p for p in series.choose(chosen.topic) if chosen.topic in (None, p.topic)]
     made = cache.directory() / "mails"
@@ -86,7 +86,7 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
 
 
 def run(name: str, series: series_file.Series, server: mailserver.Settings | None,
-        config: dict[str, list[str]], chosen: argparse.Namespace) -> None:
+        config: dict[str, list[str]], chosen: Request) -> None:
     """Do what the options say, under the lock; Failed where what has been sent speaks against it.
 
     name: of the series or topic; server: None for a dry run; config: the user's of git.

@@ -20,7 +20,7 @@ def read_text(path: pathlib.Path) -> str:
     return as_text(path.read_bytes())
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Patch:
     """step: 1 for the first; topic; name: path relative to patches/; path: of the file;
     notes: comment lines that stand above it in `series`; data: the file's content as it was
@@ -44,7 +44,7 @@ class Patch:
         return as_text(self.content)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Series:
     """base: the tag, e.g. "v7.3"; head: lines above the first topic;
     topics: {name: its `# topic:` line}; patches: in order; tail: comments at the end."""
@@ -121,7 +121,9 @@ def _parsed(top: pathlib.Path, files: Mapping[str, bytes]) -> Series:
     base: str | None = None
     topic: str | None = None
     seen: set[str] = set()
-    series = Series("", [], {}, [])
+    head: list[str] = []
+    topics: dict[str, str] = {}
+    patches: list[Patch] = []
     notes: list[str] = []
     for number, line in enumerate(lines, 1):
         line = line.strip()
@@ -129,9 +131,9 @@ def _parsed(top: pathlib.Path, files: Mapping[str, bytes]) -> Series:
             base = match.group(1)
         if match := re.match(r"#\s*topic:\s*(\S+)", line):
             topic = match.group(1)
-            series.topics.setdefault(topic, line)
+            topics.setdefault(topic, line)
         elif topic is None and (not line or line.startswith("#")):
-            series.head.append(line)
+            head.append(line)
         elif not line or line.startswith("#"):
             notes.append(line)
         else:
@@ -144,14 +146,12 @@ def _parsed(top: pathlib.Path, files: Mapping[str, bytes]) -> Series:
                 raise Failed(f"series:{number}: no such patch: patches/{line}")
             seen.add(line)
             data = files.get(f"patches/{line}")
-            series.patches.append(Patch(len(series.patches) + 1, topic, line, path, notes,
-                                        path.read_bytes() if data is None else data))
+            patches.append(Patch(len(patches) + 1, topic, line, path, notes,
+                                 path.read_bytes() if data is None else data))
             notes = []
-    series.tail = notes
     if base is None:
         raise Failed("series: no '# base: vX.Y' line")
-    series.base = base
-    return series
+    return Series(base, head, topics, patches, notes)
 
 
 def write(series: Series, entries: Sequence[tuple[str, str, Sequence[str]]]) -> str:

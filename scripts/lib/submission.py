@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The branch that b4 makes the mails of: the patches, signed, above a cover letter."""
 
-import argparse
 import hashlib
 import json
 import re
@@ -12,6 +11,7 @@ from . import cache, checkout, cover, plumbing, posting, recipients, release, re
 from . import series as series_file
 from .command import Failed, output, run, say
 from .plumbing import git
+from .request import Request
 
 MARKER = "--- b4-submit-tracking ---"
 
@@ -94,17 +94,18 @@ def refuse_content(patches: Sequence[series_file.Patch]) -> None:
                      + "\n".join(found))
 
 
-def prepare(branch: Branch, series: series_file.Series, chosen: argparse.Namespace,
+def prepare(branch: Branch, series: series_file.Series, chosen: Request,
             patches: Sequence[series_file.Patch]) -> tuple[int, str]:
     """Fill the branch; (revision, text of the cover letter)."""
-    subject, body = cover.read(cover.letter_of(chosen, len(patches) == len(series.patches)))
+    subject, body = cover.read(
+        cover.letter_of(chosen.cover, chosen.topic, len(patches) == len(series.patches)))
     refuse_content(patches)
     branch.start()
     branch.am([p for p in series.choose(chosen.topic) if p not in patches])
     to, cc = ([], []) if chosen.no_maintainers else recipients.maintainers(branch.tree, patches)
     unwanted = {recipients.bare(person) for person in chosen.not_to}
     to, cc = ([x for x in people if recipients.bare(x) not in unwanted]
-              for people in (to + chosen.to, cc + chosen.cc))
+              for people in ([*to, *chosen.to], [*cc, *chosen.cc]))
     if not to and not cc:
         raise Failed("no recipient; give one: --to ADDRESS")
     trailers = "\n".join([f"To: {x}" for x in to] + [f"Cc: {x}" for x in cc])

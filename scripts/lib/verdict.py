@@ -30,7 +30,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=_ORDER.index, default=Verdict.PASS)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Judgement:
     """One gate's word on one step.
 

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from lib import process
+from lib import cache, process
 from lib.lane import Lane
 from lib.store import digest, write_atomically
 
@@ -48,7 +48,7 @@ def own() -> str:
     return _ARCH.get(os.uname().machine, os.uname().machine)
 
 
-def suited(lane: Lane, cache: pathlib.Path, version: str) -> tuple[Lane, str]:
+def suited(lane: Lane, version: str) -> tuple[Lane, str]:
     """The lane as it runs here, and "kvm", or "tcg" with the reason; "" where it names none.
 
     version: of its emulator. The answer is kept in the cache until this machine boots anew, or
@@ -59,7 +59,7 @@ def suited(lane: Lane, cache: pathlib.Path, version: str) -> tuple[Lane, str]:
     if why := _never(lane):
         return lane, f"tcg: {why}"
     words = _words(lane)
-    kept = cache / "accelerator" / digest(_booted(), version, words)
+    kept = cache.directory() / "accelerator" / digest(_booted(), version, words)
     try:
         why = kept.read_text()
     except FileNotFoundError:

@@ -133,7 +133,7 @@ class Guest:
 
     def _foreign_path(self) -> pathlib.Path:
         words = self._foreign_words()
-        return self.paths.cache / "tools" / f"{words[0]}-{digest(words)}"
+        return self.paths.tools / f"{words[0]}-{digest(words)}"
 
     def _foreign_inputs(self) -> dict[str, Any]:
         return {"kind": "foreign", "packages": self._foreign_words()}

@@ -3,25 +3,42 @@
 
 import pathlib
 
-from lib.command import cache_directory
-
-TOP = pathlib.Path(__file__).resolve().parents[2]
+from lib import cache
+from lib.clone import TOP
 
 
 class Paths:
-    """Directories of one repository and its cache.
+    """Directories of the repository, and of the cache, which is made when it is first asked for.
 
-    top: the repository (holds series, patches/, kconfig-fragments/, ci/).
-    cache: ${XDG_CACHE_HOME:-~/.cache}/linux-dmabuf-series.
+    top: the repository (holds series, patches/, kconfig-fragments/, ci/); cache:
+    ${XDG_CACHE_HOME:-~/.cache}/linux-dmabuf-series; what is where in it, lib.cache says.
     """
 
-    def __init__(self, top: pathlib.Path = TOP, cache: pathlib.Path | None = None) -> None:
-        self.top = pathlib.Path(top)
-        self.cache = pathlib.Path(cache or cache_directory())
-        self.git = self.cache / "linux.git"
-        self.store = self.cache / "verdicts"
-        self.artifacts = self.cache / "artifacts"
-        self.logs = self.cache / "logs"
+    top = TOP
+
+    @property
+    def cache(self) -> pathlib.Path:
+        return cache.directory()
+
+    @property
+    def git(self) -> pathlib.Path:
+        return cache.repository()
+
+    @property
+    def store(self) -> pathlib.Path:
+        return cache.store()
+
+    @property
+    def artifacts(self) -> pathlib.Path:
+        return cache.artifacts()
+
+    @property
+    def logs(self) -> pathlib.Path:
+        return cache.logs()
+
+    @property
+    def tools(self) -> pathlib.Path:
+        return cache.tools()
 
     def log(self, name: str) -> pathlib.Path:
         """The log that a record in the store names: records hold no path, since they travel."""
@@ -29,4 +46,4 @@ class Paths:
 
     def lane(self, name: str) -> pathlib.Path:
         """The directory of one lane: objects, diagnostics, source worktree."""
-        return self.cache / "lanes" / name
+        return cache.lanes() / name

@@ -19,7 +19,7 @@ def script(source: Source, paths: Paths) -> pathlib.Path:
     blob = source.object("base", "scripts/bloat-o-meter")
     if not blob:
         raise CannotJudge("the base has no scripts/bloat-o-meter")
-    path = paths.cache / "tools" / f"bloat-o-meter-{blob}"
+    path = paths.tools / f"bloat-o-meter-{blob}"
     if not path.exists():
         write_atomically(path, source.git("cat-file", "blob", blob).encode() + b"\n")
     return path

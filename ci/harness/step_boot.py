@@ -28,7 +28,7 @@ class Boots:
         self.work = work
         self.guest = guest.Guest(lane, work.source, work.paths, toolchain)
         self.qemu = machine.version(lane)
-        self.lane, self.accelerator = accelerator.suited(lane, work.paths.cache, self.qemu)
+        self.lane, self.accelerator = accelerator.suited(lane, self.qemu)
         self.parser = results.parser(work.source, work.paths)
         self.attempts = Attempts(lane.name, work)
         devicetree.check(work.policy.boots(lane))

@@ -231,6 +231,9 @@ class AcceleratorTest(unittest.TestCase):
         directory = tempfile.TemporaryDirectory(prefix="series-test-")
         self.addCleanup(directory.cleanup)
         self.top = pathlib.Path(directory.name)
+        own_cache = mock.patch.dict(os.environ, {"XDG_CACHE_HOME": directory.name})
+        own_cache.start()
+        self.addCleanup(own_cache.stop)
         self.lane = dataclasses.replace(lane.read(TOP, "x86_64"), arch=accelerator.own())
 
     def emulator(self, text):
@@ -238,7 +241,7 @@ class AcceleratorTest(unittest.TestCase):
         (self.top / "qemu").write_text(f"#!/bin/sh\necho \"$@\" >>{self.top}/calls\n{text}\n")
         (self.top / "qemu").chmod(0o755)
         self.lane = dataclasses.replace(self.lane, qemu=[str(self.top / "qemu"), *self.lane.qemu[1:]])
-        return accelerator.suited(self.lane, self.top, "fake 1.0")
+        return accelerator.suited(self.lane, "fake 1.0")
 
     def works(self):
         return f"exit {accelerator.PROBES[accelerator.own()].rc}"
@@ -258,7 +261,7 @@ class AcceleratorTest(unittest.TestCase):
         _, what = self.emulator("exit 9")
         self.assertEqual(what, "kvm")
         self.assertEqual(len((self.top / "calls").read_text().splitlines()), 1)
-        self.assertEqual(accelerator.suited(self.lane, self.top, "fake 2.0")[1],
+        self.assertEqual(accelerator.suited(self.lane, "fake 2.0")[1],
                          "tcg: KVM: the probe ended with 9")
 
     def test_no_rights(self):
@@ -287,7 +290,7 @@ class AcceleratorTest(unittest.TestCase):
                             ({"qemu": [*self.lane.qemu, "-icount", "shift=0"]},
                              "tcg: only TCG counts instructions")):
             found = dataclasses.replace(self.lane, **change)
-            self.assertEqual(accelerator.suited(found, self.top, ""), (found, why))
+            self.assertEqual(accelerator.suited(found, ""), (found, why))
 
 
 class RunTest(unittest.TestCase):

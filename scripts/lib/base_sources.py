@@ -152,7 +152,7 @@ def from_debian(path: pathlib.Path, series: Series, scratch: pathlib.Path) -> st
 
 def obtain(series: Series) -> str:
     """The commit of the base, imported where it must be; the reference comes last."""
-    path, directory = cache.directory() / "linux.git", os.environ.get("LINUX")
+    path, directory = cache.repository(), os.environ.get("LINUX")
     scratch = cache.directory() / "import"
     here = release.imported(path)
     if scratch.exists():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The cache directory: its locks, and files that are written at once."""
+"""The cache directory: what is where in it, its locks, and files that are written at once."""
 
 import contextlib
 import os
@@ -19,6 +19,36 @@ def directory() -> pathlib.Path:
         raise CannotJudge(f"cannot make the cache directory {path}: {error.strerror}; "
                           "set XDG_CACHE_HOME") from None
     return path
+
+
+def repository() -> pathlib.Path:
+    """The bare repository of the base, and of all commits that are made of it; see release.linux()."""
+    return directory() / "linux.git"
+
+
+def store() -> pathlib.Path:
+    """What has been judged: a directory for each kind of record."""
+    return directory() / "verdicts"
+
+
+def logs() -> pathlib.Path:
+    """The logs that records name."""
+    return directory() / "logs"
+
+
+def artifacts() -> pathlib.Path:
+    """The images and modules that were built, by the key of their build."""
+    return directory() / "artifacts"
+
+
+def lanes() -> pathlib.Path:
+    """A directory for each lane: its objects, diagnostics and worktree."""
+    return directory() / "lanes"
+
+
+def tools() -> pathlib.Path:
+    """Programs of our own, and packages of other architectures."""
+    return directory() / "tools"
 
 
 def lock(name: str, seconds: float = 1800, inherited: bool = True,

@@ -32,7 +32,7 @@ def imported(path: pathlib.Path) -> str:
 
 def linux() -> pathlib.Path:
     """The repository of the base in the cache: CannotJudge when it has not been imported."""
-    path = cache.directory() / "linux.git"
+    path = cache.repository()
     if not imported(path):
         raise CannotJudge("the base is not in the cache yet; run: scripts/base")
     return path

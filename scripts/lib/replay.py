@@ -118,7 +118,7 @@ def _steps(patches: Sequence[series.Patch], start: str) -> tuple[list[str], str 
     total = hashlib.sha256("\0".join([start, *AM]).encode())
     for patch in patches:
         total.update(patch.name.encode() + b"\0" + patch.content + b"\0")
-    kept = cache.directory() / "verdicts/steps" / f"{total.hexdigest()[:32]}.json"
+    kept = cache.store() / "steps" / f"{total.hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         commits: list[str] = json.loads(kept.read_text())
         if succeeds(linux(), "cat-file", "-e", f"{commits[-1]}^{{tree}}"):

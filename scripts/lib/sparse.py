@@ -29,13 +29,9 @@ def accepted(program: pathlib.Path | str) -> bool:
     return done.returncode == 0 and done.stdout.strip() == "1"
 
 
-def _tools() -> pathlib.Path:
-    return cache.directory() / "tools"
-
-
 def find() -> pathlib.Path | None:
     """Path of a sparse that is here already and is accepted, or None."""
-    built = sorted(_tools().glob("sparse-*/sparse"), reverse=True)
+    built = sorted(cache.tools().glob("sparse-*/sparse"), reverse=True)
     for program in [shutil.which("sparse"), *built]:
         if program and accepted(program):
             return pathlib.Path(program)
@@ -60,11 +56,11 @@ def obtain(say: Say = lambda text: None) -> pathlib.Path:
         raise Missing(f"{why}; building one is left out (LINUX_DEBIAN=no)")
     if not shutil.which("make") or not shutil.which("gcc"):
         raise Missing(f"{why}, and no make and gcc to build one")
-    failed = _tools() / "sparse.failed"
+    failed = cache.tools() / "sparse.failed"
     if failed.exists() and 0 <= time.time() - failed.stat().st_mtime < _PATIENCE:
         raise CannotJudge(failed.read_text())
     with cache.lock("tools"):
-        scratch = _tools() / "building"
+        scratch = cache.tools() / "building"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         try:
@@ -123,7 +119,7 @@ def _build(archive: debian.Archive, scratch: pathlib.Path, say: Say) -> pathlib.
     shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir()
     shutil.copy2(tree / "sparse", ready / "sparse")
-    target = _tools() / f"sparse-{number}"
+    target = cache.tools() / f"sparse-{number}"
     shutil.rmtree(target, ignore_errors=True)
     ready.rename(target)
     return target / "sparse"

@@ -24,7 +24,7 @@ def _log(name: str, details: str) -> str:
     """The path of a log with the details, "" where there are none."""
     if not details:
         return ""
-    path = cache.directory() / "logs" / f"{LANE}-{name}.log"
+    path = cache.logs() / f"{LANE}-{name}.log"
     if not path.exists() or path.read_text(encoding="utf-8", errors="surrogateescape") != details + "\n":
         cache.write_atomically(path, details + "\n")
     return str(path)
@@ -54,7 +54,7 @@ def _ask(gate: Gate, step: Step, tools: Tools, again: bool,
     """
     if why := gate.idle(step):
         return Answer(Verdict.PASS, why), "", (0.0, 0.0), False
-    store = Store(cache.directory() / "verdicts")
+    store = Store(cache.store())
     inputs = {"gate": gate.name, "code": gate.digest(), **gate.inputs(step, tools)}
     record = None if again else store.get(LANE, inputs)
     kept = record is not None

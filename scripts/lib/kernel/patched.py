@@ -25,7 +25,7 @@ def commit(step: str, patches: Sequence[pathlib.Path]) -> str:
     """
     if not patches:
         return step
-    kept = cache.directory() / "verdicts/test-patches" / digest(step, [p.read_text() for p in patches])
+    kept = cache.store() / "test-patches" / digest(step, [p.read_text() for p in patches])
     try:
         made = kept.read_text()
         if plumbing.succeeds(release.linux(), "cat-file", "-e", f"{made}^{{commit}}"):

@@ -4,9 +4,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from lib import cache, plumbing
 from lib.series import Patch, Series, paths
-
-from .source import Source
 
 # Code that tests, or that runs nowhere but on the developer's machine.
 _TESTS = re.compile(r"(^|/)(tests?|tools|Documentation|samples|scripts)/|(^|/)st-[^/]*\.c$|"
@@ -22,8 +21,8 @@ def of_code(series: Series) -> list[str]:
 class Additions:
     """Which patch each line of the last step is of. commits: of the base and each step."""
 
-    def __init__(self, source: Source, series: Series, commits: Sequence[str]) -> None:
-        self._source, self._series, self._commits = source, series, commits
+    def __init__(self, series: Series, commits: Sequence[str]) -> None:
+        self._series, self._commits = series, commits
         self._lines: dict[str, Mapping[int, Patch]] = {}
         self._texts: dict[str, str] = {}
         self._files = {patch.name: paths(patch.text) for patch in series.patches}
@@ -35,8 +34,7 @@ class Additions:
     def text(self, file: str) -> str:
         """A file of the last step; "" where there is none."""
         if file not in self._texts:
-            there = self._source.object(self._commits[-1], file)
-            self._texts[file] = self._source.content(self._commits[-1], file) if there else ""
+            self._texts[file] = plumbing.content(cache.repository(), self._commits[-1], file) or ""
         return self._texts[file]
 
     def lines(self, file: str) -> Mapping[int, Patch]:
@@ -46,8 +44,8 @@ class Additions:
         return self._lines[file]
 
     def _blame(self, file: str) -> dict[int, Patch]:
-        said = self._source.git("blame", "--porcelain", f"{self._commits[0]}..{self._commits[-1]}",
-                                "--", file)
+        said = plumbing.git(cache.repository(), "blame", "--porcelain",
+                            f"{self._commits[0]}..{self._commits[-1]}", "--", file)
         patch_of = dict(zip(self._commits[1:], self._series.patches, strict=True))
         found = {}
         for line in said.split("\n"):

@@ -7,7 +7,7 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
-from lib import process
+from lib import cache, plumbing, process
 from lib.command import output
 from lib.kernel import build as kernel
 from lib.kernel.record import Build
@@ -17,7 +17,6 @@ from lib.store import hash_file, write_atomically
 
 from . import symbols
 from .errors import CannotJudge, UsageError
-from .source import Source
 
 MODULES_SECONDS = 600
 
@@ -34,8 +33,7 @@ class Module:
     sources: dict[str, str]
 
 
-def modules(lane: Lane, source: Source, series: Series, commits: Sequence[str],
-            top: pathlib.Path) -> list[Module]:
+def modules(lane: Lane, series: Series, commits: Sequence[str], top: pathlib.Path) -> list[Module]:
     """The test modules of a lane.
 
     An entry "ci:NAME" is the directory ci/guest/modules/NAME. "kunit:PATH" is the
@@ -56,10 +54,11 @@ def modules(lane: Lane, source: Source, series: Series, commits: Sequence[str],
         if patch and patch not in steps:
             raise UsageError(f"ci/lanes/{lane.name}.toml: {entry}: no patch {patch!r} in series")
         step = steps.get(patch, len(commits) - 1)
-        if step < len(commits) and source.object(commits[step], what):
+        text = plumbing.content(cache.repository(), commits[step], what) if step < len(commits) else None
+        if text is not None:
             path = pathlib.PurePath(what)
             found.append(Module(path.stem, {
-                path.name: source.git("show", f"{commits[step]}:{what}") + "\n",
+                path.name: text,
                 "Kbuild": f"obj-m := {path.stem}.o\nccflags-y := -I$(srctree)/{path.parent}\n"}))
     return found
 

@@ -5,10 +5,9 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from lib import command, plumbing, series
+from lib import cache, command, plumbing, release, series
 from lib.command import CannotJudge
-
-from .source import Source
+from lib.kernel import patched
 
 # How far back the base is looked for.
 _COMMITS = 5000
@@ -24,7 +23,7 @@ class Outside:
     name: str
 
 
-def take(directory: pathlib.Path, revision: str, source: Source, listing: series.Series,
+def take(directory: pathlib.Path, revision: str, listing: series.Series,
          commits: Sequence[str]) -> Outside:
     """A revision of a git tree. commits: of the steps of the series.
 
@@ -36,11 +35,11 @@ def take(directory: pathlib.Path, revision: str, source: Source, listing: series
         raise CannotJudge(f"{directory}: git does not know {revision}: {log.stderr.strip()}")
     lines = [line.split("\t", 2) for line in log.stdout.splitlines()]
     head, tree, subject = lines[0]
-    trees = {source.tree(commit): step for step, commit in enumerate(commits)}
+    trees = {_tree(commit): step for step, commit in enumerate(commits)}
     name = f"{head[:12]} ({subject})"
     if tree in trees:
         return Outside(commits[trees[tree]], trees[tree], name)
-    base = source.tree("base")
+    base = _tree(release.BASE)
     start = next((i for i, (_, of_commit, _) in enumerate(lines) if of_commit == base), None)
     if start is None:
         raise CannotJudge(f"{directory}: {name} does not descend from the base in the cache: none of its "
@@ -51,4 +50,17 @@ def take(directory: pathlib.Path, revision: str, source: Source, listing: series
     diff = command.run(["git", "-C", directory, "diff", "--binary", "--full-index", "--no-renames",
                         "--no-ext-diff", "--no-textconv", "--no-color", lines[start][0], head],
                        timeout=1800).stdout
-    return Outside(source.changed(diff, tree), step, name)
+    return Outside(_changed(diff, tree), step, name)
+
+
+def _tree(commit: str) -> str:
+    """The tree of a commit of the cache's repository."""
+    return plumbing.git(cache.repository(), "rev-parse", f"{commit}^{{tree}}")
+
+
+def _changed(diff: str, tree: str) -> str:
+    """A commit of the base with a diff, which makes it this tree; CannotJudge where it does not."""
+    made, commit = patched.changed(release.BASE, [diff] if diff else [], "a commit of a tree outside\n")
+    if made != tree:
+        raise CannotJudge(f"the difference to the base gives the tree {made}, not {tree}")
+    return commit

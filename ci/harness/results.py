@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any
 
+from lib import plumbing, release
 from lib.store import write_atomically
 
 from . import measure
@@ -50,8 +51,10 @@ def parser(source: Source, paths: Paths) -> Any:
     for name in _PARSER:
         path = directory / name
         if not path.exists():
-            text = source.git("show", f"base:tools/testing/kunit/{name}")
-            write_atomically(path, text.encode() + b"\n")
+            text = plumbing.content(paths.git, release.BASE, f"tools/testing/kunit/{name}")
+            if text is None:
+                raise CannotJudge(f"the base has no tools/testing/kunit/{name}")
+            write_atomically(path, text)
     sys.path.insert(0, str(directory))
     try:
         module: Any = importlib.import_module("kunit_parser")

@@ -4,6 +4,7 @@
 import pathlib
 import sys
 
+from lib import plumbing, release
 from lib.command import output
 from lib.lane import Lane
 from lib.store import write_atomically
@@ -16,12 +17,12 @@ from .source import Source
 
 def script(source: Source, paths: Paths) -> pathlib.Path:
     """scripts/bloat-o-meter of the base, in the cache."""
-    blob = source.object("base", "scripts/bloat-o-meter")
-    if not blob:
+    text = plumbing.content(paths.git, release.BASE, "scripts/bloat-o-meter")
+    if text is None:
         raise CannotJudge("the base has no scripts/bloat-o-meter")
-    path = paths.tools / f"bloat-o-meter-{blob}"
+    path = paths.tools / f"bloat-o-meter-{source.object(release.BASE, 'scripts/bloat-o-meter')}"
     if not path.exists():
-        write_atomically(path, source.git("cat-file", "blob", blob).encode() + b"\n")
+        write_atomically(path, text)
     return path
 
 

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, cast
 
-from lib.kernel import kconfig
+from lib.kernel import kconfig, patched
 from lib.kernel.record import Build
 from lib.lane import Lane
 from lib.series import last
@@ -15,7 +15,6 @@ from lib.verdict import Judgement, Verdict
 from . import build, prune
 from .cell import Built, again
 from .errors import CannotJudge
-from .source import DoesNotApply
 from .work import Work
 
 # Raise when the meaning of a kept record changes.
@@ -34,12 +33,12 @@ class Builds:
         self.refusal: dict[int, str] = {}
         for step, commit in enumerate(work.commits):
             try:
-                self.commits[step] = work.source.with_test_patches(commit, lane.test_patches)
-            except DoesNotApply as error:
+                self.commits[step] = patched.commit(commit, lane.test_patches)
+            except patched.DoesNotApply as error:
                 self.refusal[step] = f"test-only patch does not apply: {error}"
         if len(work.commits) == len(work.series.patches) + 1:
             kconfig.check(lane, self.commits.get(last(work.series), work.commits[-1]))
-        self.modules = build.modules(lane, work.source, work.series, work.commits, work.paths.top)
+        self.modules = build.modules(lane, work.series, work.commits, work.paths.top)
 
     def inputs(self, step: int) -> dict[str, Any]:
         """What a build's verdict depends on, by name."""

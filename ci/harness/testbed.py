@@ -12,8 +12,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from lib import lane as lanes
+from lib import cache, lane as lanes, plumbing
 from lib.command import output
+from lib.kernel import patched
 from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.series import Series
@@ -148,7 +149,10 @@ class Testbed:
 
     def text(self, lane: Lane, file: str) -> str:
         """A file of the last step as the lane has it, with its test-only patches."""
-        return self._source.content(self._lanes[lane.name].builds.commits[self._last], file)
+        commit = self._lanes[lane.name].builds.commits[self._last]
+        found = plumbing.content(cache.repository(), commit, file)
+        assert found is not None  # the fault is in a line of it
+        return found
 
     # --- with a fault
 
@@ -161,7 +165,7 @@ class Testbed:
     def build(self, lane: Lane, file: str, text: str, boots: Sequence[Boot]) -> Built:
         """Build the last step with other content of one file, and the modules of some boots."""
         one, theirs = self._lanes[lane.name].builds, self._record(lane)
-        commit = self._source.with_content(one.commits[self._last], file, text)
+        commit = patched.with_content(one.commits[self._last], file, text)
         keep = self._paths.cache / "mutants" / f"{lane.name}-{digest(file, text)}"
         with self._locks[lane.name]:
             self._touched.add(lane.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""git in a directory."""
+"""git in a directory, and what it has at a commit."""
 
 import pathlib
 import subprocess
@@ -22,6 +22,17 @@ def attempt(directory: pathlib.Path | str, *arguments: object,
 def succeeds(directory: pathlib.Path | str, *arguments: object) -> bool:
     """Whether a git command ends with 0."""
     return attempt(directory, *arguments).returncode == 0
+
+
+def object_name(directory: pathlib.Path | str, revision: str) -> str:
+    """The name of the object that a revision means, such as COMMIT:PATH; "" where there is none."""
+    return attempt(directory, "rev-parse", "-q", "--verify", revision).stdout.strip()
+
+
+def content(directory: pathlib.Path | str, commit: str, path: str) -> str | None:
+    """The text of a file at a commit, every byte kept; None where there is none."""
+    done = attempt(directory, "cat-file", "blob", f"{commit}:{path}")
+    return done.stdout if done.returncode == 0 else None
 
 
 def private(directory: pathlib.Path | str) -> pathlib.Path:

@@ -4,8 +4,8 @@
 import pathlib
 import re
 
-from . import cache
-from .command import Broken, CannotJudge, run
+from . import cache, plumbing
+from .command import CannotJudge, run
 from .plumbing import git
 from .series import Series
 
@@ -55,9 +55,7 @@ def point(name: str, revision: str) -> None:
 
 def version(directory: pathlib.Path | str, revision: str = "HEAD") -> Version | None:
     """The version of a kernel tree by its Makefile; None when there is no kernel's Makefile."""
-    try:
-        text = git(directory, "cat-file", "blob", f"{revision}:Makefile")
-    except Broken:
+    if (text := plumbing.content(directory, revision, "Makefile")) is None:
         return None
     found = []
     for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL", "EXTRAVERSION"):

@@ -9,9 +9,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from . import cache, debian, release
+from . import cache, debian, plumbing, release
 from .command import Broken, CannotJudge, Missing, complete, full, output, run
-from .plumbing import git
 
 # Is told what takes long.
 Say = Callable[[str], None]
@@ -21,9 +20,11 @@ _PATIENCE = 600  # seconds before a download that failed is tried again
 
 def accepted(program: pathlib.Path | str) -> bool:
     """Whether scripts/checker-valid.sh of the base accepts the program."""
-    script = git(release.linux(), "cat-file", "blob", f"{release.BASE}:scripts/checker-valid.sh")
+    script = plumbing.content(release.linux(), release.BASE, "scripts/checker-valid.sh")
+    if script is None:
+        raise CannotJudge("the base has no scripts/checker-valid.sh")
     with tempfile.NamedTemporaryFile("w", prefix="accepts-sparse-", suffix=".sh") as stream:
-        stream.write(script + "\n")
+        stream.write(script)
         stream.flush()
         done = complete(["sh", "-e", "-u", stream.name, program], timeout=60)
     return done.returncode == 0 and done.stdout.strip() == "1"

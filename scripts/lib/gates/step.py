@@ -4,8 +4,7 @@
 import functools
 from collections.abc import Sequence
 
-from .. import release, series
-from ..command import run
+from .. import plumbing, release, series
 from ..plumbing import git
 
 
@@ -28,9 +27,7 @@ class Step:
 
     def content(self, commit: str, path: str) -> str | None:
         """A file's text at a commit, None where there is none."""
-        done = run(["git", "-C", release.linux(), "cat-file", "blob", f"{commit}:{path}"],
-                   check=False)
-        return done.stdout if done.returncode == 0 else None
+        return plumbing.content(release.linux(), commit, path)
 
     def present(self, suffixes: tuple[str, ...]) -> list[str]:
         """Touched files of these suffixes that exist after the patch."""

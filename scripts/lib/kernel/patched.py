@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A step's tree with a lane's test-only patches on it."""
+"""A step's tree with changes on it that are no part of the series, such as a lane's test-only patches."""
 
 import pathlib
 from collections.abc import Sequence
@@ -55,3 +55,25 @@ def changed(revision: str, diffs: Sequence[str], message: str) -> tuple[str, str
             plumbing.git(here, "apply", "--cached", "--whitespace=nowarn", "-", data=diff, env=env)
         tree = plumbing.git(here, "write-tree", env=env)
     return tree, plumbing.git(here, "commit-tree", tree, "-p", revision, data=message, env=env)
+
+
+def with_content(commit_of: str, path: str, text: str) -> str:
+    """A commit like another whose file at `path` has other content. The same content gives
+    the same commit. Only the trees above the file are made."""
+    here = release.linux()
+    *above, name = path.split("/")
+    made = plumbing.git(here, "hash-object", "-w", "--stdin", data=text)
+    while True:
+        place = "/".join(above)
+        entries = []
+        for entry in plumbing.git(here, "ls-tree", "-z", f"{commit_of}:{place}").strip("\0").split("\0"):
+            head, _, called = entry.partition("\t")
+            if called == name:
+                mode, kind, _ = head.split()
+                head = f"{mode} {kind} {made}"
+            entries.append(f"{head}\t{called}\0")
+        made = plumbing.git(here, "mktree", "-z", data="".join(entries))
+        if not above:
+            return plumbing.git(here, "commit-tree", made, "-p", commit_of, env=IDENTITY,
+                                data=f"{path}: other content\n")
+        name = above.pop()

@@ -4,6 +4,7 @@
 from typing import Any, cast
 
 from lib.lane import Boot
+from lib.proofs import OWN
 from lib.verdict import Judgement, Verdict
 
 from . import evaluate, needs, proof, prune, regress, splat
@@ -83,22 +84,22 @@ class Attempts:
         own: dict[str, str] = {}
         reasons = {}
         again_as_own = {*attempt.get("due", ()), *attempt["tests"]}
-        idle = {n for n in attempt["tests"] if f"{n}{proof.OWN}" not in again_as_own
+        idle = {n for n in attempt["tests"] if f"{n}{OWN}" not in again_as_own
                 and not self._same(n, step)}
         for name, test in attempt["tests"].items():
             for case, word in test["cases"].items():
-                if name.endswith(proof.OWN):
+                if name.endswith(OWN):
                     own[f"{where}/{case}"] = word
                 else:
                     words[f"{where}/{case}"] = word
-                    if name not in idle and f"{name}{proof.OWN}" not in again_as_own:
-                        own[f"{where}/{name}{proof.OWN}{case.removeprefix(name)}"] = word
+                    if name not in idle and f"{name}{OWN}" not in again_as_own:
+                        own[f"{where}/{name}{OWN}{case.removeprefix(name)}"] = word
                 if word == "skip":
                     reasons[f"{where}/{case}"] = test["reasons"].get(case, "no reason given")
         return regress.Ran(words, own, reasons, self._log(attempt),
                            [f"the module {said}" for said in modules_failed],
                            not self._problems(step, boot, attempt),
-                           frozenset(f"{where}/{name}{proof.OWN}/" for name in idle))
+                           frozenset(f"{where}/{name}{OWN}/" for name in idle))
 
     def _same(self, test: str, step: int) -> bool:
         """Whether a test that does not run again with the step's own selftests had none else than

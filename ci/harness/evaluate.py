@@ -6,7 +6,7 @@ import fnmatch
 import pathlib
 import signal
 
-from lib import table
+from lib import proofs, table
 from lib.lane import Boot
 from lib.series import Series
 from lib.table import FLAG, TABLES, TEXT
@@ -49,7 +49,7 @@ class Expectations:
     """
 
     def __init__(self, top: pathlib.Path, series: Series, deny: splat.Patterns) -> None:
-        self.proofs = proof.read(top, series)
+        self.proofs = proofs.read(top, series)
         self.base = series.base
         self.known = known(top)
         self.needed: set[Known] = set()

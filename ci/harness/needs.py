@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 from lib import table
+from lib.proofs import OWN
 from lib.table import FLAG, TABLE, TEXTS
 
-from . import proof
 from .errors import UsageError
 
 _FILE = "ci/guest/needs.toml"
@@ -99,7 +99,7 @@ def order(needs: dict[str, Needs], tests: list[str], changed: set[str]) -> list[
     step; tests of these run again as NAME@step.
     """
     first = [t for t in tests if not needs[t].last]
-    again = [f"{t}{proof.OWN}" for t in first if needs[t].step and changed & set(needs[t].selftests)]
+    again = [f"{t}{OWN}" for t in first if needs[t].step and changed & set(needs[t].selftests)]
     return first + again + [t for t in tests if needs[t].last]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from lib.kernel import sources
 from lib.lane import Boot, Lane
+from lib.proofs import Proof
 from lib.series import Series, ends, last, paths
 
 from . import guest, proof
@@ -103,7 +104,7 @@ class Policy:
     """
 
     series: Series
-    proofs: Sequence[proof.Proof]
+    proofs: Sequence[Proof]
     boot_names: Collection[str] = ()
     forced: Collection[str] = ()
     _milestones: dict[tuple[str, str], set[int]] = dataclasses.field(

@@ -1,106 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The proof of each patch: the cases that fail before it and pass from it on.
+"""Whether the proof of each patch holds: the cases of ci/proofs.toml that fail before it and pass
+from it on.
 
-ci/proofs.toml holds one table per patch, under the patch's slug (its path without the
-number): the cases that must fail, or be skipped, on every step before it and pass
-from its step on, and the splats that the fault causes before the patch. A case that
-passes before the patch proves nothing, and is a failure. A suite that comes with the
-patch cannot fail before it: its cases are what the patch "adds". The cases that pass
-before the patch and are gone from it on are what the patch "drops"; with NAME@step in
-place of a test's NAME these are cases of NAME with the selftests of the step's own tree.
-
-Besides the cases of its tests, every boot has the case lane/boot/end: the guest came to
-the end of its tests. A patch that fixes a crash is proven by this case.
+A case that passes before the patch proves nothing, and is a failure. Besides the cases of its
+tests, every boot has the case lane/boot/end: the guest came to the end of its tests. A patch
+that fixes a crash is proven by this case.
 """
 
-import dataclasses
 import fnmatch
-import pathlib
-import re
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from lib import table
 from lib.lane import Boot
-from lib.series import Patch, Series, slug
-from lib.table import TABLES, TEXT, TEXTS
+from lib.proofs import FILE, OWN, Proof
+from lib.series import slug
 from lib.verdict import Judgement, Verdict
-
-from .errors import UsageError
 
 # The case of every boot that the guest came to the end of its tests.
 END = "end"
-# After a test's name: it ran with the selftests of the step's own tree, not of the last step's.
-OWN = "@step"
-
-_FILE = "ci/proofs.toml"
-_KEYS = {"cases": TEXTS, "adds": TEXTS, "drops": TEXTS, "splats": TEXTS, "nothing": TEXT,
-         "built": TEXT}
-
-
-@dataclasses.dataclass(frozen=True)
-class Proof:
-    """patch: the Patch proven; cases, adds, drops: patterns of lane/boot/test/suite/case;
-    splats: regular expressions; nothing: why the patch has no case to show; built: where the
-    sources were built that no lane builds, "" where there are none."""
-
-    patch: Patch
-    cases: list[str]
-    adds: list[str]
-    drops: list[str]
-    splats: list[re.Pattern[str]]
-    nothing: str
-    built: str = ""
-
-    @property
-    def patterns(self) -> list[str]:
-        """Of all cases that pass from the patch on."""
-        return self.cases + self.adds
 
 
 def plain(case: str) -> str:
     """A case, or a pattern of cases, without OWN: as it is with the last step's selftests."""
     return case.replace(OWN, "", 1)
-
-
-def _read(entry: dict[str, Any], by_slug: Mapping[str, Patch]) -> Proof:
-    """One table; UsageError where it is wrong."""
-    table.check(entry, f"{_FILE}: {entry.get('patch', 'a [[proof]]')}", {"patch": TEXT}, _KEYS)
-    name = entry["patch"]
-    if name not in by_slug:
-        raise UsageError(f"{_FILE}: no patch {name!r} in series")
-    shown = [key for key in ("cases", "adds") if entry.get(key)]
-    if bool(shown) == ("nothing" in entry):
-        raise UsageError(f"{_FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, "
-                         "adds nor ") + "nothing; a patch has cases, adds or both, or nothing = \"why\"")
-    if own := next((c for key in shown for c in entry[key] if OWN in c), None):
-        raise UsageError(f"{_FILE}: {name}: {own!r}: only drops may name the step's own selftests "
-                         f"({OWN}); the last step's run on every step")
-    try:
-        splats = [re.compile(text) for text in entry.get("splats", [])]
-    except re.error as error:
-        raise UsageError(f"{_FILE}: {name}: splats: {error.pattern!r}: {error}") from None
-    if wide := next((s.pattern for s in splats if s.search("")), None):
-        raise UsageError(f"{_FILE}: {name}: splats: {wide!r} matches every line")
-    return Proof(by_slug[name], entry.get("cases", []), entry.get("adds", []),
-                 entry.get("drops", []), splats, entry.get("nothing", ""),
-                 entry.get("built", ""))
-
-
-def read(top: pathlib.Path, series: Series) -> list[Proof]:
-    """The proofs of a series in its order; UsageError for one that is wrong, that is of no
-    patch, or of a patch with another, and for a patch with none."""
-    data = table.load(top, _FILE) if (pathlib.Path(top) / _FILE).exists() else {}
-    table.check(data, _FILE, {}, {"proof": TABLES})
-    by_slug = {slug(p): p for p in series.patches}
-    proofs = [_read(entry, by_slug) for entry in data.get("proof", [])]
-    names = [slug(p.patch) for p in proofs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"{_FILE}: {twice[0]} is listed twice")
-    if unproven := set(by_slug) - set(names):
-        raise UsageError(f"{_FILE}: no table for {', '.join(sorted(unproven))}; name the cases "
-                         "that pass from the patch on, or say nothing = \"why\"")
-    return sorted(proofs, key=lambda p: p.patch.step)
 
 
 def due(proofs: Collection[Proof], case: str) -> int:
@@ -153,7 +74,7 @@ def unseen(proofs: Collection[Proof], seen: Mapping[int, Collection[str]],
         wrong = [s.pattern for s in one.splats if not any(map(s.search, lines))]
         lost = next((f"step {k} {where}" for k, where in sorted(unjudged) if k < step), "")
         if wrong:
-            reason = f"{_FILE}: {slug(one.patch)}: no boot before step {step} shows the splats " \
+            reason = f"{FILE}: {slug(one.patch)}: no boot before step {step} shows the splats " \
                      f"{', '.join(map(repr, wrong))}" \
                      + (f"; not all boots could be judged: {lost}" if lost else ": correct or delete them")
         verdict = Verdict.PASS if not wrong else Verdict.LOST if lost else Verdict.FAIL

@@ -10,6 +10,7 @@ those of each step's own tree, from which a patch may have taken cases.
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 
+from lib.proofs import Proof
 from lib.verdict import Judgement, Verdict
 
 from . import proof
@@ -19,7 +20,7 @@ from . import proof
 class Ran:
     """One boot that ran on a step. words: {case: "pass" | "fail" | "skip"}, proof.END among
     them; own: the same with the selftests of the step's own tree, its tests named with
-    proof.OWN; reasons: {case: why it was skipped}; log: path of its console; remarks: what else
+    proofs.OWN; reasons: {case: why it was skipped}; log: path of its console; remarks: what else
     may have taken cases away, sentences; good: whether nothing was wrong in the boot; idle: how
     the names of those cases of `own` begin that were not due on the step."""
 
@@ -44,7 +45,7 @@ class Ran:
 
 
 def judge(lane: str, boot: str, history: Mapping[int, Ran], steps: Collection[int],
-          proofs: Collection[proof.Proof], known: Callable[[str], str],
+          proofs: Collection[Proof], known: Callable[[str], str],
           again: Callable[[int, int], str]) -> list[Judgement]:
     """Whether the cases of one boot are still there, step by step.
 
@@ -71,7 +72,7 @@ def judge(lane: str, boot: str, history: Mapping[int, Ran], steps: Collection[in
     return judgements
 
 
-def _unexplained(gone: Mapping[str, int], step: int, proofs: Collection[proof.Proof],
+def _unexplained(gone: Mapping[str, int], step: int, proofs: Collection[Proof],
                  known: Callable[[str], str]) -> dict[str, int]:
     """Those of the cases gone on a step that neither a patch drops nor something else excuses.
 

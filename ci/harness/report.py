@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from lib.proofs import Proof
 from lib.series import Series, last, title
 from lib.store import write_atomically
 from lib.verdict import Judgement, Verdict, worst
@@ -18,7 +19,6 @@ from . import splat
 from .cell import Cell
 from .cost import Cost
 from .errors import CannotJudge
-from .proof import Proof
 from .spans import spans, story
 
 

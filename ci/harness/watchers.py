@@ -6,9 +6,10 @@ import fnmatch
 from collections.abc import Collection, Iterable, Sequence
 
 from lib.lane import Boot, Lane
+from lib.proofs import Proof
 from lib.series import Patch
 
-from .proof import END, Proof
+from .proof import END
 
 
 def may_have(pattern: str, lane: str, boot: Boot) -> bool:

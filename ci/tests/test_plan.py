@@ -14,11 +14,11 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
-from harness import cost, guest, needs, plan, plan_text, proof, session, spans, step_boot  # noqa: E402
+from harness import cost, guest, needs, plan, plan_text, session, spans, step_boot  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.jobs import Jobs  # noqa: E402
 from lib import lane as lanes  # noqa: E402
-from lib import series, store  # noqa: E402
+from lib import proofs, series, store  # noqa: E402
 from lib.verdict import Judgement, Verdict  # noqa: E402
 
 ASCENDING = '''
@@ -67,7 +67,7 @@ class PolicyTest(unittest.TestCase):
             listing += [f"# topic: {topic}"] * (step in (1, 4, 7)) + [name]
         (top / "series").write_text("\n".join(listing) + "\n")
         self.series = series.read(top)
-        proven = proof.Proof(self.series.patches[4], ["x/main/unit/a"], [], [], [], "")
+        proven = proofs.Proof(self.series.patches[4], ["x/main/unit/a"], [], [], [], "")
         self.policy = plan.Policy(self.series, [proven])
 
     def due(self, one, *, of="x", policy=None):

@@ -12,6 +12,7 @@ sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
 from harness import proof, regress  # noqa: E402
+from lib import proofs  # noqa: E402
 from lib.series import Patch  # noqa: E402
 from lib.verdict import Verdict  # noqa: E402
 
@@ -20,7 +21,7 @@ def entry(step, **keys):
     """A Proof of the patch of a step."""
     patch = Patch(step, "t", f"t/000{step}-p.patch", pathlib.Path("p"))
     empty = {"cases": [], "adds": [], "drops": [], "splats": [], "nothing": ""}
-    return proof.Proof(patch, **{**empty, **keys})
+    return proofs.Proof(patch, **{**empty, **keys})
 
 
 def ran(text, ended=True, own=None):

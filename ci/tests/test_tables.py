@@ -11,8 +11,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import LANE  # noqa: E402
-from harness import evaluate, needs, proof, splat  # noqa: E402
-from lib import lane, series  # noqa: E402
+from harness import evaluate, needs, splat  # noqa: E402
+from lib import lane, proofs, series  # noqa: E402
 from lib.command import Failed  # noqa: E402
 from lib.series import Patch, Series  # noqa: E402
 from lib.verdict import Verdict  # noqa: E402
@@ -78,7 +78,7 @@ class TableTest(unittest.TestCase):
 
     def proofs(self, text):
         self.write("ci/proofs.toml", text + '\n[[proof]]\npatch = "t/p2"\nnothing = "why"\n')
-        return proof.read(self.top, SERIES)
+        return proofs.read(self.top, SERIES)
 
     def test_proof(self):
         start = '[[proof]]\npatch = "t/p1"\n'
@@ -108,7 +108,7 @@ class TableTest(unittest.TestCase):
 
     def test_the_proofs_and_known_failures_of_this_repository(self):
         found = series.read(TOP)
-        self.assertEqual(len(proof.read(TOP, found)), len(found.patches))
+        self.assertEqual(len(proofs.read(TOP, found)), len(found.patches))
         self.assertTrue(evaluate.known(TOP))
 
     # --- known failures

@@ -6,7 +6,7 @@ import pathlib
 import textwrap
 from typing import Any
 
-from lib.verdict import Verdict, worst
+from lib.verdict import Verdict, overall
 
 from .suite import Count
 
@@ -57,7 +57,7 @@ class Tally:
         avoidable = [j for j in judgements if j.get("avoidable") and j["verdict"] == "skip"]
         self.passed += verdicts.count(Verdict.PASS)
         self.skipped += verdicts.count(Verdict.SKIP) - len(avoidable)
-        failed, told = verdicts.count(Verdict.FAIL), worst(verdicts).exit_code if verdicts else 125
+        failed, told = verdicts.count(Verdict.FAIL), overall(verdicts).exit_code
         lost = len(verdicts) - failed - verdicts.count(Verdict.PASS) - verdicts.count(Verdict.SKIP)
         if failed:
             self._count_bad("ci/run", Verdict.FAIL, failed)
@@ -68,8 +68,10 @@ class Tally:
             show("gates that were skipped for lack of a tool that ci/packages has:",
                  "\n".join(f"step {j['step']} {j['lane']} {j['gate']}: {j['reason']}\n"
                            f"again: {j['command']}" for j in avoidable))
-        if rc != told or not judgements:
-            why = "wrote no results" if not judgements else f"its results say {told}"
+        nothing = told == 125 and not lost
+        if rc != told or nothing:
+            why = "wrote no results" if not judgements else "it judged nothing" if nothing else \
+                f"its results say {told}"
             self.gate("ci/run", Verdict.FAIL if rc == 1 or rc == 0 and judgements else Verdict.LOST,
                       f"ended with {'no status' if rc is None else rc}, and {why}")
 

@@ -352,7 +352,7 @@ class RunTest(unittest.TestCase):
         for results, rc, code, counts in (
                 ([good, skip], 0, 0, (1, 0, 1)), ([good, bad, skip], 1, 1, (1, 1, 1)),
                 ([good, bad, lost], 1, 1, (1, 2, 0)), ([good, lost], 125, 125, (1, 1, 0)),
-                ([good, flaky], 125, 125, (1, 1, 0)),
+                ([good, flaky], 125, 125, (1, 1, 0)), ([skip], 125, 125, (0, 1, 1)),
                 # without results nothing is known
                 (None, 0, 125, (0, 1, 0)), (None, 1, 1, (0, 1, 0)), (None, 125, 125, (0, 1, 0)),
                 (None, None, 125, (0, 1, 0)), (None, -9, 125, (0, 1, 0)), ("{", 0, 125, (0, 1, 0)),

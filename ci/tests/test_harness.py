@@ -24,7 +24,7 @@ from harness.errors import CannotJudge, UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
 from harness.paths import Paths  # noqa: E402
 from harness.source import Source  # noqa: E402
-from lib.verdict import Verdict, worst  # noqa: E402
+from lib.verdict import Verdict, overall, worst  # noqa: E402
 
 CASES = pathlib.Path(__file__).with_name("cases")
 
@@ -391,6 +391,9 @@ class SeriesTest(unittest.TestCase):
 class VerdictTest(unittest.TestCase):
     def test_worst_and_exit_codes(self):
         self.assertEqual(worst([]), Verdict.PASS)
+        for skips in [], [Verdict.SKIP]:
+            self.assertEqual(overall(skips).exit_code, 125)
+        self.assertEqual(overall([Verdict.SKIP, Verdict.PASS]), Verdict.PASS)
         self.assertEqual(worst([Verdict.PASS, Verdict.LOST, Verdict.FAIL]), Verdict.FAIL)
         self.assertEqual([v.exit_code for v in Verdict], [0, 1, 0, 125, 125])
 

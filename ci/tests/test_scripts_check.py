@@ -189,14 +189,14 @@ class Gates(GatesFixture):
         self.assertIn("not built in any lane (toy): arch/vax/toy.c", results[2, "w1"]["reason"])
         self.write(self.repo / "ci/proofs.toml",
                    '[[proof]]\npatch = "toy/toy-add-a-thing"\nbuilt = "by hand"\n')
-        results, _ = self.check("2", "--gate", "w1")
+        results, _ = self.check("2", "--gate", "w1", expect=125)
         self.assertEqual((results[2, "w1"]["verdict"], results[2, "w1"]["reason"]),
                          ("skip", "arch/vax/toy.c: by hand"))
 
     def test_no_compiler_is_a_skip(self):
         lane = self.repo / "ci/lanes/toy.toml"
         lane.write_text(lane.read_text() + 'cross = "vax-none-"\n')
-        results, _ = self.check("--gate", "w1")
+        results, _ = self.check("--gate", "w1", expect=125)
         self.assertEqual(results[1, "w1"]["verdict"], "skip")
         self.assertIn("vax-none-gcc", results[1, "w1"]["reason"])
 

@@ -142,7 +142,7 @@ class Lost(GatesFixture):
     def test_spatch_that_cannot_load_python_names_the_package(self):
         self.tool("spatch", "[ \"$1\" = --version ] && echo spatch version 1.3 && exit\n"
                   "echo 'unable to find the Python library libpython3.13m.so' >&2; exit 255\n")
-        results, _ = self.check("--gate", "coccinelle")
+        results, _ = self.check("--gate", "coccinelle", expect=125)
         self.assertEqual(results[1, "coccinelle"]["verdict"], "skip")
         self.assertIn("package libpython3-dev", results[1, "coccinelle"]["reason"])
         self.setUpTools()

@@ -30,6 +30,12 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=_ORDER.index, default=Verdict.PASS)
 
 
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of a run: the gravest one but for skips; LOST where nothing was judged."""
+    said = [verdict for verdict in verdicts if verdict is not Verdict.SKIP]
+    return worst(said) if said else Verdict.LOST
+
+
 @dataclasses.dataclass(frozen=True)
 class Judgement:
     """One gate's word on one step.
@@ -64,9 +70,3 @@ class Judgement:
         fields: dict[str, Any] = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
         fields["verdict"] = Verdict(data["verdict"])
         return cls(**fields)
-
-
-def overall(judgements: Iterable[Judgement]) -> Verdict:
-    """The verdict of a run: the gravest one but for skips; LOST where there are only skips."""
-    said = [j.verdict for j in judgements if j.verdict is not Verdict.SKIP]
-    return worst(said) if said else Verdict.LOST

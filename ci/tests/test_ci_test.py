@@ -452,7 +452,7 @@ class LintersTest(unittest.TestCase):
         self.write(".editorconfig", (TOP / ".editorconfig").read_text())
         self.write("REUSE.toml", (TOP / "REUSE.toml").read_text())
         self.write("mypy.ini", (TOP / "mypy.ini").read_text())
-        self.write("COPYING", "text\n")
+        self.write("COPYING", (TOP / "COPYING").read_bytes())
         self.write("ci/good", f"#!/bin/sh\n{LICENCE}echo\n")
         self.write("ci/good.py", f"{LICENCE}print()\n")
 
@@ -562,10 +562,25 @@ class LintersTest(unittest.TestCase):
         self.assertEqual(text, [f"README.md:1: a path of one machine: {self.top}"])
 
     def test_no_copying(self):
-        for names in (["ci/good"], ["ci/good", "COPYING"]):
-            self.write("COPYING", "")
+        text = (TOP / "COPYING").read_text()
+        for names, content in ((["ci/good"], text), (["ci/good", "COPYING"], ""),
+                               (["ci/good", "COPYING"], text.replace("Version 2", "Version 3"))):
+            self.write("COPYING", content)
             self.assertEqual(licence.check(self.top, names),
                              ["COPYING: the text of the licence is not there"])
+
+    def test_only_our_licence(self):
+        for line, wrong in (
+                ("# {}: GPL-2.0", ""), ("/* {}: GPL-2.0-only */", ""), ("<!-- {}: GPL-2.0 -->", ""),
+                ("# {}: GPL-2.0\r", ""), ("// {}: MIT", "MIT"), ("# {}: GPL-2.0+", "GPL-2.0+"),
+                ("/* {}: GPL-2.0-or-later */", "GPL-2.0-or-later"),
+                ("# {}: GPL-2.0 OR MIT", "GPL-2.0 OR MIT"), ("# {}: (MIT)", "(MIT)")):
+            with self.subTest(line=line):
+                self.write("ci/x", line.format("SPDX-License-Identifier") + "\n")
+                self.assertEqual(licence.check(self.top, ["COPYING", "ci/x"]),
+                                 [f"ci/x: it is under {wrong}, and not GPL-2.0"] if wrong else [])
+        self.write("REUSE.toml", (TOP / "REUSE.toml").read_text().replace("GPL-2.0", "MIT"))
+        self.assertIn("series: it is under MIT, and not GPL-2.0", licence.check(self.top, ["series"]))
 
     def test_interpreters(self):
         for line, name in (("#!/bin/sh\n", "sh"), ("#!/bin/sh -e\n", "sh"), ("#!/bin/busybox sh\n", "sh"),

@@ -51,7 +51,7 @@ def parser(source: Source, paths: Paths) -> Any:
     for name in _PARSER:
         path = directory / name
         if not path.exists():
-            text = plumbing.content(paths.git, release.BASE, f"tools/testing/kunit/{name}")
+            text = plumbing.content(release.linux(), release.BASE, f"tools/testing/kunit/{name}")
             if text is None:
                 raise CannotJudge(f"the base has no tools/testing/kunit/{name}")
             write_atomically(path, text)

@@ -109,6 +109,16 @@ def git(tree, *words, data=None):
                           text=True, input=data, env=env).stdout
 
 
+def base_file(name):
+    """The text of a file of the base, in the cache of who runs the tests."""
+    done = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show", f"base:{name}"],
+                          check=False, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise AssertionError(f"the tests need {name} of the base, which {REAL_CACHE} does not have: "
+                             f"run scripts/base first\n{done.stderr}")
+    return done.stdout
+
+
 class Fixture:
     """A temporary repository; close() removes it."""
 
@@ -141,11 +151,8 @@ class Fixture:
     def _kernel(linux):
         for name in ("tools/testing/kunit/kunit_parser.py", "tools/testing/kunit/kunit_printer.py",
                      "tools/testing/kunit/kunit_junit.py", "scripts/bloat-o-meter"):
-            text = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show",
-                                   f"base:{name}"], check=True,
-                                  capture_output=True, timeout=60).stdout
             (linux / name).parent.mkdir(parents=True, exist_ok=True)
-            (linux / name).write_bytes(text)
+            (linux / name).write_text(base_file(name))
         (linux / "Makefile").write_text(MAKEFILE)
         (linux / "scripts/checker-valid.sh").write_text('grep -q good "$1" && echo 1\n')
         (linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")

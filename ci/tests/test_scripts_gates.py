@@ -13,7 +13,7 @@ import time
 import unittest
 from unittest import mock
 
-from fixture import REAL_CACHE
+from fixture import base_file
 from gates_fixture import GatesFixture
 from scripts_fixture import KERNEL
 
@@ -271,7 +271,6 @@ class Kept(GatesFixture):
         self.assertIn("names a commit that is not in the history", results[2, "message"]["reason"])
 
 
-@unittest.skipUnless((REAL_CACHE / "linux.git").exists(), "no base in the cache; run: scripts/base")
 class Surroundings(GatesFixture):
     """The kernel's own scripts say the same whatever stands in the home directory and the
     environment of who calls us."""
@@ -300,9 +299,7 @@ class Surroundings(GatesFixture):
     def kernel(self):
         names = ("CREDITS", "Kbuild", "README", "Documentation/x", "arch/x", "include/x", "fs/x", "init/x",
                  "ipc/x", "kernel/x", "lib/x")
-        real = {there or here: subprocess.run(
-            ["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show", f"base:{here}"], check=True,
-            capture_output=True, text=True).stdout for here, there in self.FILES.items()}
+        real = {there or here: base_file(here) for here, there in self.FILES.items()}
         return {**KERNEL, **super().kernel(), **dict.fromkeys(names, ""), **real,
                 "scripts/coccinelle/misc/toy.cocci": COCCI}
 

@@ -56,8 +56,9 @@ class Lane:
     image: path of the bootable image in the object directory; strip: reduce it to what
     is loaded before keeping it; sizes: directories whose objects are kept for
     bloat-o-meter; test_patches: test-only patches that every kernel of the lane carries;
-    modules: test modules built for it, "ci:NAME" or "kunit:PATH" (see
-    ci/harness/build.py); kernel_modules: paths of the kernel's own modules that the
+    modules: test modules built for it: "ci:NAME", a directory of ci/guest/modules, or
+    "kunit:PATH", a KUnit suite in the tree of the last step, with "@PATCH" as the patch of that
+    slug leaves it; kernel_modules: paths of the kernel's own modules that the
     guest gets, where a step has them; busybox: path of a static busybox, below / or
     below the foreign packages; foreign: the architecture, packages and library directory
     of what the guest's programs need and the machine's own architecture does not have.

@@ -34,7 +34,7 @@ class Objects(TypedDict):
 class Build(Objects):
     """seconds, cpu: what it took. image: sha256, of a lane that has one; modules: {file name:
     sha256} of those that were built for it; modules_failed: why others were not, sentences;
-    log: a name, see Paths.log() of ci/harness."""
+    log: the name of a file in cache.logs()."""
 
     seconds: float
     cpu: float

@@ -140,7 +140,8 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
     name = scratch / f"{shard.file.stem}-{shard.index}"
     log, results = name.with_suffix(".log"), name.with_suffix(".json")
     outcome = process.run([sys.executable, _PROGRAM, shard.file.parent, shard.file.name,
-                           "spread" if shard.spread else "cut", shard.index, shard.count, results], log, shard.seconds,
+                           "spread" if shard.spread else "cut", shard.index, shard.count, results],
+                          log, shard.seconds,
                           env={**os.environ, "TMPDIR": str(scratch),
                                "PATH": f"{scratch / 'bin'}:{os.environ['PATH']}"})
     ended = "" if outcome.rc == 0 else f"took longer than {shard.seconds} s" if outcome.rc is None else \

@@ -515,8 +515,9 @@ class LintersTest(unittest.TestCase):
         self.assertIs(found["mypy ci/bisect"].verdict, Verdict.PASS, found["mypy ci/bisect"].text)
 
     def test_what_mypy_keeps_is_shared_and_removed(self):
-        self.write("bin/mypy", "#!/bin/sh\nfor word; do [ \"$last\" = --cache-dir ] && dir=$word; last=$word; "
-                   "done\n[ -e $dir/kept ] && echo reads $dir || touch $dir/kept\nexit 1\n")
+        self.write("bin/mypy", "#!/bin/sh\n"
+                   "for word; do [ \"$last\" = --cache-dir ] && dir=$word; last=$word; done\n"
+                   "[ -e $dir/kept ] && echo reads $dir || touch $dir/kept\nexit 1\n")
         (self.top / "bin/mypy").chmod(0o755)
         self.write("ci/bisect", f"#!/usr/bin/env python3\n{LICENCE}print()\n")
         with unittest.mock.patch.dict(os.environ, {"PATH": f"{self.top}/bin:{os.environ['PATH']}"}):

@@ -4,7 +4,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from lib import series
-from lib.kernel import coverage
+from lib.kernel import unbuilt
 from lib.proofs import Proof
 from lib.verdict import Judgement
 
@@ -21,10 +21,10 @@ def judge(found: series.Series, commits: Sequence[str], built: Mapping[int, Coll
     for patch in found.patches:
         if patch.step not in built:
             continue
-        present = coverage.touched(patch, commits[patch.step])
+        present = unbuilt.touched(patch, commits[patch.step])
         left = [f for f in present if f not in built[patch.step]]
-        verdict, reason = coverage.judge(left, present, unjudged.get(patch.step, ()),
-                                         elsewhere.get(patch.step, ""))
+        verdict, reason = unbuilt.judge(left, present, unjudged.get(patch.step, ()),
+                                        elsewhere.get(patch.step, ""))
         judgements.append(Judgement(patch.step, "series", "built", verdict, reason,
                                     command=f"ci/run --no-static --step {patch.step}"))
     return judgements

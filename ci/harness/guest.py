@@ -27,8 +27,8 @@ from lib.lane import Lane
 from lib.store import Store, digest, hash_file, hash_tree, write_atomically
 
 from . import cpio, needs
-from .contents import Contents
 from .errors import CannotJudge, UsageError
+from .hashes import Hashes
 from .paths import Paths
 from .source import Source
 
@@ -68,7 +68,7 @@ class Guest:
         self.toolchain = toolchain
         self.needs = needs.read(paths.top)
         self.directory = paths.cache / "initramfs" / lane.name
-        self.contents = Contents(Store(paths.store), lane.name)
+        self.hashes = Hashes(Store(paths.store), lane.name)
         self.lock = threading.RLock()
         self.checked: set[pathlib.Path] = set()
         self.boots: dict[tuple[str, str, tuple[str, ...], frozenset[str]],
@@ -83,7 +83,7 @@ class Guest:
     def hash(self, archive: Archive) -> str:
         """The sha256 of an archive: by the store, where it was made once."""
         with self.lock:
-            return self.contents.hash(archive.inputs, lambda: self._make(archive))
+            return self.hashes.of(archive.inputs, lambda: self._make(archive))
 
     def made(self, archive: Archive) -> pathlib.Path:
         """The file of an archive, made where it is missing; CannotJudge where it is not what the
@@ -91,7 +91,7 @@ class Guest:
         with self.lock:
             if archive.path not in self.checked:
                 found = hash_file(archive.path) if archive.path.exists() else self._make(archive)
-                self.contents.check(archive.inputs, found)
+                self.hashes.check(archive.inputs, found)
                 self.checked.add(archive.path)
             os.utime(archive.path)  # what is used is not what is pruned first
         return archive.path
@@ -124,7 +124,7 @@ class Guest:
                 raise CannotJudge(f"lane {self.lane.name}: "
                                   f"{done.stderr.strip() or done.stdout.strip()}")
         if path not in self.checked:
-            self.contents.check(self._foreign_inputs(), hash_tree(path))
+            self.hashes.check(self._foreign_inputs(), hash_tree(path))
             self.checked.add(path)
         return path
 
@@ -143,7 +143,7 @@ class Guest:
         if not self.lane.foreign:
             return ""
         with self.lock:
-            return self.contents.hash(self._foreign_inputs(), lambda: hash_tree(self._unpacked()))
+            return self.hashes.of(self._foreign_inputs(), lambda: hash_tree(self._unpacked()))
 
     @functools.cached_property
     def _libraries(self) -> dict[str, str]:
@@ -225,7 +225,7 @@ class Guest:
         """A directory of selftests of a step as /PLACE/DIRECTORY."""
         def fill(root: pathlib.Path) -> None:
             built = self._programs(commit, directory)
-            self.contents.check(self._programs_inputs(commit, directory), hash_tree(built))
+            self.hashes.check(self._programs_inputs(commit, directory), hash_tree(built))
             (root / place).mkdir()
             shutil.copytree(built, root / place / directory)
 
@@ -238,7 +238,7 @@ class Guest:
     def _programs_hash(self, commit: str, directory: str) -> str:
         """A digest of the programs of a step's selftests."""
         with self.lock:
-            return self.contents.hash(self._programs_inputs(commit, directory),
+            return self.hashes.of(self._programs_inputs(commit, directory),
                                       lambda: hash_tree(self._programs(commit, directory)))
 
     def _programs(self, commit: str, directory: str) -> pathlib.Path:

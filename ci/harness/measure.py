@@ -40,7 +40,7 @@ def lines(text: str) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Series:
+class Samples:
     """The repetitions of one measurement, a call each: values in the unit; allowed: how
     many times the earlier step's."""
 
@@ -68,10 +68,10 @@ class Series:
         return ""
 
 
-def read(found: Iterable[str]) -> tuple[dict[str, Series], list[tuple[str, str]]]:
-    """Lines as lines() gives them: ({name: Series}, [(name, other)]); CannotJudge for a
+def read(found: Iterable[str]) -> tuple[dict[str, Samples], list[tuple[str, str]]]:
+    """Lines as lines() gives them: ({name: Samples}, [(name, other)]); CannotJudge for a
     line that is none."""
-    measured: dict[str, Series] = {}
+    measured: dict[str, Samples] = {}
     compared: list[tuple[str, str]] = []
     allowed: dict[str, float] = {}
     for line in found:
@@ -79,10 +79,10 @@ def read(found: Iterable[str]) -> tuple[dict[str, Series], list[tuple[str, str]]
             name, calls, value, unit = match.groups(default="instructions")
             if not int(calls):
                 raise CannotJudge(f"a measurement of no calls: {line}")
-            series = measured.setdefault(name, Series(unit, []))
-            if series.unit != unit:
-                raise CannotJudge(f"{name} is measured in {series.unit} and in {unit}")
-            series.values.append(int(value) / int(calls))
+            samples = measured.setdefault(name, Samples(unit, []))
+            if samples.unit != unit:
+                raise CannotJudge(f"{name} is measured in {samples.unit} and in {unit}")
+            samples.values.append(int(value) / int(calls))
         elif match := _COMPARED.match(line):
             compared.append((match[1], match[2]))
         elif match := _ALLOWED.match(line):
@@ -105,8 +105,8 @@ class Row:
     """One measurement on two steps; before or after is None where it was not made."""
 
     name: str
-    before: Series | None
-    after: Series | None
+    before: Samples | None
+    after: Samples | None
 
     @property
     def ratio(self) -> float | None:
@@ -140,16 +140,16 @@ class Row:
         return Verdict.PASS, ", ".join(words)
 
 
-def compare(before: Mapping[str, Series], after: Mapping[str, Series]) -> list[Row]:
+def compare(before: Mapping[str, Samples], after: Mapping[str, Samples]) -> list[Row]:
     """The rows of two steps' measurements, in the order of the later one."""
     names = [*after, *(name for name in before if name not in after)]
     return [Row(name, before.get(name), after.get(name)) for name in names]
 
 
-def _cells(series: Series | None) -> list[str]:
-    if not series:
+def _cells(samples: Samples | None) -> list[str]:
+    if not samples:
         return ["-", ""]
-    return [f"{series.median:.2f}", f"{min(series.values):.2f}..{max(series.values):.2f}"]
+    return [f"{samples.median:.2f}", f"{min(samples.values):.2f}..{max(samples.values):.2f}"]
 
 
 def table(rows: Sequence[Row], titles: Sequence[str]) -> str:
@@ -158,15 +158,15 @@ def table(rows: Sequence[Row], titles: Sequence[str]) -> str:
     body = []
     for row in rows:
         verdict, reason = row.judge()
-        series = row.after or row.before
+        samples = row.after or row.before
         body.append([row.name, *_cells(row.before), *_cells(row.after),
                      f"{row.ratio:.4f}" if row.ratio is not None else "-",
-                     series.unit if series else "",
+                     samples.unit if samples else "",
                      verdict.value + (f": {reason}" if reason else "")])
     return _aligned([head, *body])
 
 
-def comparisons(measured: Mapping[str, Series], compared: Sequence[tuple[str, str]]) -> str:
+def comparisons(measured: Mapping[str, Samples], compared: Sequence[tuple[str, str]]) -> str:
     """The pairs a benchmark asked for, as text: [(name, other)] of one boot."""
     head = ["in one boot", "", "against", "", "ratio"]
     body = [[name, f"{measured[name].median:.2f}", other, f"{measured[other].median:.2f}",

@@ -23,7 +23,7 @@ from .evaluate import Expectations
 from .mutant import Mutant
 from .notice import Notice
 from .route import Place, Route, name_of
-from .testbed import Built, Testbed
+from .testbed import FaultyBuild, Testbed
 
 # Raise when the meaning of a kept record changes.
 VERSION = 1
@@ -107,7 +107,7 @@ class _Trial:
         self._judge, self._bed, self._mutant = judge, bed, mutant
         self._plan: Sequence[Place] = ()
         self._records: dict[str, Record] = {}  # of builds, by lane
-        self._built: dict[str, Built] = {}  # those that are there, to boot
+        self._built: dict[str, FaultyBuild] = {}  # those that are there, to boot
         self._result = Result(mutant, Outcome.MISSED)
         self._lost: list[str] = [f"lane {name} cannot run here: {why}" for name, why in bed.unable.items()]
 
@@ -236,13 +236,13 @@ class _Trial:
         record: Record = {"noticed": False, "flaky": False, "gate": "", "text": "", "cases": [],
                           "log": "", "seconds": 0.0, "cpu": 0.0}
         for number in range(2):
-            attempt = self._bed.boot(lane, boot, self._built[lane.name], inputs, number)
+            one = self._bed.boot(lane, boot, self._built[lane.name], inputs, number)
             _stop()
             self._note(made=True)
-            record["seconds"] += attempt.record["seconds"]
-            record["cpu"] += attempt.record["cpu"]
-            record["log"] = attempt.record["console"]
-            found = notice.of(attempt, before)
+            record["seconds"] += one.record["seconds"]
+            record["cpu"] += one.record["cpu"]
+            record["log"] = one.record["console"]
+            found = notice.of(one, before)
             if found is None or not self._by_case(found):
                 break
             seen.append(found)

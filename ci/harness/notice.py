@@ -24,32 +24,32 @@ class Notice:
         return dataclasses.replace(other, cases=cases or other.cases)
 
 
-def of(attempt: Seen, before: Mapping[str, str]) -> Notice | None:
-    """What an attempt shows, or None; before: the words of the boot's cases without the fault.
+def of(boot: Seen, before: Mapping[str, str]) -> Notice | None:
+    """What a boot shows, or None; before: the words of the boot's cases without the fault.
 
     CannotJudge where the emulator failed.
     """
-    record = attempt.record
+    record = boot.record
     if record["ended"].startswith(machine.BROKEN):
         raise CannotJudge(record["ended"])
-    words = attempt.words
+    words = boot.words
     end = next((c for c in before if c.count("/") == 2 and c.endswith(f"/{proof.END}")), proof.END)
     cases = [c for c, word in before.items() if word == "pass" and words.get(c) != "pass" and c != end]
-    if splats := [p for p in attempt.problems if p.startswith("splat: ")]:
+    if splats := [p for p in boot.problems if p.startswith("splat: ")]:
         return Notice("splat", splats[0].removeprefix("splat: "), cases)
     if words.get(end) != "pass":
         how = "the guest died before its tests ended" if record["ended"] == "done" else record["ended"]
         return Notice("end", how, cases or [end])
     if cases:
         cases.sort(key=lambda c: words.get(c) != "fail")  # those that fail come first
-        return Notice("case", _sentence(cases, attempt), cases)
-    if attempt.problems:
-        return Notice("case", attempt.problems[0], [])
+        return Notice("case", _sentence(cases, boot), cases)
+    if boot.problems:
+        return Notice("case", boot.problems[0], [])
     return None
 
 
-def _sentence(cases: list[str], attempt: Seen) -> str:
+def _sentence(cases: list[str], boot: Seen) -> str:
     first = cases[0]
-    how = {"fail": "fails", "skip": f"is skipped: {attempt.reasons.get(first, 'no reason given')}"}.get(
-        attempt.words.get(first, ""), "is gone")
+    how = {"fail": "fails", "skip": f"is skipped: {boot.reasons.get(first, 'no reason given')}"}.get(
+        boot.words.get(first, ""), "is gone")
     return f"{first} {how}" + (f", and {len(cases) - 1} more" if len(cases) > 1 else "")

@@ -9,8 +9,8 @@ from lib.command import output
 from lib.lane import Lane
 from lib.store import write_atomically
 
-from .build import objects_of
 from .errors import CannotJudge
+from .image import objects_of
 from .paths import Paths
 from .source import Source
 

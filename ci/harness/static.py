@@ -7,8 +7,8 @@ import threading
 from collections.abc import Collection
 
 from lib import gates, process
+from lib.gates.walk import LANE
 from lib.series import Series
-from lib.static import LANE
 from lib.verdict import Judgement, Verdict
 
 from .paths import Paths

@@ -107,7 +107,7 @@ class Boots:
             if work.why and not attempts:
                 work.progress.note(f"boot {name}: {work.store.why('boot', inputs, name)}")
             work.progress.begin(("boot", name), f"boot {name}")
-            attempts.append(self.attempt(step, boot, built, f"{work.store.key(inputs)}-{len(attempts)}"))
+            attempts.append(self.once(step, boot, built, f"{work.store.key(inputs)}-{len(attempts)}"))
             if process.stopping():
                 raise KeyboardInterrupt  # it was ended by us
             work.store.put("boot", inputs, {"attempts": attempts}, name)
@@ -116,7 +116,7 @@ class Boots:
             cached = False
         return attempts, cached
 
-    def attempt(self, step: int, boot: Boot, built: Built, key: str) -> Attempt:
+    def once(self, step: int, boot: Boot, built: Built, key: str) -> Attempt:
         """Run the machine once. key: of its files in the cache."""
         work = self.work
         assert built.record is not None and built.image is not None

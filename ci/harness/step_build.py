@@ -12,9 +12,10 @@ from lib.series import last
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
 
-from . import build, prune
+from . import prune
 from .cell import Built, again
 from .errors import CannotJudge
+from .image import ImageBuilder, modules_of
 from .work import Work
 
 # Raise when the meaning of a kept record changes.
@@ -28,7 +29,7 @@ class Builds:
     def __init__(self, lane: Lane, work: Work) -> None:
         self.lane, self.work = lane, work
         checker, self.no_sparse = work.checker_of(lane)
-        self.builder = build.Builder(lane, work.touched, checker, work.jobs)
+        self.builder = ImageBuilder(lane, work.touched, checker, work.jobs)
         self.commits: dict[int, str] = {}
         self.refusal: dict[int, str] = {}
         for step, commit in enumerate(work.commits):
@@ -38,7 +39,7 @@ class Builds:
                 self.refusal[step] = f"test-only patch does not apply: {error}"
         if len(work.commits) == len(work.series.patches) + 1:
             kconfig.check(lane, self.commits.get(last(work.series), work.commits[-1]))
-        self.modules = build.modules(lane, work.series, work.commits, work.paths.top)
+        self.modules = modules_of(lane, work.series, work.commits, work.paths.top)
 
     def inputs(self, step: int) -> dict[str, Any]:
         """What a build's verdict depends on, by name."""

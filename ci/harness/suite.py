@@ -67,7 +67,7 @@ def shards(directory: pathlib.Path, long: bool = False) -> list[Shard]:
             for count in [max(1, -(-sizes[path] // (1 if long else SHARD)))] for index in range(count)]
 
 
-def again(file: pathlib.Path, test: str = "") -> str:
+def command(file: pathlib.Path, test: str = "") -> str:
     """The command that runs a file's tests, or one of them, again."""
     name = ".".join(test.split(".")[1:])
     return process.shell(["python3", "-m", "unittest", "discover", "-s", "ci/tests", "-p", file.name,
@@ -95,7 +95,7 @@ def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
     count = Count()
 
     def bad(test: str, text: str) -> None:
-        count.texts.append(f"{test}: {text.strip()}\nagain: {again(shard.file, test)}")
+        count.texts.append(f"{test}: {text.strip()}\nagain: {command(shard.file, test)}")
 
     plan = next((e for e in told if "share" in e), Event({"total": 0, "share": []}))
     begun = {e["begin"] for e in told if "begin" in e}

@@ -34,7 +34,7 @@ from .work import Work
 
 
 @dataclasses.dataclass(frozen=True)
-class Built:
+class FaultyBuild:
     """A lane's kernel with a fault in one file.
 
     ok: it compiles, else reason says what does not; lost: that says nothing of the source;
@@ -162,7 +162,7 @@ class Testbed:
             return True
         return (self._lanes[lane.name].builds.builder.objects / file).with_suffix(".o").exists()
 
-    def build(self, lane: Lane, file: str, text: str, boots: Sequence[Boot]) -> Built:
+    def build(self, lane: Lane, file: str, text: str, boots: Sequence[Boot]) -> FaultyBuild:
         """Build the last step with other content of one file, and the modules of some boots."""
         one, theirs = self._lanes[lane.name].builds, self._record(lane)
         commit = patched.with_content(one.commits[self._last], file, text)
@@ -184,16 +184,16 @@ class Testbed:
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
         warnings = [line for gate in added.GATES for line in added.lines(
             gate, theirs["diagnostics"], record["diagnostics"])] if record["ok"] else []
-        return Built(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
+        return FaultyBuild(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
                      record["seconds"], record["cpu"], keep, record)
 
-    def boot(self, lane: Lane, boot: Boot, built: Built, inputs: dict[str, Any], number: int) -> Seen:
+    def boot(self, lane: Lane, boot: Boot, built: FaultyBuild, inputs: dict[str, Any], number: int) -> Seen:
         """Boot a kernel once. inputs, number: that make the names of its logs its own."""
         one = self._lanes[lane.name]
         assert built.record is not None
         made = cell.Built(self._clean(lane).judgement, built.record, built.image)
         key = f"{self.store.key(inputs)}-{number}"
-        record = one.boots.attempt(self._last, boot, made, key)
+        record = one.boots.once(self._last, boot, made, key)
         ran = one.boots.attempts.ran(self._last, boot, record, built.record["modules_failed"])
         return Seen(dict(ran.words), dict(ran.reasons),
                     self._expectations.problems(self._last, lane.name, boot, record), record)
@@ -202,7 +202,7 @@ class Testbed:
         """The path of a log that a record names."""
         return str(self._paths.log(name)) if name else ""
 
-    def forget(self, built: Built) -> None:
+    def forget(self, built: FaultyBuild) -> None:
         """Remove what a build keeps."""
         if built.image is not None:
             output(["rm", "-rf", built.image])

@@ -64,7 +64,7 @@ class Work:
 
     @functools.cached_property
     def _checker(self) -> tuple[pathlib.Path | None, CannotJudge | None]:
-        return sparse.attempt(self.progress.note)
+        return sparse.obtained(self.progress.note)
 
     @property
     def broken(self) -> BaseException | None:
@@ -77,7 +77,7 @@ class Work:
             and self.store.key(inputs) not in self.fresh
 
     def checker_of(self, lane: lanes.Lane) -> tuple[pathlib.Path | None, CannotJudge | None]:
-        """The sparse that reads the sources of a lane, or why there is none: see sparse.attempt().
+        """The sparse that reads the sources of a lane, or why there is none: see sparse.obtained().
 
         (None, None) where none is to: nothing would be compared with what it says in a lane that
         is not built step by step, and one of objects reads the sources of the others.

@@ -80,7 +80,7 @@ def obtain(say: Say = lambda text: None) -> pathlib.Path:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def attempt(say: Say = lambda text: None) -> tuple[pathlib.Path | None, CannotJudge | None]:
+def obtained(say: Say = lambda text: None) -> tuple[pathlib.Path | None, CannotJudge | None]:
     """(path, None) of an accepted sparse, or (None, why there is none): Missing or CannotJudge."""
     try:
         return obtain(say), None

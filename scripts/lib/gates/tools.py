@@ -80,7 +80,7 @@ class Tools:
 
     @functools.cached_property
     def _sparse(self) -> tuple[pathlib.Path | None, CannotJudge | None]:
-        return sparse_file.attempt(say)
+        return sparse_file.obtained(say)
 
     def sparse(self) -> pathlib.Path:
         """A sparse that the kernel accepts; Missing or CannotJudge where there is none."""

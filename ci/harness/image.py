@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Build one step of a lane for its boots: the image, modules and the tests that live in them."""
+"""The image of one step of a lane, with the modules and tests that its boots need."""
 
 import dataclasses
 import os
@@ -33,7 +33,7 @@ class Module:
     sources: dict[str, str]
 
 
-def modules(lane: Lane, series: Series, commits: Sequence[str], top: pathlib.Path) -> list[Module]:
+def modules_of(lane: Lane, series: Series, commits: Sequence[str], top: pathlib.Path) -> list[Module]:
     """The test modules of a lane.
 
     An entry "ci:NAME" is the directory ci/guest/modules/NAME. "kunit:PATH" is the
@@ -63,7 +63,7 @@ def modules(lane: Lane, series: Series, commits: Sequence[str], top: pathlib.Pat
     return found
 
 
-class Builder(kernel.Builder):
+class ImageBuilder(kernel.Builder):
     """Builds the kernels of a lane, and test modules for them."""
 
     def build(self, commit: str, keep: pathlib.Path) -> Build:

@@ -7,15 +7,15 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from . import cache, clone, environment, lane, release, replay, series
-from .command import CannotJudge, Failed, Missing, full
-from .gates import BUILDING, GATES
-from .gates.gate import Answer, Gate, skip
-from .gates.step import Step
-from .gates.tools import Tools
-from .series import Patch, Series
-from .store import Store
-from .verdict import Judgement, Verdict
+from .. import cache, clone, environment, lane, release, replay, series
+from ..command import CannotJudge, Failed, Missing, full
+from ..series import Patch, Series
+from ..store import Store
+from ..verdict import Judgement, Verdict
+from . import BUILDING, GATES
+from .gate import Answer, Gate, skip
+from .step import Step
+from .tools import Tools
 
 LANE = "static"
 

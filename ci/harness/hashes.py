@@ -13,7 +13,7 @@ from .errors import CannotJudge
 _KIND = "archive"
 
 
-class Contents:
+class Hashes:
     """store: of the verdicts; where: the lane's name, for the store's last record of a name."""
 
     def __init__(self, store: Store, where: str) -> None:
@@ -21,7 +21,7 @@ class Contents:
         self.lock = threading.RLock()
         self._known: dict[str, str] = {}
 
-    def hash(self, inputs: Mapping[str, Any], make: Callable[[], str]) -> str:
+    def of(self, inputs: Mapping[str, Any], make: Callable[[], str]) -> str:
         """The hash of what these inputs give; make() makes it and tells where the store does not.
 
         inputs: "kind" and whatever it is made from, by name, JSON values.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Whether each source that a patch touches is built in some lane."""
+"""Sources that a patch touches and no lane builds."""
 
 from collections.abc import Collection, Sequence
 

@@ -7,9 +7,10 @@ from lib.lane import Boot
 from lib.proofs import OWN
 from lib.verdict import Judgement, Verdict
 
-from . import evaluate, needs, proof, prune, regress, splat
+from . import needs, proof, prune, regress, splat
 from .attempt import Attempt
 from .cell import again
+from .expectations import lost, reached_end
 from .work import Work
 
 
@@ -65,7 +66,7 @@ class Attempts:
         if not self._problems(step, boot, attempts[-1]):
             first = self._problems(step, boot, attempts[0])
             return Verdict.FLAKY if first else Verdict.PASS
-        return Verdict.LOST if all(map(evaluate.lost, attempts)) else Verdict.FAIL
+        return Verdict.LOST if all(map(lost, attempts)) else Verdict.FAIL
 
     def judge(self, step: int, boot: Boot, attempts: list[Attempt], cached: bool) -> Judgement:
         """The judgement of attempts that have ended."""
@@ -80,7 +81,7 @@ class Attempts:
     def ran(self, step: int, boot: Boot, attempt: Attempt, modules_failed: list[str]) -> regress.Ran:
         """The cases of an attempt. modules_failed: the test modules that its step could not build."""
         where = f"{self.lane}/{boot.name}"
-        words = {f"{where}/{proof.END}": "pass" if evaluate.reached_end(attempt) else "fail"}
+        words = {f"{where}/{proof.END}": "pass" if reached_end(attempt) else "fail"}
         own: dict[str, str] = {}
         reasons = {}
         again_as_own = {*attempt.get("due", ()), *attempt["tests"]}

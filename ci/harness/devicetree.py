@@ -5,10 +5,8 @@ import pathlib
 from collections.abc import Sequence
 
 from lib import process
-from lib.command import Broken, output
+from lib.command import Broken, CannotJudge, Failed, output
 from lib.lane import Boot
-
-from .errors import CannotJudge, UsageError
 
 _SECONDS = 60
 
@@ -29,7 +27,7 @@ def merge(command: Sequence[str], added: pathlib.Path, scratch: pathlib.Path) ->
     command: of QEMU, as the machine boots: the tree is that of this very machine;
     added: file in device tree source whose nodes are merged into it, and may refer
     to the machine's by path, as in <&{/smmuv3@9050000} 0>; scratch: directory.
-    CannotJudge where QEMU gives no tree, UsageError where the file is wrong.
+    CannotJudge where QEMU gives no tree, Failed where the file is wrong.
     """
     machine, source = scratch / "machine.dtb", scratch / "machine.dts"
     merged, blob = scratch / "merged.dts", scratch / "merged.dtb"
@@ -43,7 +41,7 @@ def merge(command: Sequence[str], added: pathlib.Path, scratch: pathlib.Path) ->
                   ["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, merged]):
         log.unlink(missing_ok=True)
         if process.run(words, log, _SECONDS).rc != 0:
-            raise UsageError(f"{added}: {_errors(log)}")
+            raise Failed(f"{added}: {_errors(log)}")
     return blob
 
 

@@ -5,16 +5,16 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from .errors import UsageError
+from lib.command import Failed
 
 Section = tuple[re.Pattern[str], dict[str, str]]
 
 
 def pattern(glob: str) -> re.Pattern[str]:
-    """A section's name as a regular expression for a whole path; UsageError for a form that is
+    """A section's name as a regular expression for a whole path; Failed for a form that is
     not read here. With a slash it is a path from the top, without one a name anywhere."""
     if unread := re.findall(r"[][?!\\]", glob):
-        raise UsageError(f".editorconfig: [{glob}]: {unread[0]} is not read by ci/test")
+        raise Failed(f".editorconfig: [{glob}]: {unread[0]} is not read by ci/test")
     words, depth = {"**": ".*", "*": "[^/]*", "{": "(?:", "}": ")"}, 0
     made = "" if "/" in glob else "(?:.*/)?"
     for part in re.findall(r"\*\*|.", glob.removeprefix("/")):
@@ -33,7 +33,7 @@ def read(text: str) -> list[Section]:
         elif line and line[0] not in "#;":
             name, equals, value = line.partition("=")
             if not equals:
-                raise UsageError(f".editorconfig:{number}: neither a section nor a setting: {line}")
+                raise Failed(f".editorconfig:{number}: neither a section nor a setting: {line}")
             if sections:  # what stands before the first is about the file itself
                 sections[-1][1][name.strip().lower()] = value.strip().lower()
     return sections

@@ -21,16 +21,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from lib import process
-from lib.command import output, run
+from lib.command import CannotJudge, Failed, output, run
 from lib.kernel import kconfig
 from lib.lane import Lane
 from lib.store import Store, digest, hash_file, hash_tree, write_atomically
 
 from . import cpio, needs
-from .errors import CannotJudge, UsageError
 from .hashes import Hashes
 from .paths import Paths
-from .source import Source
+from .trees import Trees
 
 # What a selftest is made from, besides its own directory.
 _SELFTEST_INPUTS = ("tools/testing/selftests/lib.mk", "tools/testing/selftests/kselftest.h",
@@ -61,9 +60,9 @@ class Archive:
 class Guest:
     """Makes the archives of a lane."""
 
-    def __init__(self, lane: Lane, source: Source, paths: Paths, toolchain: str) -> None:
+    def __init__(self, lane: Lane, trees: Trees, paths: Paths, toolchain: str) -> None:
         self.lane = lane
-        self.source = source
+        self.trees = trees
         self.paths = paths
         self.toolchain = toolchain
         self.needs = needs.read(paths.top)
@@ -218,7 +217,7 @@ class Guest:
         if where not in self.keys:
             self.keys[where] = digest(_LAYOUT, self.toolchain, self.lane.arch, self._foreign_hash(),
                                       self._libraries, directory,
-                                      [self.source.object(commit, n) for n in selftest_inputs(directory)])
+                                      [self.trees.object(commit, n) for n in selftest_inputs(directory)])
         return self.keys[where]
 
     def selftests(self, commit: str, directory: str, place: str) -> Archive:
@@ -261,7 +260,7 @@ class Guest:
         output(["rm", "-rf", out])
         built = out / directory
         built.mkdir(parents=True)
-        with self.source.selftests(commit) as tree:
+        with self.trees.selftests(commit) as tree:
             headers = self._headers(tree, commit, out / "log")
             self._make_selftests(tree / "tools/testing/selftests" / directory, headers, built,
                                  out / "log")
@@ -270,7 +269,7 @@ class Guest:
     def _headers(self, tree: pathlib.Path, commit: str, log: pathlib.Path) -> pathlib.Path:
         """Where the UAPI headers of a tree, which is at a commit, are installed."""
         headers = self.paths.lane(self.lane.name) / "headers"
-        uapi = digest([self.source.object(commit, n) for n in _SELFTEST_INPUTS if "uapi" in n])
+        uapi = digest([self.trees.object(commit, n) for n in _SELFTEST_INPUTS if "uapi" in n])
         if not (headers / uapi).exists():
             output(["rm", "-rf", headers])
             headers.mkdir(parents=True)
@@ -301,8 +300,8 @@ class Guest:
             raise CannotJudge(f"lane {self.lane.name}: the build of the selftests {ended}; see {log}; "
                               f"again: {process.shell(words)}")
         if outcome.rc:
-            raise UsageError(f"lane {self.lane.name}: the selftests do not build; see {log}; "
-                             f"again: {process.shell(words)}")
+            raise Failed(f"lane {self.lane.name}: the selftests do not build; see {log}; "
+                         f"again: {process.shell(words)}")
 
     # --- a step's own part
 

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lib.command import CannotJudge
 from lib.store import Store
-
-from .errors import CannotJudge
 
 _KIND = "archive"
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 
 from lib import cache, plumbing, process
-from lib.command import output
+from lib.command import CannotJudge, Failed, output
 from lib.kernel import build as kernel
 from lib.kernel.record import Build
 from lib.lane import Lane
@@ -16,7 +16,6 @@ from lib.series import Series, slug
 from lib.store import hash_file, write_atomically
 
 from . import symbols
-from .errors import CannotJudge, UsageError
 
 MODULES_SECONDS = 600
 
@@ -52,7 +51,7 @@ def modules_of(lane: Lane, series: Series, commits: Sequence[str], top: pathlib.
             continue
         what, _, patch = what.partition("@")
         if patch and patch not in steps:
-            raise UsageError(f"ci/lanes/{lane.name}.toml: {entry}: no patch {patch!r} in series")
+            raise Failed(f"ci/lanes/{lane.name}.toml: {entry}: no patch {patch!r} in series")
         step = steps.get(patch, len(commits) - 1)
         text = plumbing.content(cache.repository(), commits[step], what) if step < len(commits) else None
         if text is not None:

@@ -3,10 +3,10 @@
 
 from collections.abc import Sequence
 
+from lib.command import CannotJudge, Failed
 from lib.lane import Boot, Lane
 
 from .cell import Booted, Built, again
-from .errors import CannotJudge, UsageError
 from .regress import Ran
 from .step_boot import Boots
 from .step_build import Builds
@@ -20,7 +20,7 @@ class LaneRun:
     def __init__(self, lane: Lane, work: Work) -> None:
         self.lane, self.work = lane, work
         if not lane.boots and lane.builds == "image":
-            raise UsageError(f"ci/lanes/{lane.name}.toml: it has no boot, and nothing would be tested")
+            raise Failed(f"ci/lanes/{lane.name}.toml: it has no boot, and nothing would be tested")
         self.builds = Builds(lane, work)
         if lane.boots:
             self.boots = Boots(lane, work, self.builds.builder.toolchain)

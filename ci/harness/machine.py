@@ -10,13 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 from lib import process
-from lib.command import Broken, output
+from lib.command import Broken, CannotJudge, output
 from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
 from . import devicetree, hang, qmp
 from .attempt import Raw
-from .errors import CannotJudge
 from .symbols import Symbols
 
 # How a record begins to say that the emulator failed, and not the guest.

@@ -19,9 +19,8 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+from lib.command import CannotJudge
 from lib.verdict import Verdict
-
-from .errors import CannotJudge
 
 # Fewer repetitions tell no spread.
 LEAST_REPETITIONS = 3

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib import process
-from lib.command import full
+from lib.command import CannotJudge, full
 from lib.lane import Lane
 from lib.store import digest
 
 from . import notice
-from .errors import CannotJudge
-from .evaluate import Expectations
+from .expectations import Expectations
 from .mutant import Mutant
 from .notice import Notice
 from .route import Place, Route, name_of

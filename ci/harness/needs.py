@@ -7,10 +7,9 @@ import re
 from typing import Any
 
 from lib import table
+from lib.command import Failed
 from lib.proofs import OWN
 from lib.table import FLAG, TABLE, TEXTS
-
-from .errors import UsageError
 
 _FILE = "ci/guest/needs.toml"
 _KEYS = {"scripts": TEXTS, "programs": TEXTS, "modules": TEXTS, "selftests": TEXTS,
@@ -40,14 +39,14 @@ class Needs:
 
 
 def read(top: pathlib.Path) -> dict[str, Needs]:
-    """{file of ci/guest/tests: Needs}; UsageError where the table and the files disagree."""
+    """{file of ci/guest/tests: Needs}; Failed where the table and the files disagree."""
     guest = pathlib.Path(top) / "ci/guest"
     tables = table.load(top, _FILE)
     table.check(tables, _FILE, {}, dict.fromkeys(tables, TABLE))
     files = {p.name for p in (guest / "tests").iterdir() if p.is_file()}
     for test in sorted(files ^ tables.keys()):
-        raise UsageError(f"{_FILE}: {test}: " + ("no such file in ci/guest/tests" if test in tables
-                                                else "a file of ci/guest/tests without a table"))
+        raise Failed(f"{_FILE}: {test}: " + ("no such file in ci/guest/tests" if test in tables
+                                            else "a file of ci/guest/tests without a table"))
     for test, entry in tables.items():
         _check(f"{_FILE}: {test}", entry, guest, tables)
     return {test: _closed(test, tables) for test in tables}
@@ -57,10 +56,10 @@ def _check(where: str, entry: dict[str, Any], guest: pathlib.Path, tables: Table
     table.check(entry, where, {}, _KEYS)
     for script in entry.get("scripts", []):
         if script not in tables:
-            raise UsageError(f"{where}: no script {script!r}")
+            raise Failed(f"{where}: no script {script!r}")
     for program in entry.get("programs", []):
         if not (guest / "programs" / f"{program}.c").is_file():
-            raise UsageError(f"{where}: no program {program!r}")
+            raise Failed(f"{where}: no program {program!r}")
 
 
 def _closed(test: str, tables: Tables) -> Needs:
@@ -80,10 +79,10 @@ def _closed(test: str, tables: Tables) -> Needs:
 
 
 def together(needs: dict[str, Needs], tests: list[str]) -> Needs:
-    """The needs of a boot that runs these tests; UsageError for one that is not there."""
+    """The needs of a boot that runs these tests; Failed for one that is not there."""
     for test in tests:
         if test not in needs:
-            raise UsageError(f"no test {test!r} in ci/guest/tests")
+            raise Failed(f"no test {test!r} in ci/guest/tests")
     chosen = [needs[test] for test in (*ALWAYS, *tests) if test in needs]
 
     def union(key: str) -> tuple[str, ...]:

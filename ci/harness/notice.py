@@ -4,8 +4,9 @@
 import dataclasses
 from collections.abc import Mapping
 
+from lib.command import CannotJudge
+
 from . import machine, proof
-from .errors import CannotJudge
 from .testbed import Seen
 
 

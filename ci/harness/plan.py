@@ -8,13 +8,13 @@ run to know it.
 import dataclasses
 from collections.abc import Collection, Sequence
 
+from lib.command import Failed
 from lib.kernel import sources
 from lib.lane import Boot, Lane
 from lib.proofs import Proof
 from lib.series import Series, ends, last, paths
 
 from . import guest, proof
-from .errors import UsageError
 
 # CPU seconds that a complete run with an empty cache may take, and bytes of its cache.
 BUDGET = 6000
@@ -182,13 +182,13 @@ class Policy:
         return Due(False, "they are those of an earlier step")
 
     def plan(self, steps: Collection[int], lanes: Sequence[Lane]) -> Plan:
-        """The plan of a run over these steps and lanes; UsageError for a boot's topic that the
+        """The plan of a run over these steps and lanes; Failed for a boot's topic that the
         series has not."""
         for lane in lanes:
             for boot in lane.boots:
                 if unknown := sorted(set(boot.topics) - set(self.series.topics)):
-                    raise UsageError(f"ci/lanes/{lane.name}.toml: boot {boot.name}: no topic {unknown[0]!r} in "
-                                     f"series; there are: {', '.join(self.series.topics)}")
+                    raise Failed(f"ci/lanes/{lane.name}.toml: boot {boot.name}: no topic {unknown[0]!r} in "
+                                 f"series; there are: {', '.join(self.series.topics)}")
         everywhere = [lane for lane in lanes if self.everywhere(lane)]
         at_ends = [lane for lane in lanes if not self.everywhere(lane)]
         first, between, below = order(steps, ends(self.series))

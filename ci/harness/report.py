@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from lib.command import CannotJudge
 from lib.proofs import Proof
 from lib.series import Series, last, title
 from lib.store import write_atomically
@@ -18,9 +19,7 @@ from lib.verdict import Judgement, Verdict, worst
 from . import splat
 from .cell import Cell
 from .cost import Cost
-from .errors import CannotJudge
 from .spans import spans, story
-
 
 # The names that write() gives to logs, and no others.
 _LOG = re.compile(r"\d+-[\w.-]+\.txt$")

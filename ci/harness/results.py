@@ -8,13 +8,13 @@ import sys
 from typing import Any
 
 from lib import plumbing, release
+from lib.command import CannotJudge
 from lib.store import write_atomically
 
 from . import measure
 from .attempt import Test
-from .errors import CannotJudge
 from .paths import Paths
-from .source import Source
+from .trees import Trees
 
 _BEGIN = re.compile(r"@@ begin ([\w.@-]+)$")
 _END = re.compile(r"@@ end ([\w.@-]+) (\d{1,3})(?: (\d+(?:\.\d+)?))?$")
@@ -40,14 +40,14 @@ class TestRun:
                     measured=self.measured)
 
 
-def parser(source: Source, paths: Paths) -> Any:
+def parser(trees: Trees, paths: Paths) -> Any:
     """The module tools/testing/kunit/kunit_parser.py of the base; its `junit` is kunit_junit.py.
 
     It is the kernel's, and known only when we run: hence Any.
     """
     if "kunit_parser" in sys.modules:
         return sys.modules["kunit_parser"]
-    directory = paths.cache / "kunit" / source.object("base", "tools/testing/kunit")
+    directory = paths.cache / "kunit" / trees.object("base", "tools/testing/kunit")
     for name in _PARSER:
         path = directory / name
         if not path.exists():

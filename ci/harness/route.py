@@ -7,7 +7,7 @@ from lib.lane import Boot, Lane
 
 from . import watchers
 from .addition import Additions
-from .evaluate import Expectations
+from .expectations import Expectations
 from .mutant import Mutant
 from .testbed import Testbed
 

@@ -6,12 +6,11 @@ import threading
 from collections.abc import Callable, Iterable
 
 from lib import process
-from lib.command import Full, full
+from lib.command import CannotJudge, Failed, Full, full
 from lib.verdict import Judgement, Verdict, worst
 
 from . import compare
 from .cell import Booted, Built, Cell, again
-from .errors import CannotJudge, UsageError
 from .jobs import Jobs
 from .lane_run import LaneRun
 from .plan import CellPlan, Phase, Plan
@@ -36,7 +35,7 @@ class Run:
         for lane in plan.lanes:
             try:
                 self.lanes[lane.name] = LaneRun(lane, work)
-            except UsageError:
+            except Failed:
                 raise
             except Exception as error:  # pylint: disable=broad-except
                 self._cannot(lane.name, error)
@@ -99,7 +98,7 @@ class Run:
         try:
             for boot in self.work.policy.boots(lane.lane) if steps else []:
                 lane.boots.parts(steps[-1], boot)
-        except UsageError:
+        except Failed:
             pass
         except Exception as error:  # pylint: disable=broad-except
             self._cannot(name, error)

@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterator
 
 from lib import cache, disk, environment, process, series
-from lib.command import output, say, shell
+from lib.command import CannotJudge, Failed, output, say, shell
 from lib.series import Series
 
 from . import prune
-from .errors import CannotJudge, UsageError
 from .paths import Paths
 
 
@@ -63,11 +62,11 @@ def held(paths: Paths) -> Iterator[None]:
 
 
 def step_range(word: str, found: Series) -> range:
-    """The steps that an option --step means; UsageError where it is wrong."""
+    """The steps that an option --step means; Failed where it is wrong."""
     try:
         steps = series.step_range(word, 0, series.last(found))
-    except UsageError as error:
-        raise UsageError(f"--step {error}") from None
+    except Failed as error:
+        raise Failed(f"--step {error}") from None
     if steps is None:
-        raise UsageError(f"--step {word}: not K, K.., K..M or ..M")
+        raise Failed(f"--step {word}: not K, K.., K..M or ..M")
     return steps

@@ -14,16 +14,15 @@ from collections.abc import Sequence
 
 from lib import lane as lanes
 from lib import process, replay
-from lib.command import say
+from lib.command import CannotJudge, Failed, say
 from lib.lane import Boot, Lane
 from lib.series import Series
 
 from . import cpio, lane_run, machine, progress, session
-from .errors import CannotJudge, UsageError
-from .evaluate import Expectations
+from .expectations import Expectations
 from .paths import Paths
 from .plan import Policy
-from .source import Source
+from .trees import Trees
 from .work import Work
 
 
@@ -55,7 +54,7 @@ def run(paths: Paths, series: Series, asked: Request, expectations: Expectations
     """Give the shell that the options of ci/run ask for; nothing is judged.
 
     A terminal becomes the console of the machine; what is piped in is a script that runs
-    there. UsageError where the options name no one boot, or standard input is neither.
+    there. Failed where the options name no one boot, or standard input is neither.
     """
     step = _step(series, asked)
     script = _script()
@@ -69,14 +68,14 @@ def _step(series: Series, asked: Request) -> int:
     """The one step that is asked for."""
     for name in ("lane", "step", "boot"):
         if len(set(getattr(asked, name))) != 1:
-            raise UsageError(f"--shell is for one machine: name one --{name}, as in "
-                             "ci/run --lane NAME --step K --boot NAME --shell")
+            raise Failed(f"--shell is for one machine: name one --{name}, as in "
+                         "ci/run --lane NAME --step K --boot NAME --shell")
     for name in ("topic", "again", "why", "output"):
         if getattr(asked, name):
-            raise UsageError(f"--{name} says how steps are judged; --shell judges nothing")
+            raise Failed(f"--{name} says how steps are judged; --shell judges nothing")
     steps = session.step_range(asked.step[0], series)
     if len(steps) != 1:
-        raise UsageError(f"--step {asked.step[0]}: --shell is for one step")
+        raise Failed(f"--step {asked.step[0]}: --shell is for one step")
     return steps[0]
 
 
@@ -86,7 +85,7 @@ def _script() -> bytes | None:
         return None
     kind = os.fstat(0).st_mode if sys.stdin is not None else 0
     if not (stat.S_ISFIFO(kind) or stat.S_ISREG(kind) or stat.S_ISSOCK(kind)):
-        raise UsageError("--shell: standard input is no terminal; pipe in a script to run it in the guest")
+        raise Failed("--shell: standard input is no terminal; pipe in a script to run it in the guest")
     return sys.stdin.buffer.read()
 
 
@@ -95,8 +94,8 @@ def _prepare(paths: Paths, series: Series, step: int, asked: Request,
     """Build what is missing. CannotJudge where the step, or what the lane needs, does not build."""
     commits, refusal = replay.steps(series.patches)
     if step >= len(commits):
-        raise UsageError(f"step {step} does not apply: {' '.join((refusal or '').split())}")
-    work = Work(paths, Source(paths), series, commits, policy, expectations,
+        raise Failed(f"step {step} does not apply: {' '.join((refusal or '').split())}")
+    work = Work(paths, Trees(paths), series, commits, policy, expectations,
                 progress.Progress(1, sys.stderr))
     try:
         run = lane_run.LaneRun(lanes.read(paths.top, asked.lane[0]), work)
@@ -104,8 +103,8 @@ def _prepare(paths: Paths, series: Series, step: int, asked: Request,
         raise CannotJudge(str(error)) from None
     boots = policy.boots(run.lane)
     if not boots:
-        raise UsageError(f"lane {run.lane.name} has no boot {asked.boot[0]!r}; it has: "
-                         f"{', '.join(b.name for b in run.lane.boots)}")
+        raise Failed(f"lane {run.lane.name} has no boot {asked.boot[0]!r}; it has: "
+                     f"{', '.join(b.name for b in run.lane.boots)}")
     built = run.builds.build(step, lambda record: False)
     if built.image is None or built.good is None:
         bad = built.judgement

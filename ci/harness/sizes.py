@@ -5,22 +5,21 @@ import pathlib
 import sys
 
 from lib import plumbing, release
-from lib.command import output
+from lib.command import CannotJudge, output
 from lib.lane import Lane
 from lib.store import write_atomically
 
-from .errors import CannotJudge
 from .image import objects_of
 from .paths import Paths
-from .source import Source
+from .trees import Trees
 
 
-def script(source: Source, paths: Paths) -> pathlib.Path:
+def script(trees: Trees, paths: Paths) -> pathlib.Path:
     """scripts/bloat-o-meter of the base, in the cache."""
     text = plumbing.content(paths.git, release.BASE, "scripts/bloat-o-meter")
     if text is None:
         raise CannotJudge("the base has no scripts/bloat-o-meter")
-    path = paths.tools / f"bloat-o-meter-{source.object(release.BASE, 'scripts/bloat-o-meter')}"
+    path = paths.tools / f"bloat-o-meter-{trees.object(release.BASE, 'scripts/bloat-o-meter')}"
     if not path.exists():
         write_atomically(path, text)
     return path

@@ -5,10 +5,10 @@ import dataclasses
 import pathlib
 import re
 
+from lib.command import Failed
 from lib.store import digest
 
 from .attempt import Found
-from .errors import UsageError
 
 # What the console of a machine that reached its tests has: the kernel's banner, and the
 # line of the guest's init. Without them a console without splats proves nothing.
@@ -70,12 +70,12 @@ class Splat:
 
 
 def patterns(path: pathlib.Path) -> Patterns:
-    """The pattern file: one regular expression a line, # for comments; UsageError where it
+    """The pattern file: one regular expression a line, # for comments; Failed where it
     is missing, wrong, or has none, as nothing would then be a splat."""
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; without it no splat would be found") from None
+        raise Failed(f"{path}: no such file; without it no splat would be found") from None
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -84,11 +84,11 @@ def patterns(path: pathlib.Path) -> Patterns:
         try:
             found.append(re.compile(line))
         except re.error as error:
-            raise UsageError(f"{path}:{number}: {error}") from None
+            raise Failed(f"{path}:{number}: {error}") from None
         if found[-1].search(""):
-            raise UsageError(f"{path}:{number}: it matches every line")
+            raise Failed(f"{path}:{number}: it matches every line")
     if not found:
-        raise UsageError(f"{path}: it has no pattern, and no splat would be found")
+        raise Failed(f"{path}: it has no pattern, and no splat would be found")
     return Patterns(found, digest(_VERSION, [e.pattern for e in found]))
 
 

@@ -26,10 +26,10 @@ class Boots:
 
     def __init__(self, lane: Lane, work: Work, toolchain: str) -> None:
         self.work = work
-        self.guest = guest.Guest(lane, work.source, work.paths, toolchain)
+        self.guest = guest.Guest(lane, work.trees, work.paths, toolchain)
         self.qemu = machine.version(lane)
         self.lane, self.accelerator = accelerator.suited(lane, self.qemu)
-        self.parser = results.parser(work.source, work.paths)
+        self.parser = results.parser(work.trees, work.paths)
         self.attempts = Attempts(lane.name, work)
         devicetree.check(work.policy.boots(lane))
 

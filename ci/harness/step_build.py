@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, cast
 
+from lib.command import CannotJudge
 from lib.kernel import kconfig, patched
 from lib.kernel.record import Build
 from lib.lane import Lane
@@ -14,7 +15,6 @@ from lib.verdict import Judgement, Verdict
 
 from . import prune
 from .cell import Built, again
-from .errors import CannotJudge
 from .image import ImageBuilder, modules_of
 from .work import Work
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lib import cache, lane as lanes, plumbing
-from lib.command import output
+from lib.command import CannotJudge, output
 from lib.kernel import patched
 from lib.kernel.record import Build
 from lib.lane import Boot, Lane
@@ -23,13 +23,12 @@ from lib.verdict import Verdict
 
 from . import added, cell, guest
 from .attempt import Attempt
-from .errors import CannotJudge
-from .evaluate import Expectations
+from .expectations import Expectations
 from .lane_run import LaneRun
 from .paths import Paths
 from .plan import Policy
 from .progress import Progress
-from .source import Source
+from .trees import Trees
 from .work import Work
 
 
@@ -57,7 +56,7 @@ class FaultyBuild:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """One boot: as regress.Ran the words of its cases; record: as evaluate wants it; problems:
+    """One boot: as regress.Ran the words of its cases; record: as Expectations want it; problems:
     sentences, what is wrong with it."""
 
     words: dict[str, str]
@@ -69,11 +68,11 @@ class Seen:
 class Testbed:
     """lanes: that can run here; unable: why the others cannot, by name."""
 
-    def __init__(self, paths: Paths, source: Source, series: Series, commits: Sequence[str],
+    def __init__(self, paths: Paths, trees: Trees, series: Series, commits: Sequence[str],
                  names: Sequence[str], expectations: Expectations, show: Progress) -> None:
-        self._source, self._paths, self._last = source, paths, len(commits) - 1
+        self._trees, self._paths, self._last = trees, paths, len(commits) - 1
         self._expectations = expectations
-        self._work = Work(paths, source, series, list(commits), Policy(series, expectations.proofs),
+        self._work = Work(paths, trees, series, list(commits), Policy(series, expectations.proofs),
                           expectations, show)
         self.unable: dict[str, str] = {}
         self._lanes: dict[str, LaneRun] = {}
@@ -215,4 +214,4 @@ class Testbed:
         """Let the worktrees stand at the last step, without a fault."""
         for name in sorted(self._touched):
             one = self._lanes[name].builds
-            self._source.checkout(one.builder.tree, one.commits[self._last])
+            self._trees.checkout(one.builder.tree, one.commits[self._last])

@@ -11,18 +11,17 @@ from typing import Any
 
 from lib import lane as lanes
 from lib import process, sparse
-from lib.command import Full, full
+from lib.command import CannotJudge, Failed, Full, full
 from lib.kernel import sources
 from lib.series import Series, paths
 from lib.store import Store, write_atomically
 from lib.verdict import Judgement, Verdict
 
-from .errors import CannotJudge, UsageError
-from .evaluate import Expectations
+from .expectations import Expectations
 from .paths import Paths
 from .plan import Policy
 from .progress import Progress
-from .source import Source
+from .trees import Trees
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Work:
     """
 
     paths: Paths
-    source: Source
+    trees: Trees
     series: Series
     commits: list[str]
     policy: Policy
@@ -116,10 +115,10 @@ class Work:
             self._broken.append(error)
             raise error
         said = str(error).strip() or type(error).__name__
-        if not isinstance(error, (CannotJudge, UsageError)):
+        if not isinstance(error, (CannotJudge, Failed)):
             said = f"{type(error).__name__}: {said}"
         log = self.paths.logs / f"error-{step}-{lane}-{gate.replace(':', '-')}"
         write_atomically(log, "".join(traceback.format_exception(error)).encode("utf-8", "replace"))
-        verdict = Verdict.FAIL if isinstance(error, UsageError) else Verdict.LOST
+        verdict = Verdict.FAIL if isinstance(error, Failed) else Verdict.LOST
         self.progress.note(f"step {step} {lane}: {gate} {verdict.value}: {said}")
         return Judgement(step, lane, gate, verdict, " ".join(said.split()), str(log), repeat)

@@ -11,7 +11,7 @@ sys.path.insert(0, str(TOP / "ci"))
 from fixture import LANE, Fixture  # noqa: E402
 from harness import measure  # noqa: E402
 from lib import lane  # noqa: E402
-from harness.errors import CannotJudge  # noqa: E402
+from lib.command import CannotJudge  # noqa: E402
 from lib.verdict import Verdict  # noqa: E402
 
 

@@ -18,12 +18,11 @@ import fixture  # noqa: E402
 
 from harness import added, coverage, devicetree, guest, prune, results  # noqa: E402
 from lib import checkout, lane, series, store  # noqa: E402
-from lib.command import Missing  # noqa: E402
+from lib.command import CannotJudge, Failed, Missing  # noqa: E402
 from lib.kernel import diagnostics, kconfig, sources  # noqa: E402
-from harness.errors import CannotJudge, UsageError  # noqa: E402
 from lib.series import Patch  # noqa: E402
 from harness.paths import Paths  # noqa: E402
-from harness.source import Source  # noqa: E402
+from harness.trees import Trees  # noqa: E402
 from lib.verdict import Verdict, overall, worst  # noqa: E402
 
 CASES = pathlib.Path(__file__).with_name("cases")
@@ -35,7 +34,7 @@ class ResultsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         paths = Paths()
-        cls.parser = results.parser(Source(paths), paths)
+        cls.parser = results.parser(Trees(paths), paths)
 
     def read(self, name):
         return results.read(self.parser, (CASES / f"{name}.results").read_text())
@@ -220,7 +219,7 @@ class LaneTest(unittest.TestCase):
             path.write_text(good)
             self.assertEqual(lane.read(name, "o").boots, [])
             path.write_text(good + 'image = "vmlinux"\n')
-            with self.assertRaisesRegex(UsageError, "image"):
+            with self.assertRaisesRegex(Failed, "image"):
                 lane.read(name, "o")
 
 
@@ -262,7 +261,7 @@ class DeviceTreeTest(unittest.TestCase):
     def test_what_is_wrong_is_named(self):
         for more, words in (("/ {\n};\nnonsense", r"added\.dtsi:3"),
                              ("/ { a = <&{/smmu@8}>; };", "non-existent node")):
-            with self.assertRaisesRegex(UsageError, words):
+            with self.assertRaisesRegex(Failed, words):
                 self.merge(more)
         with self.assertRaisesRegex(CannotJudge, "no such machine"):
             self.merge("", "{ echo no such machine; exit 1; }")
@@ -328,7 +327,7 @@ class SelftestsTest(unittest.TestCase):
                 program.write_text((self.tree / "HEAD").read_text())
                 program.chmod(0o755)
 
-        made = guest.Guest(lane, self.source, paths, "toolchain")
+        made = guest.Guest(lane, self.trees, paths, "toolchain")
         made._run = run
         for step in range(self.STEPS):
             commit = f"{name} {step}"
@@ -337,12 +336,12 @@ class SelftestsTest(unittest.TestCase):
                 self.wrong.append(f"{commit}: built from {built.read_text()}")
 
     def test_each_is_built_from_its_step(self):
-        self.source = Source(mock.Mock(cache=self.top))
-        self.source.object = lambda commit, path: commit
-        trees = mock.patch("harness.source.checkout.cone_worktree", lambda name, directories: self.tree)
+        self.trees = Trees(mock.Mock(cache=self.top))
+        self.trees.object = lambda commit, path: commit
+        trees = mock.patch("harness.trees.checkout.cone_worktree", lambda name, directories: self.tree)
         trees.start()
         self.addCleanup(trees.stop)
-        self.source.checkout = lambda directory, commit: (self.tree / "HEAD").write_text(commit)
+        self.trees.checkout = lambda directory, commit: (self.tree / "HEAD").write_text(commit)
         threads = [threading.Thread(target=self.make, args=(name,)) for name in ("arm64", "x86_64")]
         for thread in threads:
             thread.start()
@@ -380,7 +379,7 @@ class SeriesTest(unittest.TestCase):
                             ("# base: v7.3\n# topic: a\na/0001-x.patch\n", "series:3: no such")):
             with tempfile.TemporaryDirectory() as name:
                 (pathlib.Path(name) / "series").write_text(text)
-                with self.assertRaisesRegex(UsageError, words):
+                with self.assertRaisesRegex(Failed, words):
                     series.read(name)
 
     def test_slug_has_no_number(self):

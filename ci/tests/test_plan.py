@@ -15,10 +15,10 @@ sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
 from harness import cost, guest, needs, plan, plan_text, session, spans, step_boot  # noqa: E402
-from harness.errors import UsageError  # noqa: E402
 from harness.jobs import Jobs  # noqa: E402
 from lib import lane as lanes  # noqa: E402
 from lib import proofs, series, store  # noqa: E402
+from lib.command import Failed  # noqa: E402
 from lib.verdict import Judgement, Verdict  # noqa: E402
 
 ASCENDING = '''
@@ -120,7 +120,7 @@ class PolicyTest(unittest.TestCase):
             self.assertEqual([k for k in range(9) if self.policy.own_selftests(directory, k)], steps)
 
     def test_a_topic_that_is_not_in_the_series_is_refused(self):
-        with self.assertRaisesRegex(UsageError, "^ci/lanes/y.toml: boot main: no topic 'd' in series; "
+        with self.assertRaisesRegex(Failed, "^ci/lanes/y.toml: boot main: no topic 'd' in series; "
                                                 "there are: a, b, c$"):
             self.policy.plan(range(9), [lane("y", boot(topics=["a", "d"]))])
 
@@ -183,7 +183,7 @@ class StepRangeTest(unittest.TestCase):
         self.assertEqual(list(session.step_range("..1", found)), [0, 1])
         for word, said in (("x", "--step x: not K, K.., K..M or ..M"),
                            ("6", "--step 6: the series has the steps 0..5")):
-            with self.assertRaisesRegex(UsageError, said):
+            with self.assertRaisesRegex(Failed, said):
                 session.step_range(word, found)
 
 

@@ -12,7 +12,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from harness import splat  # noqa: E402
-from harness.errors import UsageError  # noqa: E402
+
+from lib.command import Failed  # noqa: E402
 
 CASES = pathlib.Path(__file__).with_name("cases")
 
@@ -163,9 +164,9 @@ class PatternFileTest(unittest.TestCase):
     def test_a_file_that_would_see_nothing_is_refused(self):
         for text, words in (("# fine\n(\n", ":2: "), ("# only\n\n# comments\n", "it has no pattern"),
                             ("", "it has no pattern"), ("x\ny*\n", ":2: it matches every line")):
-            with self.subTest(text), self.assertRaisesRegex(UsageError, words):
+            with self.subTest(text), self.assertRaisesRegex(Failed, words):
                 patterns(text)
-        with self.assertRaisesRegex(UsageError, "/nope: no such file"):
+        with self.assertRaisesRegex(Failed, "/nope: no such file"):
             splat.patterns(pathlib.Path("/nope"))
 
     def test_the_key_follows_the_patterns_and_not_the_comments(self):

@@ -11,7 +11,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import LANE  # noqa: E402
-from harness import evaluate, needs, splat  # noqa: E402
+from harness import expectations, needs, splat  # noqa: E402
 from lib import lane, proofs, series  # noqa: E402
 from lib.command import Failed  # noqa: E402
 from lib.series import Patch, Series  # noqa: E402
@@ -109,7 +109,7 @@ class TableTest(unittest.TestCase):
     def test_the_proofs_and_known_failures_of_this_repository(self):
         found = series.read(TOP)
         self.assertEqual(len(proofs.read(TOP, found)), len(found.patches))
-        self.assertTrue(evaluate.known(TOP))
+        self.assertTrue(expectations.known(TOP))
 
     # --- known failures
 
@@ -119,7 +119,7 @@ class TableTest(unittest.TestCase):
         self.write("ci/known.toml", text)
         self.write("ci/proofs.toml", "".join(f'[[proof]]\npatch = "t/p{n}"\nnothing = "why"\n'
                                              for n in (1, 2)))
-        return evaluate.Expectations(self.top, SERIES, splat.Patterns([], ""))
+        return expectations.Expectations(self.top, SERIES, splat.Patterns([], ""))
 
     def test_known(self):
         self.assertEqual(self.known(self.ENTRY + 'link = "https://lore/x"\n').excuse("a/b/c"), "why")

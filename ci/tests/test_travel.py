@@ -15,7 +15,7 @@ sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
 from harness import cpio, guest  # noqa: E402
-from harness.errors import CannotJudge  # noqa: E402
+from lib.command import CannotJudge  # noqa: E402
 from lib.store import Store, hash_file  # noqa: E402
 
 CACHE = "linux-dmabuf-series"

@@ -229,7 +229,7 @@ class LaneTest(VerdictTest):
         source = self.fixture.top / "ci/harness/guest.py"
         source.write_text(source.read_text() + textwrap.dedent("""
             def _archives(self, *arguments):
-                raise UsageError("lane fake: the selftests do not build")
+                raise Failed("lane fake: the selftests do not build")
 
 
             Guest._archives = _archives

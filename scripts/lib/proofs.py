@@ -58,10 +58,10 @@ def _read(entry: dict[str, Any], by_slug: Mapping[str, Patch]) -> Proof:
     shown = [key for key in ("cases", "adds") if entry.get(key)]
     if bool(shown) == ("nothing" in entry):
         raise Failed(f"{FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, "
-                         "adds nor ") + "nothing; a patch has cases, adds or both, or nothing = \"why\"")
+                     "adds nor ") + "nothing; a patch has cases, adds or both, or nothing = \"why\"")
     if own := next((c for key in shown for c in entry[key] if OWN in c), None):
         raise Failed(f"{FILE}: {name}: {own!r}: only drops may name the step's own selftests "
-                         f"({OWN}); the last step's run on every step")
+                     f"({OWN}); the last step's run on every step")
     try:
         splats = [re.compile(text) for text in entry.get("splats", [])]
     except re.error as error:
@@ -85,5 +85,5 @@ def read(top: pathlib.Path, series: Series) -> list[Proof]:
         raise Failed(f"{FILE}: {twice[0]} is listed twice")
     if unproven := set(by_slug) - set(names):
         raise Failed(f"{FILE}: no table for {', '.join(sorted(unproven))}; name the cases "
-                         "that pass from the patch on, or say nothing = \"why\"")
+                     "that pass from the patch on, or say nothing = \"why\"")
     return sorted(proofs, key=lambda p: p.patch.step)

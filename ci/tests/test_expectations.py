@@ -9,7 +9,7 @@ import unittest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import evaluate, splat  # noqa: E402
+from harness import expectations, splat  # noqa: E402
 from lib.lane import Boot  # noqa: E402
 from lib.series import Patch, Series  # noqa: E402
 
@@ -37,7 +37,7 @@ class ProblemsTest(unittest.TestCase):
         (top / "ci/known.toml").write_text(KNOWN)
         (top / "ci/proofs.toml").write_text(PROOFS)
         series = Series("v7.3", [], {}, [Patch(1, "t", "t/0001-p.patch", top / "p")])
-        self.expectations = evaluate.Expectations(top, series, splat.Patterns([], ""))
+        self.expectations = expectations.Expectations(top, series, splat.Patterns([], ""))
         self.boot = Boot("main", "", [], None, ["t"], 60, 20, 20, "every", [])
 
     def problems(self, rc, text, test="t", step=0):

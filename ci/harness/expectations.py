@@ -31,7 +31,7 @@ class Known:
 
 
 def known(top: pathlib.Path) -> list[Known]:
-    """The entries of ci/known.toml; UsageError where one is wrong."""
+    """The entries of ci/known.toml; Failed where one is wrong."""
     data = table.load(top, _FILE) if (pathlib.Path(top) / _FILE).exists() else {}
     table.check(data, _FILE, {}, {"known": TABLES})
     for number, entry in enumerate(data.get("known", []), 1):

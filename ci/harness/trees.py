@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The source of each step: the names of its objects, and the worktrees that it is checked out in."""
+"""The worktrees in the cache that steps are checked out in, and the names of what is in their trees."""
 
 import contextlib
 import pathlib
@@ -15,7 +15,7 @@ SELFTEST_DIRECTORIES = ("arch", "drivers/dma", "drivers/iommu", "drivers/net/eth
                         "scripts", "tools", "usr")
 
 
-class Source:
+class Trees:
     """The base repository in the cache and the worktrees made from it."""
 
     def __init__(self, paths: Paths) -> None:

@@ -13,12 +13,10 @@ import tempfile
 import time
 
 from lib import cache, process
-from lib.lane import Lane
+from lib.lane import Lane, own_arch
 from lib.store import digest, write_atomically
 
 SECONDS = 5.0
-# What os.uname() calls a machine where ARCH= of kbuild says otherwise.
-_ARCH = {"aarch64": "arm64"}
 # The probe's firmware: a few instructions that end the machine.
 _X86 = bytes.fromhex("b02ae6f4f4ebfd")  # mov al, 42; out 0xf4, al; hlt; jmp -3
 _ARM = bytes.fromhex("00018052" "0080b072" "020000d4" "00000014")  # PSCI SYSTEM_OFF; b .
@@ -41,11 +39,6 @@ PROBES = {
                     ("-device", "isa-debug-exit,iobase=0xf4,iosize=4"), 85),
     "arm64": Probe(_ARM, (), 0),
 }
-
-
-def own() -> str:
-    """The ARCH= of this machine."""
-    return _ARCH.get(os.uname().machine, os.uname().machine)
 
 
 def suited(lane: Lane, version: str) -> tuple[Lane, str]:
@@ -74,7 +67,7 @@ def _never(lane: Lane) -> str:
     """Why a lane cannot run under KVM, whatever the machine, or ""."""
     if "-icount" in lane.qemu:
         return "only TCG counts instructions"
-    if lane.arch != own():
+    if lane.arch != own_arch():
         return f"this machine is no {lane.arch}"
     if lane.arch not in PROBES:
         return f"there is no probe for {lane.arch}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from lib.command import Failed
 
+from . import globs
+
 Section = tuple[re.Pattern[str], dict[str, str]]
 
 
@@ -15,12 +17,8 @@ def pattern(glob: str) -> re.Pattern[str]:
     not read here. With a slash it is a path from the top, without one a name anywhere."""
     if unread := re.findall(r"[][?!\\]", glob):
         raise Failed(f".editorconfig: [{glob}]: {unread[0]} is not read by ci/test")
-    words, depth = {"**": ".*", "*": "[^/]*", "{": "(?:", "}": ")"}, 0
-    made = "" if "/" in glob else "(?:.*/)?"
-    for part in re.findall(r"\*\*|.", glob.removeprefix("/")):
-        depth += {"{": 1, "}": -1}.get(part, 0)
-        made += "|" if part == "," and depth else words.get(part, re.escape(part))
-    return re.compile(made)
+    anywhere = "" if "/" in glob else "(?:.*/)?"
+    return re.compile(anywhere + globs.expression(glob.removeprefix("/")))
 
 
 def read(text: str) -> list[Section]:

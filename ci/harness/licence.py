@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from lib.store import hash_file
 
+from . import globs
+
 LINES = 5  # among the first so many of a file: after a #! or a docstring's beginning
 _OURS = ("GPL-2.0", "GPL-2.0-only")
 # sha256 of the text of the licence as COPYING has it
@@ -23,9 +25,7 @@ def covered(top: pathlib.Path) -> list[tuple[re.Pattern[str], str]]:
     found = []
     for table in tomllib.loads(path.read_text(encoding="utf-8")).get("annotations", []):
         for glob in [table["path"]] if isinstance(table["path"], str) else table["path"]:
-            expression = "".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part))
-                                 for part in re.findall(r"\*\*|.", glob))
-            found.append((re.compile(expression), str(table.get("SPDX-License-Identifier", ""))))
+            found.append((re.compile(globs.expression(glob)), str(table.get("SPDX-License-Identifier", ""))))
     return found
 
 

@@ -18,7 +18,7 @@ from .paths import Paths
 
 
 def room(paths: Paths) -> None:
-    """CannotJudge when the disk has too little left for the work."""
+    """Full when the disk has too little left for the work."""
     paths.cache.mkdir(parents=True, exist_ok=True)
     least = disk.WARM if cache.lanes().is_dir() else disk.COLD
     disk.room(paths.cache, least, "a run",

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib import lane as lanes
 from lib import process, sparse
-from lib.command import CannotJudge, Failed, Full, full
+from lib.command import CannotJudge, Failed, full
 from lib.kernel import sources
 from lib.series import Series, paths
 from lib.store import Store, write_atomically
@@ -111,7 +111,7 @@ class Work:
     def could_not(self, step: int, lane: str, gate: str, error: Exception, repeat: str) -> Judgement:
         """The judgement of a gate that an exception ended: LOST, or FAIL for a file of ours
         that is wrong. A full disk, and our own end, end the whole run."""
-        if full(error) or isinstance(error, Full) or process.stopping():
+        if full(error) or process.stopping():
             self._broken.append(error)
             raise error
         said = str(error).strip() or type(error).__name__

@@ -234,7 +234,7 @@ class AcceleratorTest(unittest.TestCase):
         own_cache = mock.patch.dict(os.environ, {"XDG_CACHE_HOME": directory.name})
         own_cache.start()
         self.addCleanup(own_cache.stop)
-        self.lane = dataclasses.replace(lane.read(TOP, "x86_64"), arch=accelerator.own())
+        self.lane = dataclasses.replace(lane.read(TOP, "x86_64"), arch=lane.own_arch())
 
     def emulator(self, text):
         """The lane with this shell script as its emulator."""
@@ -244,7 +244,7 @@ class AcceleratorTest(unittest.TestCase):
         return accelerator.suited(self.lane, "fake 1.0")
 
     def works(self):
-        return f"exit {accelerator.PROBES[accelerator.own()].rc}"
+        return f"exit {accelerator.PROBES[lane.own_arch()].rc}"
 
     def test_works(self):
         found, what = self.emulator(self.works())

@@ -3,20 +3,17 @@
 
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Callable
 
 from . import cache, debian, disk, plumbing, release
-from .command import Broken, CannotJudge, output, run, say
+from .command import Broken, CannotJudge, full, output, run, say
 from .plumbing import git
 from .release import BASE
 from .series import Series
 
 URL = "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git"
-IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", "base"), ("EMAIL", "base@localhost"),
-                                ("DATE", "2026-01-01T00:00:00Z"))}
+IDENTITY = plumbing.identity("base", "base@localhost", "2026-01-01T00:00:00Z")
 
 
 def prepare(path: pathlib.Path) -> None:
@@ -48,7 +45,7 @@ def verify(path: pathlib.Path | str, commit: str, series: Series, origin: str) -
 
 
 def room() -> None:
-    """CannotJudge when the disk of the cache is too small for an import."""
+    """Full when the disk of the cache is too small for an import."""
     disk.room(cache.directory(), disk.BASE, "the base with a worktree", "scripts/base")
 
 
@@ -187,7 +184,7 @@ def first(path: pathlib.Path, series: Series, scratch: pathlib.Path) -> str:
         try:
             return source()
         except CannotJudge as error:
-            if re.search(r"No space left|free some|Disk quota", str(error)):
+            if full(error):
                 raise
             answers.append(f"  {name}: {error}")
     raise CannotJudge(f"no source has {series.base}:\n" + "\n".join(answers) +

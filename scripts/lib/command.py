@@ -155,7 +155,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
 
 def full(said: BaseException | str) -> bool:
     """Whether an error, or the output of a command, says that a disk is full."""
-    return getattr(said, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+    return isinstance(said, Full) or getattr(said, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
         words in str(said) for words in ("No space left on device", "Disk quota exceeded",
                                          "Out of diskspace"))
 

@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 
-from .command import CannotJudge
+from .command import Full
 
 # Bytes, as measured with the series on two cores, and some more for its growth.
 BASE = 6 << 30  # scripts/base and scripts/apply: objects, the unpacked package, a worktree
@@ -15,11 +15,11 @@ WARM = 1 << 30  # ci/run again: what it adds to a full cache
 
 
 def room(directory: pathlib.Path, least: int, what: str, repeat: str) -> None:
-    """CannotJudge unless `least` bytes (SERIES_NEEDED_BYTES overrides it) are free there."""
+    """Full unless `least` bytes (SERIES_NEEDED_BYTES overrides it) are free there."""
     least = int(os.environ.get("SERIES_NEEDED_BYTES", 0)) or least
     free = shutil.disk_usage(directory).free
     if free < least:
-        raise CannotJudge(
+        raise Full(
             f"the disk of {directory} has {free / 2**30:.1f} GiB free, and {what} needs about "
             f"{least / 2**30:.1f} GiB; free some, or point XDG_CACHE_HOME at another disk, then "
             f"repeat: {repeat}")

@@ -208,6 +208,3 @@ def author(text: str) -> tuple[str, ...]:
     """(From:, Date:) of a patch: they survive a reworded subject and a rebase."""
     head = re.sub(r"\n[ \t]+", " ", text.partition("\n\n")[0])
     return tuple(re.findall(r"(?m)^(?:From|Date): (.*)$", head))
-
-
-subject = series_file.subject

@@ -180,9 +180,14 @@ def default(top: pathlib.Path) -> list[str]:
     return [name for name in names(top) if read(top, name).default]
 
 
+def own_arch() -> str:
+    """The ARCH= of this machine, which os.uname() may call otherwise."""
+    return {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+
+
 def building(top: pathlib.Path) -> list[Lane]:
     """The lanes that a plain ci/run builds at every step: those of images first, and of those of
     the machine's own architecture, so that one lane often does."""
-    own = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    own = own_arch()
     return sorted((lane for lane in (read(top, name) for name in default(top)) if lane.at == "every"),
                   key=lambda lane: (lane.builds != "image", lane.arch != own, lane.name))

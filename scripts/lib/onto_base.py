@@ -72,7 +72,7 @@ def own_commits(tip: str) -> list[str]:
     lost = [commit.subject for commit in export.commits(linux, start, tip)
             if commit.empty or commit.merge]
     # of an empty commit git writes nothing, or in later releases a mail without a difference
-    return lost + [export.subject(text) for _, text in export.patches(linux, start, tip)
+    return lost + [series_file.subject(text) for _, text in export.patches(linux, start, tip)
                    if "\ndiff --git " in text and not any(export.same(old, text) for old in kept)]
 
 

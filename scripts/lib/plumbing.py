@@ -3,6 +3,7 @@
 
 import pathlib
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from .command import output, run
@@ -33,6 +34,13 @@ def content(directory: pathlib.Path | str, commit: str, path: str) -> str | None
     """The text of a file at a commit, every byte kept; None where there is none."""
     done = attempt(directory, "cat-file", "blob", f"{commit}:{path}")
     return done.stdout if done.returncode == 0 else None
+
+
+def identity(name: str, address: str, date: str = "",
+             roles: Sequence[str] = ("AUTHOR", "COMMITTER")) -> dict[str, str]:
+    """The variables that tell git who makes a commit, and when where a date is given."""
+    values = {"NAME": name, "EMAIL": address, **({"DATE": date} if date else {})}
+    return {f"GIT_{role}_{what}": value for role in roles for what, value in values.items()}
 
 
 def private(directory: pathlib.Path | str) -> pathlib.Path:

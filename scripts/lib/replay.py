@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 
-from . import cache, command, scratch, series
+from . import cache, command, plumbing, scratch, series
 from .checkout import abandon, sparse_worktree
 from .command import CannotJudge, Failed, Full, run
 from .release import base, linux
@@ -20,7 +20,7 @@ from .plumbing import attempt, git, private, succeeds
 # What makes git am give the same content whoever runs it, byte by byte.
 AM = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "am", "--quiet", "--no-3way",
       "--no-scissors", "--keep-cr", "--whitespace=nowarn"]
-IDENTITY = {"GIT_COMMITTER_NAME": "series", "GIT_COMMITTER_EMAIL": "series@localhost"}
+IDENTITY = plumbing.identity("series", "series@localhost", roles=["COMMITTER"])
 _ABOUT_A_PATCH = re.compile(r"(?m)^(?:Patch failed at |Patch is empty|Patch format detection failed)")
 
 

@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from . import journal
+from . import journal, message
 from .command import CannotJudge, Failed
 
 
@@ -170,9 +170,7 @@ def write(series: Series, entries: Sequence[tuple[str, str, Sequence[str]]]) -> 
 
 def subject(text: str) -> str:
     """The Subject: of a patch, unfolded, without [PATCH]."""
-    match = re.search(r"^Subject: (.*(?:\n[ \t].*)*)", text, re.M)
-    line = re.sub(r"\n[ \t]", " ", match.group(1)) if match else ""
-    return re.sub(r"^\[[^]]*\]\s*", "", line)
+    return re.sub(r"^\[[^]]*\]\s*", "", message.subject(text))
 
 
 def _unquoted(name: str) -> str:

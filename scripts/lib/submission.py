@@ -21,8 +21,7 @@ class Branch:
 
     def __init__(self, name: str, person: tuple[str, str]) -> None:
         self.name, self.tree = name, cache.directory() / "send-tree"
-        self.identity = {f"GIT_{role}_{what}": value for role in ("COMMITTER", "AUTHOR")
-                         for what, value in zip(("NAME", "EMAIL"), person)}
+        self.identity = plumbing.identity(*person)
 
     def start(self) -> None:
         """Check the branch out, anew, at the base."""

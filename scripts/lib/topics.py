@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from . import export, plumbing
 from .command import Failed
 from .plumbing import git
-from .series import Patch, Series
+from .series import Patch, Series, subject
 
 
 class Topics:
     """Which topic each commit goes to."""
 
     def __init__(self, series: Series, starts: Mapping[str, str]) -> None:
-        self.by_subject = {export.subject(p.text): p for p in series.patches}
+        self.by_subject = {subject(p.text): p for p in series.patches}
         self.by_author: dict[tuple[str, ...], list[Patch]] = {}
         for patch in series.patches:
             self.by_author.setdefault(export.author(patch.text), []).append(patch)
@@ -25,7 +25,7 @@ class Topics:
 
     def of(self, commit: str, text: str) -> tuple[str, Patch | None]:
         """(topic, known patch or None) of the next commit."""
-        known = self.by_subject.get(export.subject(text))
+        known = self.by_subject.get(subject(text))
         if known is None:
             same = self.by_author.get(export.author(text), [])
             known = same[0] if len(same) == 1 else None
@@ -36,7 +36,7 @@ class Topics:
         else:
             topic = self.last or self.first
         if topic is None:
-            raise Failed(f"no topic for the first commit, {export.subject(text)!r}; "
+            raise Failed(f"no topic for the first commit, {subject(text)!r}; "
                          "give one: --start TOPIC=REV")
         self.last = topic
         return topic, known

@@ -20,8 +20,8 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from lib import process
-from lib.command import CannotJudge, Failed, output, run
+from lib import debian, process
+from lib.command import CannotJudge, Failed, full, output
 from lib.kernel import kconfig
 from lib.lane import Lane
 from lib.store import Store, digest, hash_file, hash_tree, write_atomically
@@ -117,11 +117,12 @@ class Guest:
         words = self._foreign_words()
         path = self._foreign_path()
         if not path.exists():
-            done = run([self.paths.top / "ci/foreign-packages", words[0], path, *words[1:]],
-                       timeout=_SECONDS, check=False)
-            if done.returncode:
-                raise CannotJudge(f"lane {self.lane.name}: "
-                                  f"{done.stderr.strip() or done.stdout.strip()}")
+            try:
+                debian.unpack(path, words[0], words[1:])
+            except CannotJudge as error:
+                if full(error):
+                    raise
+                raise CannotJudge(f"lane {self.lane.name}: {error}") from None
         if path not in self.checked:
             self.hashes.check(self._foreign_inputs(), hash_tree(path))
             self.checked.add(path)

@@ -213,9 +213,10 @@ class LaneTest(VerdictTest):
         self.fixture.mend()
         self.second('arch = "fake"', 'arch = "fake"\nbusybox = "bin/busybox"\nforeign = { architecture = '
                     '"nope64", library = "x", packages = ["busybox-static"] }')
-        packages = self.fixture.top / "ci/foreign-packages"
-        packages.write_text("#!/bin/sh\necho no archive here >&2\nexit 1\n")
-        self.assertLost("lane second: no archive here")
+        apt = self.fixture.directory / "bin/apt-get"
+        apt.write_text("#!/bin/sh\necho 'E: no archive here' >&2\nexit 100\n")
+        apt.chmod(0o755)
+        self.assertLost("lane second: apt-get update: E: no archive here")
 
     def test_without_a_configuration(self):
         self.fixture.mend()

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Packages of newer Debian suites, by apt directories of our own: nothing of the
-machine's apt changes, and no root is needed."""
+"""Packages of newer Debian suites, or of another architecture, by apt directories of our own:
+nothing of the machine's apt changes, and no root is needed."""
 
 import pathlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from . import scratch
 from .command import Broken, CannotJudge, Missing, full, output, run
 
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -53,27 +54,37 @@ def mirrors(etc: pathlib.Path = pathlib.Path("/etc/apt")) -> list[str]:
 
 
 class Archive:
-    """One suite of one mirror, with lists and downloads below `directory`."""
+    """One suite of one mirror, or the suites of the machine's own apt configuration where no mirror is
+    named, with lists and downloads below `directory`.
 
-    def __init__(self, directory: pathlib.Path, uri: str, suite: str, source: bool = False) -> None:
-        self.directory = pathlib.Path(directory).resolve()
+    architecture: of the packages, "" for the machine's own.
+    """
+
+    def __init__(self, directory: pathlib.Path, uri: str = "", suite: str = "", source: bool = False,
+                 architecture: str = "") -> None:
+        self.directory, self.architecture = pathlib.Path(directory).resolve(), architecture
         kind = "deb-src" if source else "deb"
         shutil.rmtree(self.directory / "lists", ignore_errors=True)
         for name in ("lists/partial", "archives/partial", "download"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
-        self.list = self.directory / "sources.list"
-        self.list.write_text(f"{kind} [signed-by={KEYRING}] {uri} {suite} main\n")
+        self.list = self.directory / "sources.list" if uri else None
+        if self.list:
+            self.list.write_text(f"{kind} [signed-by={KEYRING}] {uri} {suite} main\n")
 
     def options(self) -> list[str]:
         """The words that give apt our directories."""
-        values = {
-            "Dir::Etc::sourcelist": self.list, "Dir::Etc::sourceparts": "/dev/null",
-            "Dir::Etc::preferences": "/dev/null", "Dir::Etc::preferencesparts": "/dev/null",
+        values: dict[str, object] = {
             "Dir::State::lists": self.directory / "lists",
             "Dir::Cache": self.directory, "Dir::Cache::archives": self.directory / "archives",
             "Acquire::Languages": "none", "Acquire::Retries": "1", "APT::Sandbox::User": "root",
-            "Acquire::http::Timeout": "20", "Acquire::https::Timeout": "20", "APT::Update::Error-Mode": "any",
+            "Acquire::http::Timeout": "20", "Acquire::https::Timeout": "20",
         }
+        if self.list:
+            values |= {"Dir::Etc::sourcelist": self.list, "Dir::Etc::sourceparts": "/dev/null",
+                       "Dir::Etc::preferences": "/dev/null", "Dir::Etc::preferencesparts": "/dev/null",
+                       "APT::Update::Error-Mode": "any"}
+        if self.architecture:
+            values |= {"APT::Architecture": self.architecture, "APT::Architectures": self.architecture}
         return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
 
     def get(self, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
@@ -99,6 +110,45 @@ class Archive:
                            env={"LC_ALL": "C"}).strip())
 
 
+def _said(error: Broken) -> str:
+    """What apt says first of why it failed."""
+    lines = [x for x in error.stderr.splitlines() if x.startswith(("E:", "W:"))]
+    return (lines or [str(error)])[0]
+
+
+def _need_tools() -> None:
+    """Missing where no packages can be fetched on this machine."""
+    for tool in ("apt-get", "dpkg-deb"):
+        if not shutil.which(tool):
+            raise Missing(f"no {tool} on this machine")
+
+
+def unpack(target: pathlib.Path, architecture: str, packages: Sequence[str]) -> None:
+    """Unpack packages of an architecture, as the machine's own suites have them, into a new
+    directory, which is there as a whole or not at all. CannotJudge says why it cannot be."""
+    _need_tools()
+    with scratch.directory("apt") as holder:
+        archive, root = Archive(holder / "apt", architecture=architecture), holder / "root"
+        root.mkdir()
+        what = "update"
+        try:
+            archive.update()
+            for package in packages:
+                what = f"download {package}:{architecture}"
+                archive.get("download", package, timeout=300)
+                deb = next((archive.directory / "download").glob(f"{package}_*.deb"), None)
+                if deb is None:
+                    raise CannotJudge(f"apt-get {what}: it gives no package")
+                run(["dpkg-deb", "-x", deb, root])
+        except Broken as error:
+            if full(error):
+                raise
+            raise CannotJudge(f"apt-get {what}: {_said(error)}") from None
+        root.chmod(0o755)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        root.rename(target)
+
+
 def search(directory: pathlib.Path, package: str, fetch: Callable[[Archive, str], _Value | None],
            source: bool = False, say: Callable[[str], None] = lambda text: None) -> _Value:
     """fetch(archive, suite) for the suites that have the package, until one gives a value.
@@ -106,9 +156,7 @@ def search(directory: pathlib.Path, package: str, fetch: Callable[[Archive, str]
     Returns that value. Missing: no packages can be fetched on this machine; CannotJudge says what
     each suite answered.
     """
-    for tool in ("apt-get", "dpkg-deb"):
-        if not shutil.which(tool):
-            raise Missing(f"no {tool} on this machine")
+    _need_tools()
     if not KEYRING.exists():
         raise Missing(f"no {KEYRING} (package debian-archive-keyring)")
     uris = mirrors()
@@ -124,8 +172,7 @@ def search(directory: pathlib.Path, package: str, fetch: Callable[[Archive, str]
             except Broken as error:
                 if full(error):
                     raise
-                lines = [x for x in error.stderr.splitlines() if x.startswith(("E:", "W:"))]
-                answers.append(f"{suite}: {(lines or [str(error)])[0]}")
+                answers.append(f"{suite}: {_said(error)}")
                 continue
             if archive.has("showsrc" if source else "show", package):
                 say(f"{package} from {suite}")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import template
 from scripts_fixture import TOP, Fixture
 
 BUSYBOX = pathlib.Path("/bin/busybox")
@@ -38,6 +39,7 @@ class Clone(Fixture):
         for name in ("ci/debian", "ci/packages"):
             self.write(self.repo / name, (TOP / name).read_text())
         (self.repo / "ci/debian").chmod(0o755)
+        shutil.copytree(template.project() / "ci/harness", self.repo / "ci/harness")
         for name in ("gone", "kept"):
             self.write(self.repo / name, "committed\n")
         self.git(self.top, "init", "-q", self.repo)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from lib import cache, disk, environment, process, series
-from lib.command import CannotJudge, Failed, output, say, shell
+from lib.command import CannotJudge, Failed, cache_directory, output, say, shell
 from lib.series import Series
 
 from . import prune
@@ -44,7 +44,7 @@ def install(paths: Paths) -> None:
 @contextlib.contextmanager
 def held(paths: Paths) -> Iterator[None]:
     """Install everything, obtain the base, lock the cache; prune it when the run is over."""
-    if why := environment.buildable(paths.cache):
+    if why := environment.buildable(cache_directory()):
         raise CannotJudge(why)
     room(paths)
     install(paths)

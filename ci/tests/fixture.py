@@ -158,7 +158,9 @@ class Fixture:
         (linux / "main.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
         (linux / "boot.sh").write_text(BOOT)
         for name, text in (("lib/a.c", "int a(void)\n{\n\treturn 1;\n}\n"), ("arch/vax/a.c", "int a;\n"),
-                           ("lib/Kconfig.fake", "config FAKE\n\tbool\n\nmenuconfig SECOND\n\tbool\n"),
+                           ("lib/Kconfig.fake", "".join(
+                               f"{kind} {name}\n\tbool\n\n" for kind, name in (
+                                   ("config", "FAKE"), ("menuconfig", "SECOND"), ("config", "MORE")))),
                            ("MAINTAINERS", "THE REST\n")):
             (linux / name).parent.mkdir(parents=True, exist_ok=True)
             (linux / name).write_text(text)

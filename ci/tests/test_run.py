@@ -76,6 +76,7 @@ class RunTest(unittest.TestCase):
         lane.write_text(lane.read_text().replace('at = "ends"', 'topics = ["fake"]'))
         code, text = self.fixture.run()
         self.assertIn("step 2 fake: boot main pass", text)
+        self.fixture.patch("comment 4", "main.c", "/* 3 */", "/* 4 */", topic="other")
         lane.write_text(lane.read_text().replace('topics = ["fake"]', 'topics = ["other"]'))
         code, text = self.fixture.run()
         self.assertIn("skip: step 2 fake boot:main: is due in other, at the end of other topics", text)

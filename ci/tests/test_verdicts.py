@@ -241,10 +241,12 @@ class LaneTest(VerdictTest):
         self.assertNotIn("lost: step 0", text)
 
     def test_what_cannot_be_prepared_hides_no_build(self):
-        self.fixture.patch("break it", "main.c", "return", "retrun", 'nothing = "a seeded defect"')
+        self.fixture.patch("break it", "main.c", "return 0;", "return nothing;")
         source = self.fixture.top / "ci/harness/guest.py"
         source.write_text(source.read_text() + textwrap.dedent("""
             def _archives(self, *arguments):
+                while not (self.paths.lane("fake") / "build.log").exists():
+                    __import__("time").sleep(0.01)
                 raise ValueError("an archive of the wrong kind")
 
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from .. import cache, clone, environment, lane, release, replay, series
-from ..command import CannotJudge, Failed, Missing, full
+from ..command import CannotJudge, Failed, Missing, cache_directory, full
 from ..series import Patch, Series
 from ..store import Store
 from ..verdict import Judgement, Verdict
@@ -124,7 +124,7 @@ def _turn(name: str) -> Iterator[None]:
 def prepare(names: Sequence[str]) -> None:
     """What the gates of these names need, before any begins: CannotJudge or Failed without it."""
     if set(names) & set(BUILDING):
-        if why := environment.buildable(cache.directory()):
+        if why := environment.buildable(cache_directory()):
             raise CannotJudge(why)
         lane.building(clone.TOP)
     release.base()

@@ -12,7 +12,7 @@ from unittest import mock
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from fixture import Fixture, git  # noqa: E402
-from harness import bisect  # noqa: E402
+from harness import bisection  # noqa: E402
 from harness.cell import Booted, Built  # noqa: E402
 from harness.regress import Ran  # noqa: E402
 from lib.verdict import Judgement, Verdict  # noqa: E402
@@ -152,7 +152,7 @@ class BisectTest(unittest.TestCase):
 class AnswerTest(unittest.TestCase):
     """Without a machine."""
 
-    TARGET = bisect.Target("fake", "main", "unit/always")
+    TARGET = bisection.Target("fake", "main", "unit/always")
 
     @staticmethod
     def built(step, verdict=Verdict.PASS, unknown=False):
@@ -160,12 +160,13 @@ class AnswerTest(unittest.TestCase):
 
     def answer(self, verdict, ran=None):
         booted = Booted("main", Judgement(1, "fake", "boot:main", verdict, "a reason"), ran)
-        return bisect.answer(self.TARGET, self.built(1), booted)
+        return bisection.answer(self.TARGET, self.built(1), booted)
 
     def test_what_is_not_the_kernels_fault_cannot_be_told(self):
         self.assertIs(self.answer(Verdict.FAIL, Ran({"fake/main/unit/always": "fail"})).good, False)
         for one in (self.answer(Verdict.FAIL), self.answer(Verdict.LOST), self.answer(Verdict.FLAKY, Ran({})),
-                    bisect.answer(bisect.Target("fake", "", ""), self.built(1, Verdict.FAIL, True), None)):
+                    bisection.answer(bisection.Target("fake", "", ""),
+                                     self.built(1, Verdict.FAIL, True), None)):
             self.assertIsNone(one.good, one)
 
     def test_a_lane_of_objects_builds_only_the_steps_that_touch_it(self):
@@ -175,7 +176,7 @@ class AnswerTest(unittest.TestCase):
         run.builds.judged = lambda step: None
         run.build.side_effect = lambda step, boots: self.built(
             step, Verdict.FAIL if step >= 5 else Verdict.PASS)
-        steps = bisect.Steps(bisect.Target("fake", "", ""), run)
+        steps = bisection.Steps(bisection.Target("fake", "", ""), run)
         steps.judge_kept(range(8))
         self.assertEqual(steps.search(0, 7), (4, 5))
         self.assertEqual([call.args[0] for call in run.build.call_args_list], [0, 5, 2])

@@ -9,6 +9,7 @@ import ast
 import collections
 import pathlib
 import re
+import sys
 import tempfile
 import unittest
 
@@ -125,7 +126,19 @@ def copied(top):
     return found
 
 
+def hiding(files):
+    """The files that hide a module of Python's from a file beside them that is run as a script."""
+    return [name for name in files if name.endswith(".py")
+            and name.startswith(("scripts/lib/", "ci/harness/"))
+            and pathlib.PurePath(name).stem in sys.stdlib_module_names]
+
+
 class StructureTest(unittest.TestCase):
+    def test_no_file_has_the_name_of_a_module_of_python(self):
+        self.assertEqual(hiding(python_files(TOP)), [])
+        self.assertEqual(hiding(["ci/harness/bisect.py", "ci/bisect", "ci/harness/bisection.py"]),
+                         ["ci/harness/bisect.py"])
+
     def test_no_import_goes_up_nor_in_a_circle(self):
         files, edges = graph(TOP)
         self.assertEqual((upward(files, edges), circles(edges)), ([], []))

@@ -3,7 +3,7 @@
 
 from lib.series import Series
 
-from .bisect import Steps
+from .bisection import Steps
 from .cell import again
 
 

@@ -9,6 +9,7 @@ from scripts_fixture import KERNEL, Fixture
 # Kbuild in a nutshell: directory targets, .cmd files, C=1 and W=1.
 MAKEFILE = KERNEL["Makefile"] + r"""
 srctree := $(CURDIR)
+.DELETE_ON_ERROR:
 FORCE:
 %config: ; @mkdir -p $(O) && : > $(O)/.config
 %/: FORCE ; @$(MAKE) --no-print-directory -s $(patsubst $(srctree)/%.c,$(O)/%.o,$(wildcard $(srctree)/$@*.c))

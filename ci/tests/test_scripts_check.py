@@ -234,9 +234,16 @@ class Gates(GatesFixture):
 
     def test_killed_between_compiler_and_sparse(self):
         """An object of which sparse said nothing yet is made anew."""
+        self.killed("$(cut -d ' ' -f 4 /proc/$PPID/stat) $PPID")
+
+    def test_wrapper_of_sparse_killed(self):
+        self.killed("$PPID")
+
+    def killed(self, processes):
+        """Let sparse kill these processes, then judge again."""
         self.add("int toy_a; /* bitwise */\n")
         self.tool("sparse", "# good\n[ \"$1\" = --version ] && echo fake 1 && exit\n"
-                  "kill -9 $(ps -o ppid= $PPID) $PPID\n")
+                  f"kill -9 {processes}\n")
         self.script("check", "--gate", "sparse", expect=None)
         self.setUpTools()
         results, _ = self.check("--gate", "sparse", expect=1)

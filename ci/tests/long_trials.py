@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Every command of ours, killed at many moments, under each git setting, each variable and in
-each path: an hour or two, by ci/test --long. test_trials.py is its short form."""
+each path: some hours, by ci/test --long. test_trials.py is its short form."""
 
 import os
 import random
@@ -40,7 +40,7 @@ class Command:
                 alone.append((pair,))
                 continue
             for group in groups:
-                if len(group) < GROUP and pair[0] not in {name for name, _ in group}:
+                if len(group) < GROUP and self.trials.table.together(pair[0], {name for name, _ in group}):
                     group.append(pair)
                     break
             else:

@@ -6,7 +6,7 @@ import pathlib
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 Pairs = tuple[tuple[str, str | None], ...]
 
@@ -56,8 +56,9 @@ class Around:
 
 class Table:
     """ci/tests/surroundings.toml. settings: (name, value); variables: (name, value), None to
-    take it away; umasks; paths: names; refused: those of them in which nothing can be built, with
-    what is said; entries: what is right where a command does not do as undisturbed."""
+    take it away; apart: names that are not tried together; umasks; paths: names; refused: those of
+    them in which nothing can be built, with what is said; entries: what is right where a command
+    does not do as undisturbed."""
 
     def __init__(self, path: pathlib.Path = pathlib.Path(__file__).with_name("surroundings.toml")):
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -67,10 +68,15 @@ class Table:
             (name, value) for name, values in data["variables"].items()
             for value in ([values] if isinstance(values, str) else values)]
         self.variables += [(name, None) for name in data["unset"]]
+        self.apart = [frozenset(names) for names in data["apart"]]
         self.umasks = [int(text, 8) for text in data["umasks"]]
         self.refused: dict[str, str] = data["refused"]
         self.paths = [*data["paths"], *self.refused]
         self.entries = data.get("expect", [])
+
+    def together(self, name: str, others: Collection[str]) -> bool:
+        """Whether a setting or variable may be tried beside these: git takes them, and none is it."""
+        return name not in others and not any(name in names and names & set(others) for names in self.apart)
 
     def expected(self, command: str, around: Around, builds: bool) -> list[dict]:
         """The entries that tell of a command in these surroundings; mostly none."""

@@ -41,7 +41,11 @@ class Surroundings(unittest.TestCase):
         for pair in pairs:
             if pair[0] != "HOME" and not table.expected(command, Around(**{kind: (pair,)}), False):
                 found.setdefault(pair[0], []).append(pair)
-        return tuple(self.chance(command, name).choice(found[name]) for name in found)
+        names = []
+        for name in self.chance(command, kind).sample(list(found), len(found)):
+            if table.together(name, names):
+                names.append(name)
+        return tuple(self.chance(command, name).choice(found[name]) for name in names)
 
     def test_settings_and_variables(self):
         """All of both at once; where that fails, narrowed down to those that do it."""

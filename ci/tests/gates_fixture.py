@@ -6,18 +6,21 @@ import os
 
 from scripts_fixture import KERNEL, Fixture
 
-# Kbuild in a nutshell: directory targets, .cmd files, C=1 and W=1.
+# Kbuild in a nutshell: directory targets, .cmd files, C=1 and W=1. Like it, it names objects from
+# their directory on and finds sources by VPATH, so that the path may have a % or a = in it.
 MAKEFILE = KERNEL["Makefile"] + r"""
 srctree := $(CURDIR)
+VPATH := $(srctree)
 .DELETE_ON_ERROR:
 FORCE:
 %config: ; @mkdir -p $(O) && : > $(O)/.config
-%/: FORCE ; @$(MAKE) --no-print-directory -s $(patsubst $(srctree)/%.c,$(O)/%.o,$(wildcard $(srctree)/$@*.c))
-$(O)/%.o: $(srctree)/%.c $(srctree)/drivers/toy/toy.h
+names = $(patsubst %.c,%.o,$(subst $(srctree)/,,$(wildcard $(srctree)/$@*.c)))
+%/: FORCE ; @$(MAKE) --no-print-directory -s -C $(O) -f $(srctree)/Makefile srctree=$(srctree) $(names)
+%.o: %.c drivers/toy/toy.h
 	@mkdir -p $(@D)
-	cd $(O) && $(CROSS_COMPILE)gcc -Wall -c -o $*.o $<
-	if [ -n "$(C)" ]; then cd $(O) && $(CHECK) -Wall $<; fi
-	@echo 'source_$*.o := $<' > $(@D)/.$(@F).cmd
+	$(CROSS_COMPILE)gcc -Wall -c -o $@ $<
+	if [ -n "$(C)" ]; then $(CHECK) -Wall $<; fi
+	@echo 'source_$@ := $<' > $(@D)/.$(@F).cmd
 """
 
 

@@ -38,8 +38,8 @@ static char answer[80];
 /* The bits that say how memory is cached are those in which these differ */
 static int cache_of(pgprot_t prot)
 {
-	pgprotval_t noncached = pgprot_val(pgprot_noncached(prot));
-	pgprotval_t combined = pgprot_val(pgprot_writecombine(prot));
+	u64 noncached = pgprot_val(pgprot_noncached(prot));
+	u64 combined = pgprot_val(pgprot_writecombine(prot));
 
 	if (pgprot_val(prot) == noncached)
 		return 0;

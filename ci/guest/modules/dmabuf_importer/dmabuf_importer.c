@@ -41,6 +41,7 @@
 #include <linux/io.h>
 #include <linux/iommu.h>
 #include <linux/ioport.h>
+#include <linux/mem_encrypt.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/pci.h>
@@ -77,15 +78,24 @@ struct view {
 static struct dentry *importer_dir;
 static struct importer direct_importer, pci_importer;
 
-/* Where the device gets to; 0 for nowhere. */
+/*
+ * Where the device gets to; 0 for nowhere. On a machine with encrypted memory a device
+ * finds its data only at addresses with a bit: in a guest, that of shared memory, on a
+ * host, that of private memory, as what it imports is not bounced there.
+ */
 static phys_addr_t importer_phys(struct importer *imp, dma_addr_t addr)
 {
-	struct iommu_domain *domain = iommu_get_domain_for_dev(imp->dev);
+	struct device *dev = imp->dev;
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	u64 bit = dma_addr_unencrypted(0ULL) | dma_addr_encrypted(0ULL);
 
 	if (domain && domain->type != IOMMU_DOMAIN_IDENTITY)
 		return iommu_iova_to_phys(domain, addr);
-	if (addr > dma_get_mask(imp->dev))
+	if (addr > dma_get_mask(dev))
 		return 0;
+	if ((addr & bit) != bit)
+		return 0;
+	addr &= ~bit;
 	if (!imp->window[2])
 		return addr;
 	if (addr < imp->window[0] || addr - imp->window[0] >= imp->window[2])

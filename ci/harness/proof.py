@@ -35,14 +35,25 @@ def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
 
     lane: a lane's name; boot: one of its Boot.
     """
-    steps = set()
-    for proof in proofs:
-        for case in proof.patterns + proof.drops:
-            where = [*plain(case).split("/"), "*", "*"][:3]
-            if any(all(map(fnmatch.fnmatchcase, (lane, boot.name, test), where))
-                   for test in [*boot.tests, END]):
-                steps |= {proof.patch.step - 1, proof.patch.step}
-    return steps
+    return {step for proof in proofs for step in (proof.patch.step - 1, proof.patch.step)
+            if any(may_have(plain(case), lane, boot) for case in proof.patterns + proof.drops)}
+
+
+def may_have(pattern: str, lane: str, boot: Boot) -> bool:
+    """Whether a pattern of lane/boot/test/suite/case may be of cases of this boot."""
+    return fnmatch.fnmatchcase(f"{lane}/{boot.name}/{END}", pattern) or any(
+        fnmatch.fnmatchcase(f"{lane}/{boot.name}/{test}/", head)
+        for head in heads(pattern) for test in boot.tests)
+
+
+def heads(pattern: str) -> list[str]:
+    """The parts of a pattern that may be of lane/boot/test/. A * matches a / as well: with one
+    in front, any part that ends with a name may be."""
+    words = pattern.split("/")
+    if not pattern.startswith("*"):
+        return ["/".join([*words[:3], ""])]
+    return ["/".join([*words[:count], ""]) for count in range(2, len(words) + 1)
+            if words[count - 1].strip("*")]
 
 
 def splat_expected(proofs: Collection[Proof], step: int, line: str) -> bool:

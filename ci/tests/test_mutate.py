@@ -13,7 +13,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
-from harness import csource, mutant, operators, watchers  # noqa: E402
+from harness import csource, mutant, operators, proof  # noqa: E402
 from lib.command import Failed  # noqa: E402
 from lib.series import Patch  # noqa: E402
 
@@ -352,7 +352,7 @@ class TableTest(unittest.TestCase):
                 self.read(text)
 
 
-class WatchersTest(unittest.TestCase):
+class MayHaveTest(unittest.TestCase):
     """Which boots a pattern of ci/proofs.toml may be of."""
 
     def test_may_have(self):
@@ -363,7 +363,7 @@ class WatchersTest(unittest.TestCase):
                                   ("y/main/unit/a", False), ("x/other/unit/a", False), ("*/other/a", False),
                                   ("x/other/end", False), ("*/other/unit/a", False)):
             with self.subTest(pattern):
-                self.assertEqual(watchers.may_have(pattern, "x", boot), expected)
+                self.assertEqual(proof.may_have(pattern, "x", boot), expected)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,14 @@ class OwnTest(unittest.TestCase):
         boot = types.SimpleNamespace(name="main", tests=["t"])
         self.assertEqual(proof.milestones([entry(4, drops=["x/main/t@step/b"])], "x", boot), {3, 4})
 
+    def test_where_the_boots_of_a_pattern_without_a_lane_are_due(self):
+        boot = types.SimpleNamespace(name="main", tests=["t", "u"])
+        for pattern, expected in (("*/t/b", {3, 4}), ("*/main/t/b", {3, 4}), ("*/u/*", {3, 4}),
+                                  ("*/v/b", set()), ("*/other/t/b", set()), ("x/main/end", {3, 4}),
+                                  ("x/other/t/b", set()), ("y/main/t/b", set())):
+            with self.subTest(pattern):
+                self.assertEqual(proof.milestones([entry(4, cases=[pattern])], "x", boot), expected)
+
 
 class ProofTest(unittest.TestCase):
     def turned(self, one, results, **kwargs):

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fail_nth.h"
 #include "heap.h"
 #include "ktap.h"
 
@@ -326,9 +327,40 @@ static void large_buffer(bool bounce)
 	close(buf);
 }
 
+/*
+ * Imports that fail leave nothing behind: this importer can be given addresses for one
+ * such buffer at a time, as its IOVA space is 32 MiB and address 0 is none of them.
+ */
+static void import_after_failures(void)
+{
+	static const char window[] = "importer-smmu-window";
+	const char *what = name(pools[0].label, "import_after_failures");
+	int buf = allocate(pools[0].heap, 16 * MIB);
+	struct import before = import(window, buf, NULL), after;
+	struct fail_nth state;
+	int failed = 0, error;
+	char text[16];
+	bool more;
+
+	snprintf(text, sizeof(text), "%d", buf);
+	more = fail_nth_begin(&state, IMPORTERS "importer-smmu-window");
+	while (more) {
+		more = fail_nth_write(&state, text, &error);
+		failed += error != 0;
+	}
+	fail_nth_end(&state);
+	after = import(window, buf, NULL);
+	/* of the attachment, the mapping, the table: some can be done without */
+	result(buf >= 0 && !before.error && failed >= 3 && !after.error &&
+	       after.bytes == 16 * MIB && !after.left,
+	       what, "buffer %d, error %d before, %d failures, error %d after them, %zu bytes",
+	       buf, before.error, failed, after.error, after.bytes);
+	close(buf);
+}
+
 static void buffers(bool bounce)
 {
-	int cases = COUNT(importers);	/* the large buffer */
+	int cases = COUNT(importers) + 1;	/* the large buffer, and after failures */
 	size_t i, k;
 
 	for (i = 0; i < COUNT(pools); i++) {
@@ -340,6 +372,7 @@ static void buffers(bool bounce)
 	for (i = 0; i < COUNT(pools); i++)
 		pool_buffers(&pools[i], bounce);
 	large_buffer(bounce);
+	import_after_failures();
 }
 
 /* --- capacity */

@@ -8,9 +8,9 @@
  * scribbles over its own copy of the name afterwards. Read parameters/last: what the
  * kernel says the last heap is called.
  *
- * While a heap is registered, right after its char device has come to be, the module has
- * a thread open that device, on kernels with dma_heap_get_dev() and from the second heap
- * on. parameters/early is then 1 if the open was through before the heap was registered,
+ * While a heap whose name begins with "watched" is registered, right after its char
+ * device has come to be, the module has a thread open that device, on kernels with
+ * dma_heap_get_dev() and from the second heap on. parameters/early is then 1 if the open was through before the heap was registered,
  * or 0 if not, and parameters/opened the error of the open, or 0. early is -1 where
  * nothing was opened.
  *
@@ -113,7 +113,8 @@ static int names_add(const char *val, const struct kernel_param *kp)
 	info.name = strim(name);
 	early = -1;
 	reinit_completion(&opener_done);
-	watched = info.name;
+	if (strstarts(info.name, "watched"))
+		watched = info.name;
 	heap = dma_heap_add(&info);
 	error = PTR_ERR_OR_ZERO(heap);
 	watched = NULL;

@@ -10,9 +10,9 @@
  *
  * While a heap whose name begins with "watched" is registered, right after its char
  * device has come to be, the module has a thread open that device, on kernels with
- * dma_heap_get_dev() and from the second heap on. parameters/early is then 1 if the open was through before the heap was registered,
- * or 0 if not, and parameters/opened the error of the open, or 0. early is -1 where
- * nothing was opened.
+ * dma_heap_get_dev() and from the second heap on. parameters/early is then 1 if the open
+ * was through before the heap was registered, or 0 if not, and parameters/opened the
+ * error of the open, or 0. early is -1 where nothing was opened.
  *
  * Heaps cannot be removed, so neither can the module.
  */

@@ -13,6 +13,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <linux/dma-buf.h>
+
 #include "clock.h"
 #include "ktap.h"
 #include "number.h"
@@ -415,6 +417,38 @@ static void test_others(int device, int iommufd, uint32_t pt, const char *how)
 	close(others.buf);
 }
 
+/* A task that only needs the lock of the buffer does not wait for its fences. */
+static void test_fence_lock(int device)
+{
+	int buf = vfio_export(device, BAR, 0, page);
+	int other = vfio_export(device, BAR, page, page);
+	struct dma_buf_export_sync_file from = { .flags = DMA_BUF_SYNC_RW };
+	struct dma_buf_import_sync_file to = { .flags = DMA_BUF_SYNC_RW };
+	struct stop stop = { .device = device };
+	int ret, did = -1, pending = -1;
+
+	/* a fence that is signalled already: that buffer has none */
+	ret = ioctl(other, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &from) ? -errno : 0;
+	to.fd = from.fd;
+	ret = ret ?: importer("attach %d", buf) ?: importer("map 0 notified") ?:
+	      importer("fence %d", SLEEP_MS);
+	if (!ret) {
+		stop_begin(&stop);
+		did = ioctl(buf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &to) ? -errno :
+			0;
+		pending = importer_says("fence");
+		pthread_join(stop.thread, NULL);
+		vfio_memory(device, true);
+		close(from.fd);
+	}
+	result(!ret && !did && pending == 1, "fence_does_not_lock_the_buffer",
+	       "import %d, a fence added %d, the importer's then pending %d",
+	       ret, did, pending);
+	importer("detach");
+	close(other);
+	close(buf);
+}
+
 /* Closing the device waits, too; the CPU loses the buffer at once. */
 static void test_close(int device, const char *how)
 {
@@ -460,7 +494,7 @@ int main(int argc, char **argv)
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 
-	plan(8 + 2 * (DEEDS + 2));
+	plan(9 + 2 * (DEEDS + 2));
 	iommufd = vfio_open_iommufd();
 	device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
 	if (device < 0)
@@ -471,6 +505,7 @@ int main(int argc, char **argv)
 	test_attach_refused(device);
 	test_mmap_by_importer(device);
 	test_fence(device);
+	test_fence_lock(device);
 	test_others(device, iommufd, pt, ways[0]);
 	test_others(device, iommufd, pt, ways[1]);
 	test_close(device, ways[0]);

@@ -13,9 +13,10 @@
  *   detach		unmap, if that has not happened, and detach
  *
  * Either way the sleep is under the dma_resv lock of the buffer. A write fails
- * with the error of what it asks for. Read "mapped N notified N fence N": 1 while
- * there is a mapping, how often the importer was notified since it attached, and 1
- * while the fence is not signalled.
+ * with the error of what it asks for. Read "mapped N notified N fence N entries N
+ * largest N bytes N": 1 while there is a mapping, how often the importer was notified
+ * since it attached, 1 while the fence is not signalled; of the last mapping, how many
+ * DMA segments it had, the length of the largest, and that of all.
  *
  * An mmap() of /dev/slow_importer maps the buffer by dma_buf_mmap(), whatever the
  * mode of the buffer's file.
@@ -49,6 +50,9 @@ struct importer {
 	bool later;
 	unsigned int notified;
 	struct sg_table *table;
+	unsigned int entries;
+	unsigned int largest;
+	u64 bytes;
 	unsigned int fence_ms;
 	struct dma_fence *fence;
 };
@@ -165,6 +169,20 @@ static int importer_attach(struct importer *imp, int fd,
 	return 0;
 }
 
+static void importer_measure(struct importer *imp, struct sg_table *table)
+{
+	struct scatterlist *sg;
+	int i;
+
+	imp->entries = table->nents;
+	imp->largest = 0;
+	imp->bytes = 0;
+	for_each_sgtable_dma_sg(table, sg, i) {
+		imp->largest = max(imp->largest, sg_dma_len(sg));
+		imp->bytes += sg_dma_len(sg);
+	}
+}
+
 static int importer_map(struct importer *imp, unsigned int ms, bool later)
 {
 	struct dma_resv *resv;
@@ -182,10 +200,12 @@ static int importer_map(struct importer *imp, unsigned int ms, bool later)
 	imp->ms = ms;
 	imp->later = later;
 	table = dma_buf_map_attachment(imp->attach, DMA_BIDIRECTIONAL);
-	if (IS_ERR(table))
+	if (IS_ERR(table)) {
 		ret = PTR_ERR(table);
-	else
+	} else {
 		imp->table = table;
+		importer_measure(imp, table);
+	}
 unlock:
 	dma_resv_unlock(resv);
 	return ret;
@@ -267,8 +287,10 @@ static int importer_show(struct seq_file *seq, void *unused)
 
 	mutex_lock(&imp->lock);
 	fence = imp->fence && !dma_fence_is_signaled(imp->fence);
-	seq_printf(seq, "mapped %d notified %u fence %d\n",
-		   !!READ_ONCE(imp->table), READ_ONCE(imp->notified), fence);
+	seq_printf(seq,
+		   "mapped %d notified %u fence %d entries %u largest %u bytes %llu\n",
+		   !!READ_ONCE(imp->table), READ_ONCE(imp->notified), fence,
+		   imp->entries, imp->largest, imp->bytes);
 	mutex_unlock(&imp->lock);
 	return 0;
 }

@@ -11,13 +11,15 @@
  *   rows	runs the rows that use the API as it should be used
  *   stray	runs the rows that unmap with an attribute the mapping was not
  *		made with
+ *   internal	maps memory with an attribute that is not for drivers
  *
  * WAY is iommu, direct or bounce for the PCI device; platform, restricted,
  * range_in and range_out (memory inside and outside of the dma-ranges), short (32
- * address bits) and trusted (with private memory) for the others. rows and stray answer one line a row: "pass NAME", or
- * "fail NAME: WHY". stray ends with "reports N": the N calls that dma-debug has
- * to complain about. They are in a file of their own so that whoever reads it
- * can have these complaints counted without having them printed.
+ * address bits) and trusted (with private memory) for the others. rows and stray
+ * answer one line a row: "pass NAME", or "fail NAME: WHY". stray and internal, which
+ * only direct has, end with "reports N": the N calls that dma-debug has to complain
+ * about. They are in files of their own so that whoever reads them can have these
+ * complaints counted without having them printed.
  */
 
 #include <linux/cc_platform.h>
@@ -38,6 +40,7 @@
 #include <linux/scatterlist.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/swiotlb.h>
 
 /* QEMU's edu device: it copies between memory and a buffer of its own */
@@ -599,7 +602,28 @@ static const char *stray_unmap_sgtable(struct attrs_device *ad,
 	return wrong;
 }
 
-/* A stray DMA_ATTR_MMIO leaves a bounce buffer, and only an IOMMU tells more. */
+/*
+ * A bounce buffer that is given back is copied back before. One that is left behind, a
+ * page, stays so: dma-debug has forgotten the mapping, and would report a second unmap.
+ */
+static const char *stray_unmap_bounced(struct attrs_device *ad, unsigned long attr)
+{
+	u8 *data = page_address(ad->page), *bounced;
+	dma_addr_t addr;
+
+	memset(data, 0, PAGE_SIZE);
+	addr = dma_map_phys(ad->dev, page_to_phys(ad->page), PAGE_SIZE,
+			    DMA_BIDIRECTIONAL, 0);
+	if (dma_mapping_error(ad->dev, addr))
+		return "the mapping failed";
+	bounced = phys_to_virt(dma_to_phys(ad->dev, addr));
+	memset(bounced, 0xa5, PAGE_SIZE);
+	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, attr);
+	return data == bounced ? "not bounced" :
+	       memchr_inv(data, 0xa5, PAGE_SIZE) ? "the bounce buffer is left behind" :
+	       NULL;
+}
+
 static int stray_show(struct seq_file *seq, void *unused)
 {
 	struct attrs_device *ad = seq->private;
@@ -616,7 +640,27 @@ static int stray_show(struct seq_file *seq, void *unused)
 		    stray_unmap_page(ad, DMA_ATTR_MMIO));
 		reports++;
 	}
+	if (ad->way == BOUNCE) {
+		say(seq, "unmap_phys", "stray_mmio",
+		    stray_unmap_bounced(ad, DMA_ATTR_MMIO));
+		reports++;
+	}
 	seq_printf(seq, "reports %d\n", reports);
+	return 0;
+}
+
+/* A driver that takes the internal attribute for DMA_ATTR_CC_SHARED. */
+static int internal_show(struct seq_file *seq, void *unused)
+{
+	struct attrs_device *ad = seq->private;
+	dma_addr_t addr;
+
+	addr = dma_map_phys(ad->dev, page_to_phys(ad->page), PAGE_SIZE,
+			    DMA_BIDIRECTIONAL, __DMA_ATTR_ALLOC_CC_SHARED);
+	if (!dma_mapping_error(ad->dev, addr))
+		dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL,
+			       __DMA_ATTR_ALLOC_CC_SHARED);
+	seq_puts(seq, "reports 1\n");
 	return 0;
 }
 
@@ -631,6 +675,11 @@ static int stray_open(struct inode *inode, struct file *file)
 	return single_open_size(file, stray_show, inode->i_private, SZ_16K);
 }
 
+static int internal_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, internal_show, inode->i_private);
+}
+
 static const struct file_operations rows_fops = {
 	.owner = THIS_MODULE,
 	.open = rows_open,
@@ -642,6 +691,14 @@ static const struct file_operations rows_fops = {
 static const struct file_operations stray_fops = {
 	.owner = THIS_MODULE,
 	.open = stray_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static const struct file_operations internal_fops = {
+	.owner = THIS_MODULE,
+	.open = internal_open,
 	.read = seq_read,
 	.llseek = seq_lseek,
 	.release = single_release,
@@ -705,6 +762,8 @@ static int attrs_publish(struct device *dev, enum way way,
 	ad->dir = debugfs_create_dir(ways[way], attrs_dir);
 	debugfs_create_file("rows", 0400, ad->dir, ad, &rows_fops);
 	debugfs_create_file("stray", 0400, ad->dir, ad, &stray_fops);
+	if (way == DIRECT)
+		debugfs_create_file("internal", 0400, ad->dir, ad, &internal_fops);
 	return devm_add_action_or_reset(dev, attrs_unpublish, ad);
 }
 

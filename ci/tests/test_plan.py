@@ -45,8 +45,8 @@ def lane(name, *boots, at="every"):
     empty = dict.fromkeys(("arch", "cross", "config", "image", "busybox", "append"), "")
     lists = {n: [] for n in ("fragments", "targets", "sizes", "test_patches", "modules", "kernel_modules",
                              "qemu")}
-    return lanes.Lane(name=name, builds="image", llvm="", at=at, default=True, strip=False, foreign={},
-                      boots=list(boots), source=pathlib.Path(name), **empty, **lists)
+    return lanes.Lane(name=name, builds="image", llvm="", linker="", at=at, default=True, strip=False,
+                      foreign={}, boots=list(boots), source=pathlib.Path(name), **empty, **lists)
 
 
 class PolicyTest(unittest.TestCase):

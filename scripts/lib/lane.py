@@ -47,8 +47,8 @@ class Lane:
     builds: the "image" of the kernel, with modules, or only "objects": a lane without boots,
     that compiles what the series touches on the steps that touch what it builds;
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; llvm: LLVM= of kbuild, such as "-19", where
-    clang builds the lane; config: the configuration target
-    that the fragments modify; fragments: files of kconfig-fragments, "fragment" in the
+    clang builds the lane; linker: LD= of kbuild, where it is not that of the compiler; config:
+    the configuration target that the fragments modify; fragments: files of kconfig-fragments, "fragment" in the
     file, a name or a list of names, of which a later one overrides those before; at:
     "every" step; or "ends": built and booted on the last step of each topic only;
     default: whether the lane runs when no lane is named; targets: make targets to build; of
@@ -69,6 +69,7 @@ class Lane:
     arch: str
     cross: str
     llvm: str
+    linker: str
     config: str
     fragments: list[pathlib.Path]
     at: str
@@ -95,7 +96,7 @@ class Lane:
 
 _FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS}
 _MORE = {"at": one_of("every", "ends"), "builds": one_of("image", "objects"), "cross": LINE,
-         "default": FLAG, "llvm": LINE}
+         "default": FLAG, "linker": LINE, "llvm": LINE}
 _IMAGE = {"targets": TEXTS, "image": TEXT, "qemu": TEXTS, "boot": TABLES}
 _IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_modules": TEXTS,
                "modules": TEXTS, "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
@@ -151,7 +152,8 @@ def read(top: pathlib.Path, name: str) -> Lane:
     fragments = data["fragment"]
     fragments = [fragments] if isinstance(fragments, str) else fragments
     lane = Lane(name=name, builds=data.get("builds", "image"), arch=data["arch"],
-                cross=data.get("cross", ""), llvm=data.get("llvm", ""), config=data["config"],
+                cross=data.get("cross", ""), llvm=data.get("llvm", ""), linker=data.get("linker", ""),
+                config=data["config"],
                 fragments=[top / "kconfig-fragments" / f for f in fragments],
                 at=data.get("at", "every"), default=data.get("default", True),
                 targets=data.get("targets", []), image=data.get("image", ""),

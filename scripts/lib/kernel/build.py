@@ -49,7 +49,7 @@ def compilers(lane: Lane) -> list[str]:
 
 def toolchain(lane: Lane) -> str:
     """What compiles this lane: part of every key; Missing where it is not installed."""
-    linker = f"ld.lld{lane.llvm}" if lane.llvm else f"{lane.cross}ld"
+    linker = lane.linker or (f"ld.lld{lane.llvm}" if lane.llvm else f"{lane.cross}ld")
     words = []
     for tool in (compilers(lane)[0], linker):
         try:
@@ -157,7 +157,8 @@ class Builder:
     def tools(self) -> list[str]:
         """The words of make that name the lane's architecture and tools."""
         return [f"ARCH={self.lane.arch}",
-                f"LLVM={self.lane.llvm}" if self.lane.llvm else f"CROSS_COMPILE={self.lane.cross}"]
+                f"LLVM={self.lane.llvm}" if self.lane.llvm else f"CROSS_COMPILE={self.lane.cross}",
+                *([f"LD={self.lane.linker}"] if self.lane.linker else [])]
 
     def make(self, *words: object) -> list[object]:
         """The command that makes something of the lane."""

@@ -3,10 +3,10 @@
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from lib import cache
 from lib.command import run
 from lib.verdict import Judgement
 
@@ -28,7 +28,8 @@ class Spent:
 class Cost:
     """rows: what was spent on what; wall, cpu: of the whole run with all its commands, so that what
     no judgement counts is in them (test modules, selftests, git); judged: whether this was a
-    complete run with an empty cache, for which the budget is; disk: bytes that the cache takes."""
+    complete run with an empty cache, for which the budget is; disk: bytes that the cache takes,
+    0 where that is not judged."""
 
     rows: tuple[Spent, ...]
     wall: float
@@ -77,9 +78,9 @@ class Cost:
                 "complete_and_cold": self.judged, "within": self.within if self.judged else None}
 
 
-def empty(cache: pathlib.Path) -> bool:
-    """Whether a cache has nothing that a lane was built or judged with."""
-    return not any((cache / name).is_dir() for name in ("lanes", "verdicts/build"))
+def empty() -> bool:
+    """Whether the cache has nothing that a lane was built or judged with."""
+    return not any(path.is_dir() for path in (cache.lanes(), cache.store() / "build"))
 
 
 def spent(judgements: Iterable[Judgement]) -> tuple[Spent, ...]:
@@ -93,9 +94,10 @@ def spent(judgements: Iterable[Judgement]) -> tuple[Spent, ...]:
     return tuple(rows.values())
 
 
-def measured(judgements: Iterable[Judgement], wall: float, judged: bool, cache: pathlib.Path) -> Cost:
+def measured(judgements: Iterable[Judgement], wall: float, judged: bool) -> Cost:
     """The cost of this process and of all commands that it ran. wall: seconds since its start."""
-    # du ends with 1 where a file goes while it looks
-    disk = int(run(["du", "-s", "--block-size=1", cache], check=False).stdout.split()[0])
+    disk = 0
+    if judged:  # du ends with 1 where a file goes while it looks
+        disk = int(run(["du", "-s", "--block-size=1", cache.directory()], check=False).stdout.split()[0])
     times = os.times()
     return Cost(spent(judgements), wall, sum(times[:4]), judged, disk)

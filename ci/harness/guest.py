@@ -239,7 +239,7 @@ class Guest:
         """A digest of the programs of a step's selftests."""
         with self.lock:
             return self.hashes.of(self._programs_inputs(commit, directory),
-                                      lambda: hash_tree(self._programs(commit, directory)))
+                                  lambda: hash_tree(self._programs(commit, directory)))
 
     def _programs(self, commit: str, directory: str) -> pathlib.Path:
         """Where the programs of a step's selftests are kept, built static and stripped."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from lib import process
-from lib.command import CannotJudge, Failed, Full, full
+from lib.command import CannotJudge, Failed
 from lib.verdict import Judgement, Verdict, worst
 
 from . import compare
@@ -15,7 +15,7 @@ from .jobs import Jobs
 from .lane_run import LaneRun
 from .plan import CellPlan, Phase, Plan
 from .spans import spans
-from .work import Work
+from .work import Work, ends_the_run
 
 Boot = concurrent.futures.Future[Booted | None]
 
@@ -45,9 +45,9 @@ class Run:
             work.progress.note(f"lane {name} boots under {what}")
 
     def _cannot(self, name: str, error: Exception) -> None:
-        """Note that a lane cannot run here: it is LOST, and the others run. A full disk, and our
-        own end, end the whole run."""
-        if full(error) or isinstance(error, Full) or process.stopping():
+        """Note that a lane cannot run here: it is LOST, and the others run. What ends the whole run
+        is raised."""
+        if ends_the_run(error):
             raise error
         said = str(error) if isinstance(error, (CannotJudge, FileNotFoundError)) else \
             f"{type(error).__name__}: {error}"

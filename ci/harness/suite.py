@@ -124,15 +124,18 @@ def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
     return count
 
 
-def tools(scratch: pathlib.Path) -> pathlib.Path:
-    """A directory for the front of PATH: its python3 is the interpreter that runs us, and not one
-    that must be looked for first at each start, as by a version manager."""
-    directory = scratch / "bin"
-    directory.mkdir(exist_ok=True)
-    python = directory / "python3"
+def _tools(scratch: pathlib.Path) -> pathlib.Path:
+    """What is at the front of PATH while tests run in the directory `scratch`; see make_tools()."""
+    return scratch / "bin"
+
+
+def make_tools(scratch: pathlib.Path) -> None:
+    """Make a python3 for PATH that is the interpreter that runs us, and not one that must be looked
+    for first at each start, as by a version manager."""
+    _tools(scratch).mkdir(exist_ok=True)
+    python = _tools(scratch) / "python3"
     python.write_text(f'#!/bin/sh\nexec {process.shell([sys.executable])} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
-    return directory
 
 
 def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
@@ -143,7 +146,7 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
                            "spread" if shard.spread else "cut", shard.index, shard.count, results],
                           log, shard.seconds,
                           env={**os.environ, "TMPDIR": str(scratch),
-                               "PATH": f"{scratch / 'bin'}:{os.environ['PATH']}"})
+                               "PATH": f"{_tools(scratch)}:{os.environ['PATH']}"})
     ended = "" if outcome.rc == 0 else f"took longer than {shard.seconds} s" if outcome.rc is None else \
         f"the process ended with {outcome.rc}"
     said = log.read_text(encoding="utf-8", errors="replace").split("\n", 1)[1]
@@ -154,7 +157,7 @@ def run(directory: pathlib.Path, scratch: pathlib.Path, long: bool = False,
         ) -> Iterator[tuple[str, pathlib.Path, Count]]:
     """Run the tests of a directory, or its long ones: (label, file, Count) of each file as it ends."""
     todo = shards(directory, long)
-    tools(scratch)
+    make_tools(scratch)
     left = {shard.file: shard.count for shard in todo}
     counts = {shard.file: Count() for shard in todo}
     pool = concurrent.futures.ThreadPoolExecutor((os.cpu_count() or 1) + 1)

@@ -184,7 +184,7 @@ class Testbed:
         warnings = [line for gate in added.GATES for line in added.lines(
             gate, theirs["diagnostics"], record["diagnostics"])] if record["ok"] else []
         return FaultyBuild(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
-                     record["seconds"], record["cpu"], keep, record)
+                           record["seconds"], record["cpu"], keep, record)
 
     def boot(self, lane: Lane, boot: Boot, built: FaultyBuild, inputs: dict[str, Any], number: int) -> Seen:
         """Boot a kernel once. inputs, number: that make the names of its logs its own."""

@@ -24,6 +24,12 @@ from .progress import Progress
 from .trees import Trees
 
 
+def ends_the_run(error: Exception) -> bool:
+    """Whether an error ends the whole run, and not what it happened in alone: a full disk, our own
+    end."""
+    return full(error) or process.stopping()
+
+
 @dataclasses.dataclass(frozen=True)
 class Work:
     """commits: of the steps, from the base on, as many as apply; why: say which input changed;
@@ -110,8 +116,8 @@ class Work:
 
     def could_not(self, step: int, lane: str, gate: str, error: Exception, repeat: str) -> Judgement:
         """The judgement of a gate that an exception ended: LOST, or FAIL for a file of ours
-        that is wrong. A full disk, and our own end, end the whole run."""
-        if full(error) or process.stopping():
+        that is wrong. One that ends the whole run is raised."""
+        if ends_the_run(error):
             self._broken.append(error)
             raise error
         said = str(error).strip() or type(error).__name__

@@ -256,7 +256,8 @@ class EmptyTest(unittest.TestCase):
                                ("lanes/x", False)):
             with tempfile.TemporaryDirectory() as holder, self.subTest(name):
                 (pathlib.Path(holder) / name).mkdir(parents=True)
-                self.assertEqual(cost.empty(pathlib.Path(holder)), expected)
+                with mock.patch("lib.cache.directory", lambda: pathlib.Path(holder)):
+                    self.assertEqual(cost.empty(), expected)
 
 
 class RunTest(unittest.TestCase):

@@ -75,7 +75,7 @@ class Builder:
         self.directories = [d for d in directories if not d.startswith("arch/")
                             or d.startswith(f"arch/{arch}/")]
         self.checker, self.jobs = checker, jobs
-        self.directory = cache.directory() / "lanes" / lane.name
+        self.directory = cache.lanes() / lane.name
         if lane.builds == "objects":
             # one for all such lanes, which are at the same steps and carry no test-only patches
             self.tree = cache.directory() / "objects-source"
@@ -121,7 +121,7 @@ class Builder:
 
         Whoever calls this holds the lock of the lanes.
         """
-        store, inputs = Store(cache.directory() / "verdicts"), self.inputs(commit)
+        store, inputs = Store(cache.store()), self.inputs(commit)
         kept = cast(Objects | None, store.get("objects", inputs))
         if kept is not None and self.covers(kept, directories):
             return kept
@@ -132,7 +132,7 @@ class Builder:
     def keep(self, commit: str, record: Objects) -> None:
         """Keep a record of compile() for judged(), unless the machine may be to blame for it."""
         if record["configured"] and not record["lost"]:
-            Store(cache.directory() / "verdicts").put("objects", self.inputs(commit), Objects(
+            Store(cache.store()).put("objects", self.inputs(commit), Objects(
                 ok=record["ok"], reason=record["reason"], lost=record["lost"],
                 configured=record["configured"], diagnostics=record["diagnostics"],
                 sources=record["sources"]), f"{self.lane.name}/{commit}")

@@ -76,7 +76,7 @@ def make(lane: Lane, commit: str, tree: pathlib.Path, words: Sequence[object], t
 
 
 def _made(lane: Lane, tree: pathlib.Path, words: Sequence[object]) -> str:
-    scratch = cache.directory() / "lanes" / lane.name / "config"
+    scratch = cache.lanes() / lane.name / "config"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     log = scratch / "log"

@@ -114,8 +114,8 @@ def how_ended(rc: int | None, seconds: float) -> str:
 @functools.cache
 def _symbols(commit: str) -> frozenset[str]:
     """The symbols that the Kconfig files of a commit define."""
-    done = plumbing.attempt(release.linux(), "grep", "-h", "-o", "-E", r"^\s*(menu)?config\s+[A-Za-z0-9_]+",
-                            commit, "--", "*Kconfig*")
+    done = plumbing.result(release.linux(), "grep", "-h", "-o", "-E", r"^\s*(menu)?config\s+[A-Za-z0-9_]+",
+                           commit, "--", "*Kconfig*")
     if done.returncode not in (0, 1):
         raise CannotJudge(f"git grep ended with {done.returncode}: {done.stderr.strip()}")
     return frozenset(f"CONFIG_{line.split()[-1]}" for line in done.stdout.splitlines())

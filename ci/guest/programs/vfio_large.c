@@ -97,6 +97,9 @@ static void test_length(int device, uint64_t length, const char *name)
 
 /* --- the address */
 
+/* What edu copies at once. A page is all that it has inside, and QEMU 7.2 takes that for too much. */
+static size_t edu_bytes;
+
 /* Let edu do DMA, which takes it 100 ms. 0 or -errno. */
 static int edu_dma(volatile uint64_t *edu, uint64_t source, uint64_t target,
 		   uint64_t command)
@@ -105,7 +108,7 @@ static int edu_dma(volatile uint64_t *edu, uint64_t source, uint64_t target,
 
 	edu[EDU_SOURCE / 8] = source;
 	edu[EDU_TARGET / 8] = target;
-	edu[EDU_COUNT / 8] = page;
+	edu[EDU_COUNT / 8] = edu_bytes;
 	edu[EDU_COMMAND / 8] = command | EDU_START;
 	for (i = 0; i < 100; i++) {
 		if (!(edu[EDU_COMMAND / 8] & EDU_START))
@@ -133,18 +136,18 @@ static int master(int device)
 	return 0;
 }
 
-/* A page of memory goes by way of edu into a page of the BAR. 0 or -errno. */
+/* Memory goes by way of edu into the BAR. 0 or -errno. */
 static int copy(volatile uint64_t *edu, unsigned char *memory,
 		const volatile unsigned char *bar, unsigned char seed)
 {
 	size_t at;
 	int ret;
 
-	for (at = 0; at < page; at++)
+	for (at = 0; at < edu_bytes; at++)
 		memory[at] = seed + at * 7;
 	ret = edu_dma(edu, MEMORY_IOVA, EDU_INSIDE, 0) ?:
 	      edu_dma(edu, EDU_INSIDE, BAR_IOVA, EDU_WRITE);
-	for (at = 0; !ret && at < page; at++)
+	for (at = 0; !ret && at < edu_bytes; at++)
 		if (bar[at] != memory[at])
 			ret = -EILSEQ;
 	return ret;
@@ -202,6 +205,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	page = getpagesize();
+	edu_bytes = page / 2;
 
 	plan(4);
 	large = vfio_open(argv[1]);

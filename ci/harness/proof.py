@@ -33,10 +33,12 @@ def due(proofs: Collection[Proof], case: str) -> int:
 def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
     """The steps around the patches that cases of this boot prove: {step - 1, step, ...}.
 
-    lane: a lane's name; boot: one of its Boot.
+    lane: a lane's name; boot: one of its Boot. A boot that confirms is due around those only whose
+    proofs name its lane.
     """
     return {step for proof in proofs for step in (proof.patch.step - 1, proof.patch.step)
-            if any(may_have(plain(case), lane, boot) for case in proof.patterns + proof.drops)}
+            if any(may_have(plain(case), lane, boot) for case in proof.patterns + proof.drops
+                   if not (boot.confirms and case.startswith("*")))}
 
 
 def may_have(pattern: str, lane: str, boot: Boot) -> bool:

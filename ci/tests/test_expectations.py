@@ -38,7 +38,7 @@ class ProblemsTest(unittest.TestCase):
         (top / "ci/proofs.toml").write_text(PROOFS)
         series = Series("v7.3", [], {}, [Patch(1, "t", "t/0001-p.patch", top / "p")])
         self.expectations = expectations.Expectations(top, series, splat.Patterns([], ""))
-        self.boot = Boot("main", "", [], None, ["t"], 60, 20, 20, "every", [])
+        self.boot = Boot("main", "", [], None, ["t"], 60, 20, 20, "every", [], False)
 
     def problems(self, rc, text, test="t", step=0):
         """What is wrong with a test that ended with rc and whose cases went as "a b- c!"."""

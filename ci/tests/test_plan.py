@@ -36,7 +36,7 @@ Policy.plan = _ascending
 def boot(name="main", **keys):
     """A Boot of a lane."""
     plain = {"append": "", "qemu": [], "devicetree": None, "tests": ["unit"], "seconds": 9,
-             "silence": 9, "test_seconds": 9, "at": "every", "topics": []}
+             "silence": 9, "test_seconds": 9, "at": "every", "topics": [], "confirms": False}
     return lanes.Boot(name, **{**plain, **keys})
 
 

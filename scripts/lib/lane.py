@@ -25,7 +25,9 @@ class Boot:
     step of each topic, and on the steps before and after a patch that a case of the
     boot proves; or "last": on the last step of the series, and on the steps before and
     after such a patch; topics: those whose steps "every" means, all of them if empty;
-    on steps of other topics the boot is due as for "ends".
+    on steps of other topics the boot is due as for "ends"; confirms: what a proof names in every
+    lane, by a pattern that begins with "*", does not make it due: the boot of another lane
+    shows that, and this one confirms it where it is due anyway.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Boot:
     test_seconds: int
     at: str
     topics: list[str]
+    confirms: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +105,7 @@ _IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_module
                "modules": TEXTS, "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
 _FOREIGN = {"architecture": TEXT, "library": TEXT, "packages": TEXTS}
 _BOOT = {"name": TEXT, "tests": TEXTS, "seconds": NUMBER}
-_BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "devicetree": TEXT, "qemu": TEXTS,
+_BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "confirms": FLAG, "devicetree": TEXT, "qemu": TEXTS,
               "silence": NUMBER, "test_seconds": NUMBER, "topics": TEXTS}
 # Names that stand in paths, in the kernel command line and in the names of cases.
 _NAME = re.compile(r"[\w.-]+$")
@@ -137,7 +140,8 @@ def _boot(data: dict[str, Any], path: pathlib.Path) -> Boot:
                 devicetree=path.with_name(data["devicetree"]) if "devicetree" in data else None,
                 tests=data["tests"], seconds=data["seconds"], silence=data.get("silence", 120),
                 test_seconds=data.get("test_seconds", data["seconds"]),
-                at=data.get("at", "every"), topics=data.get("topics", []))
+                at=data.get("at", "every"), topics=data.get("topics", []),
+                confirms=data.get("confirms", False))
 
 
 def read(top: pathlib.Path, name: str) -> Lane:

@@ -628,6 +628,7 @@ class FilesTest(unittest.TestCase):
 class FsyncTest(unittest.TestCase):
     def test_only_the_one_word_changes_only_the_one_setting(self):
         plain = environment.constructed({"PATH": "/bin"})
+        self.assertRaises(OSError, os.makedirs, f"{plain['HOME']}/.rustup")
         for value, more in (("no", {"core.fsync": "none"}), ("yes", {}), ("", {}), ("core.fsync", {})):
             made = environment.constructed({"PATH": "/bin", "SERIES_TEST_FSYNC": value})
             settings = [{made[f"GIT_CONFIG_KEY_{n}"]: made[f"GIT_CONFIG_VALUE_{n}"]

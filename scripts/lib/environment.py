@@ -17,6 +17,9 @@ _KEPT = ("PATH", "TMPDIR", "TERM", "COLUMNS", "CI", "LINUX", "LINUX_URL", "LINUX
          *(f(name) for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
            for f in (str.lower, str.upper)))
 
+# A path that is not there, and that nobody can make, not even root, as tools do with a missing home.
+NOWHERE = "/proc/nowhere"
+
 # Over the configuration of the repositories themselves, which may be clones of anybody's.
 _GIT_CONFIG = {
     "am.threeWay": "false", "core.attributesFile": "/dev/null", "core.autocrlf": "false",
@@ -62,7 +65,7 @@ def constructed(theirs: dict[str, str]) -> dict[str, str]:
     made = {name: theirs[name] for name in _KEPT if name in theirs}
     made["PATH"] = ":".join(p for p in theirs.get("PATH", os.defpath).split(":") if p.startswith("/"))
     cache = cache_home(theirs)
-    made |= {"HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "PYTHONNOUSERSITE": "1",
+    made |= {"HOME": NOWHERE, "LC_ALL": "C.UTF-8", "PYTHONNOUSERSITE": "1",
              "XDG_CACHE_HOME": cache, "GIT_ATTR_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
              "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_TERMINAL_PROMPT": "0",
              # called in a directory of somebody's repository, we still mean our own

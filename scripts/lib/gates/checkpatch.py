@@ -6,7 +6,7 @@ import re
 import tempfile
 from typing import Any
 
-from .. import export, message, release
+from .. import environment, export, message, release
 from ..command import CannotJudge, Missing, complete
 from ..plumbing import succeeds
 from ..store import digest, hash_file
@@ -68,7 +68,7 @@ class Checkpatch(Gate):
         if not script.exists():
             return skip("the tree has no scripts/checkpatch.pl")
         # Without history checkpatch takes each Fixes: for a mistake; GIT_DIR tells it of none.
-        directory = "/nonexistent" if tools.history.missing else str(tools.history.git_directory())
+        directory = environment.NOWHERE if tools.history.missing else str(tools.history.git_directory())
         with tempfile.NamedTemporaryFile("w", suffix=".patch", encoding="utf-8",
                                          errors="surrogateescape") as stream, \
                 tempfile.NamedTemporaryFile("w", encoding="utf-8") as typos:

@@ -4,10 +4,11 @@
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
-from fixture import Fixture
+from fixture import TOP, Fixture
 
 
 def processes(directory):
@@ -70,6 +71,59 @@ class InterruptTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
         self.assertIn("verdict: pass", text)
+
+
+LOST = """
+import os, signal, sys, time
+sys.path.insert(0, {scripts!r})
+from lib import command
+command._AGAIN, command._AT_LAST = 0.5, 1.5
+
+class Destroyed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.1)
+
+def lost(_words):
+    Destroyed()
+    {then}
+
+command.main(lost, "lost")
+"""
+
+
+class LostTest(unittest.TestCase):
+    """The exception of a signal is lost in a destructor."""
+
+    def ended(self, then):
+        start = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", LOST.format(scripts=str(TOP / "scripts"), then=then)],
+                              capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, time.monotonic() - start, done.stderr
+
+    def test_a_lost_signal_is_tried_again(self):
+        code, seconds, said = self.ended("time.sleep(30)")
+        self.assertEqual((code, said.splitlines()[-1]),
+                         (125, "lost: interrupted by SIGHUP; to go on, repeat: lost"), said)
+        self.assertLess(seconds, 20)
+
+    def test_what_does_not_end_is_ended_and_says_where_it_was(self):
+        code, seconds, said = self.ended("""
+    while True:
+        try:
+            time.sleep(30)
+        except BaseException:
+            pass""")
+        self.assertEqual(code, 125, said)
+        self.assertRegex(said, r'(?s)interrupted by SIGHUP, .* a bug .*File .*, line \d+ in lost\n')
+        self.assertLess(seconds, 20)
+
+    def test_children_do_not_inherit_that_signals_are_ignored(self):
+        code, _, said = self.ended("""
+    command.ignore_signals()
+    command.say(str(command.run(["sh", "-c", "kill $$; echo it goes on"], check=False)))""")
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, "returncode=-15, stdout=''")
 
 
 if __name__ == "__main__":

@@ -137,6 +137,8 @@ class Trials:
         wrong += [f"{PATIENCE:.0f} s later a process is left: {line}" for line in left]
         if not ended.shot:
             return wrong
+        if "this is a bug" in ended.text:
+            wrong.append("it had to be ended at last")
         if signal == "SIGKILL":
             return wrong if ended.code in (-9, 0) else [*wrong, f"it ended with {ended.code}"]
         allowed = {0, 125}

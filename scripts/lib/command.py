@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run our commands and the commands that they call: arguments, messages, signals, exit codes."""
 
+import _thread
 import argparse
 import errno
+import faulthandler
 import io
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TextIO
@@ -166,15 +170,50 @@ def print_anything() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+_AGAIN = 5.0  # seconds after a signal at which it is tried once more
+_AT_LAST = 20.0  # seconds after a signal at which we end, wherever we are
+
+
+class _Asked:
+    """name: the signal that asked us to end; number: the same while it is yet to be raised;
+    heard: what it raised has come to where it is meant to; bounded: ignore_signals() was called."""
+
+    name = ""
+    number = 0
+    heard = False
+    bounded = False
+
+
 def ignore_signals() -> None:
     """From here to the end no signal interrupts our work, which takes a bounded time."""
+    _Asked.bounded = True
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
+        # not SIG_IGN, which children would inherit
+        signal.signal(name, lambda _number, _frame: None)
 
 
 def _interrupt(number: int, _frame: Any) -> None:
-    ignore_signals()
-    process.interrupt(Interrupted(signal.Signals(number).name))
+    if not _Asked.name:
+        _Asked.name, _Asked.number = signal.Signals(number).name, number
+        # not of threading's, whose locks the code may hold that we are called in
+        _thread.start_new_thread(_insist, (number,))
+    if number == _Asked.number:
+        _Asked.number = 0
+        process.interrupt(Interrupted(_Asked.name))
+
+
+def _insist(number: int) -> None:
+    """Let a signal have its effect where its exception is lost, as it is in a destructor, or
+    where whoever has it waits for what does not come."""
+    time.sleep(_AGAIN)
+    if not (_Asked.heard or _Asked.bounded):
+        _Asked.number = number
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    time.sleep(_AT_LAST - _AGAIN)
+    if not _Asked.bounded:
+        say(f"interrupted by {_Asked.name}, {_AT_LAST:.0f} s ago; this is a bug in what goes on still:")
+        faulthandler.dump_traceback()
+        os._exit(125)
 
 
 def _flush(stream: TextIO) -> str:
@@ -192,6 +231,7 @@ def _flush(stream: TextIO) -> str:
 
 def _interrupted(name: str, signalled: KeyboardInterrupt) -> int:
     """The exit code after a signal, with a message."""
+    _Asked.heard = True
     say(f"{name}: interrupted by {signalled or 'SIGINT'}; to go on, repeat: "
         f"{shell([name, *sys.argv[1:]])}")
     return 125

@@ -42,10 +42,10 @@ def boot(name="main", **keys):
 
 def lane(name, *boots, at="every"):
     """A Lane with boots."""
-    empty = dict.fromkeys(("arch", "cross", "config", "image", "busybox", "append"), "")
+    empty = dict.fromkeys(("arch", "cross", "llvm", "linker", "objcopy", "config", "image", "busybox", "append"), "")
     lists = {n: [] for n in ("fragments", "targets", "sizes", "test_patches", "modules", "kernel_modules",
                              "qemu")}
-    return lanes.Lane(name=name, builds="image", llvm="", linker="", at=at, default=True, strip=False,
+    return lanes.Lane(name=name, builds="image", at=at, default=True, strip=False,
                       foreign={}, boots=list(boots), source=pathlib.Path(name), **empty, **lists)
 
 

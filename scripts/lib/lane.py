@@ -50,7 +50,8 @@ class Lane:
     builds: the "image" of the kernel, with modules, or only "objects": a lane without boots,
     that compiles what the series touches on the steps that touch what it builds;
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; llvm: LLVM= of kbuild, such as "-19", where
-    clang builds the lane; linker: LD= of kbuild, where it is not that of the compiler; config:
+    clang builds the lane; linker: LD= of kbuild, where it is not that of the compiler; objcopy:
+    OBJCOPY= likewise; config:
     the configuration target that the fragments modify; fragments: files of kconfig-fragments, "fragment" in the
     file, a name or a list of names, of which a later one overrides those before; at:
     "every" step; or "ends": built and booted on the last step of each topic only;
@@ -73,6 +74,7 @@ class Lane:
     cross: str
     llvm: str
     linker: str
+    objcopy: str
     config: str
     fragments: list[pathlib.Path]
     at: str
@@ -99,7 +101,7 @@ class Lane:
 
 _FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS}
 _MORE = {"at": one_of("every", "ends"), "builds": one_of("image", "objects"), "cross": LINE,
-         "default": FLAG, "linker": LINE, "llvm": LINE}
+         "default": FLAG, "linker": LINE, "llvm": LINE, "objcopy": LINE}
 _IMAGE = {"targets": TEXTS, "image": TEXT, "qemu": TEXTS, "boot": TABLES}
 _IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_modules": TEXTS,
                "modules": TEXTS, "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
@@ -157,6 +159,7 @@ def read(top: pathlib.Path, name: str) -> Lane:
     fragments = [fragments] if isinstance(fragments, str) else fragments
     lane = Lane(name=name, builds=data.get("builds", "image"), arch=data["arch"],
                 cross=data.get("cross", ""), llvm=data.get("llvm", ""), linker=data.get("linker", ""),
+                objcopy=data.get("objcopy", ""),
                 config=data["config"],
                 fragments=[top / "kconfig-fragments" / f for f in fragments],
                 at=data.get("at", "every"), default=data.get("default", True),

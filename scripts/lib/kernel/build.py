@@ -51,7 +51,7 @@ def toolchain(lane: Lane) -> str:
     """What compiles this lane: part of every key; Missing where it is not installed."""
     linker = lane.linker or (f"ld.lld{lane.llvm}" if lane.llvm else f"{lane.cross}ld")
     words = []
-    for tool in (compilers(lane)[0], linker):
+    for tool in (compilers(lane)[0], linker, *([lane.objcopy] if lane.objcopy else [])):
         try:
             words.append(output([tool, "--version"]).splitlines()[0])
         except (FileNotFoundError, Broken):
@@ -158,7 +158,8 @@ class Builder:
         """The words of make that name the lane's architecture and tools."""
         return [f"ARCH={self.lane.arch}",
                 f"LLVM={self.lane.llvm}" if self.lane.llvm else f"CROSS_COMPILE={self.lane.cross}",
-                *([f"LD={self.lane.linker}"] if self.lane.linker else [])]
+                *([f"LD={self.lane.linker}"] if self.lane.linker else []),
+                *([f"OBJCOPY={self.lane.objcopy}"] if self.lane.objcopy else [])]
 
     def make(self, *words: object) -> list[object]:
         """The command that makes something of the lane."""

@@ -316,7 +316,7 @@ class Surroundings(GatesFixture):
         self.add("\n/**\n * toy_a() - say\n * @x: what\n */\nint toy_a(void)\n{\n\tint unused;\n"
                  "\tunsigned int x;\n\n\treturn 1;\n}\n", "toy: warn")
         self.add("nobody's\n", "toy: add a stray", name="stray/file")
-        self.add("int toy_mended;\n", "toy: mend", body='Why.\n\nFixes: 0123456789ab ("toy: break it")')
+        self.add("\nint toy_mended;\n", "toy: mend", body='Why.\n\nFixes: 0123456789ab ("toy: break it")')
         calm, done = self.verdicts()
         self.assertEqual({key for key, (verdict, _) in calm.items() if verdict == "fail"},
                          {(2, "checkpatch"), (3, "w1"), (3, "kernel-doc"), (3, "coccinelle"),

@@ -25,6 +25,8 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/namei.h>
+#include <linux/path.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -38,13 +40,14 @@ static int opened;
 module_param(opened, int, 0400);
 
 static const char *watched;	/* the name of the heap that is being added */
-static char watched_path[64];
+static char watched_name[64];
+static struct path heaps;	/* /dev/dma_heap as user space has it: a kernel thread may see nothing */
 static DECLARE_COMPLETION(opener_done);
 static struct task_struct *opener;
 
 static int open_heap(void *unused)
 {
-	struct file *file = filp_open(watched_path, O_RDONLY, 0);
+	struct file *file = file_open_root(&heaps, watched_name, O_RDONLY, 0);
 
 	opened = PTR_ERR_OR_ZERO(file);
 	if (!IS_ERR(file))
@@ -61,7 +64,7 @@ static int names_device_added(struct device *dev)
 	if (!watched || strcmp(dev_name(dev), watched))
 		return 0;
 	watched = NULL;
-	snprintf(watched_path, sizeof(watched_path), "/dev/dma_heap/%s", dev_name(dev));
+	strscpy(watched_name, dev_name(dev));
 	task = kthread_create(open_heap, NULL, "open_heap");
 	if (IS_ERR(task))
 		return 0;
@@ -113,7 +116,8 @@ static int names_add(const char *val, const struct kernel_param *kp)
 	info.name = strim(name);
 	early = -1;
 	reinit_completion(&opener_done);
-	if (strstarts(info.name, "watched"))
+	if (strstarts(info.name, "watched") &&
+	    !kern_path("/dev/dma_heap", LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &heaps))
 		watched = info.name;
 	heap = dma_heap_add(&info);
 	error = PTR_ERR_OR_ZERO(heap);
@@ -121,6 +125,8 @@ static int names_add(const char *val, const struct kernel_param *kp)
 	if (opener)
 		kthread_stop_put(opener);
 	opener = NULL;
+	path_put(&heaps);
+	heaps = (struct path){};
 	if (IS_ERR(heap)) {
 		kfree(name);
 		return PTR_ERR(heap);

@@ -13,7 +13,7 @@ from .release import BASE
 from .series import Series
 
 URL = "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git"
-IDENTITY = plumbing.identity("base", "base@localhost", "2026-01-01T00:00:00Z")
+IDENTITY = plumbing.identity("base", release.SNAPSHOT, "2026-01-01T00:00:00Z")
 
 
 def prepare(path: pathlib.Path) -> None:

@@ -122,7 +122,7 @@ class Lost(GatesFixture):
         results, done = self.check(expect=125)
         for gate in ("w1", "sparse"):
             self.lost(results, gate, "lane toy cannot be configured before the patch: ")
-        self.assertEqual(done.stdout.splitlines()[-1], "8 pass, 0 fail, 0 skip, 2 lost")
+        self.assertEqual(done.stdout.splitlines()[-1], "10 pass, 0 fail, 0 skip, 2 lost")
 
     def test_fault_of_one_gate_leaves_the_others(self):
         (self.work / "scripts/kernel-doc").chmod(0o644)
@@ -207,7 +207,7 @@ class Kept(GatesFixture):
     def test_cheap_gates_of_all_patches_come_first(self):
         self.add("int toy_a;\n")
         results, _ = self.check()
-        cheap = "message", "checkpatch", "maintainers", "kernel-doc", "gitignore"
+        cheap = "message", "checkpatch", "maintainers", "kernel-doc", "gitignore", "fixes", "stable"
         built = "w1", "sparse", "docs", "uapi"
         self.assertEqual(list(results), [(step, gate) for gates in (cheap, built, ("coccinelle",))
                                          for step in (1, 2) for gate in gates])

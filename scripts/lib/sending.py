@@ -87,8 +87,9 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
             posting.copy_whole(made, directory)
         print(f"{len(mails)} mails in {directory}; nothing was sent (scripts/send --send does)")
         return
-    ask(chosen, f"Have you read the cover letter and the {len(wave.patches)} patches, and do you stand for "
-        "them with your Signed-off-by?")
+    if not chosen.reflect:
+        ask(chosen, f"Have you read the cover letter and the {len(wave.patches)} patches, and do you stand "
+            "for them with your Signed-off-by?")
     ask(chosen, f"Send these {len(mails)} mails by {server}, "
         + (f"to {server.sender} alone?" if chosen.reflect else "to all who are named above?"))
     if chosen.reflect:

@@ -225,7 +225,8 @@ class Gates(GatesFixture):
         self.assertEqual(results[3, "stable"]["reason"],
                          "does not apply alone on the base; it needs: toy: return more, part 1")
         self.assertIn("drivers/toy/toy.c: patch does not apply", done.stdout)
-        self.assertEqual(results[5, "stable"]["reason"], "applies behind candidates before it: toy: return 50;")
+        self.assertEqual(results[5, "stable"]["reason"],
+                         "applies behind candidates before it: toy: return 50;")
         results, _ = self.check("--gate", "stable", expect=1)
         self.assertEqual(self.anew(results), set())
 
@@ -267,7 +268,7 @@ class Gates(GatesFixture):
                 (f"Fixes: {bad} (toy: break it)", "is not twelve hex digits and the quoted subject"),
                 ('Fixes: 0123456789ab ("toy: break it")', "0123456789ab is no commit of the history"),
                 (f'Fixes: {bad} ("toy: break")', f"{bad} is 'toy: break it', not 'toy: break'"),
-                (f'Fixes: {other} ("toy: break another")', "touches none of the files that the patch touches"),
+                (f'Fixes: {other} ("toy: break another")', "touches none of the files that the patch"),
                 ("Cc: stable@vger.kernel.org", "names neither the commit with the fault")):
             with self.subTest(tag):
                 verdict, reason = self.fixes(tag, LINUX=self.linux)

@@ -50,7 +50,7 @@ class Fixes(Gate):
         if not _values(step.patch.text) and self._since(step) == ():
             found.append("a candidate for stable that names neither the commit with the fault (Fixes:) nor "
                          "the first release that has it (Cc: stable@vger.kernel.org # 6.1+)")
-        answer = judged(found, "Fixes:")
+        answer = judged(found, "Fixes")
         if answer.verdict is Verdict.PASS and tools.history.missing and _values(step.patch.text):
             return Answer(Verdict.PASS, f"judged by its form only; {tools.history.missing}")
         return answer

@@ -11,7 +11,7 @@ from .clone import TOP
 
 LETTER = "COVER-LETTER.txt"
 # A line with the name of a wave, and below it as many = signs.
-_HEADING = re.compile(r"(?m)^(\S+)\n(={3,})\n")
+_HEADING = re.compile(r"(?m)^(\S+)\n(={2,})\n")
 
 
 def _text(path: pathlib.Path) -> str:

@@ -219,7 +219,7 @@ class Send(Fixture):
         self.assertIn("from here: toy/w2.\n", said)
         self.assertIn("sent/toy-w1-v1", self.tags())
         done = self.send("--wave", "w1", "--send", "--revision", "7", "--yes", expect=1)
-        self.assertIn("'Changes in v7:'", done.stderr)
+        self.assertIn("has no line 'Changes in v7:'", done.stderr)
 
     def test_what_goes_on_names_the_wave(self):
         self.waves()
@@ -257,7 +257,9 @@ class Send(Fixture):
         (self.repo / "COVER-LETTER.txt").write_text(LETTER.replace("Changes in v3: none.\n", ""))
         self.assertIn("no line 'Changes in v3:'", self.send().stdout)
         done = self.send("--send", "--yes", expect=1)
-        self.assertIn("it needs a line 'Changes in v3:'", done.stderr)
+        self.assertIn("cover letter of toy has no line 'Changes in v3:'", done.stderr)
+        (self.repo / "COVER-LETTER.txt").write_text(LETTER + "TODO: more\n")
+        self.assertIn("still has a TODO", self.send("--send", "--yes", expect=1).stderr)
         self.send("--send", "--reflect", "--yes")
         self.assertEqual(len(sink.mails), 12)
 

@@ -57,8 +57,8 @@ def _subject(series: Series, wave: waves.Wave) -> str:
 def _shown(series: Series, wave: waves.Wave) -> Iterator[str]:
     """Lines: the cases that show what each patch does."""
     steps = [p.step for p in wave.patches]
-    yield "Cases, lane/boot/test/suite/case in QEMU, that fail before a patch and"
-    yield "pass with it, or come with it (+):"
+    yield "Nothing was run on hardware. Cases in QEMU (lane/boot/test/suite/case) that"
+    yield "fail before a patch and pass with it, or come with it (+):"
     yield ""
     for proof in proofs.read(TOP, series):
         if proof.patch.step in steps:
@@ -96,9 +96,11 @@ def changes(tree: pathlib.Path, sent: posting.Posting | None, count: int) -> str
     return f"Range-diff against v{sent.revision}:\n{text}"
 
 
-def said(body: str, revision: int) -> bool:
-    """Whether a letter says what has changed: from version 2 on it has to."""
-    return revision == 1 or bool(re.search(rf"(?m)^Changes in v{revision}:", body))
+def unfinished(body: str, revision: int) -> str:
+    """What a letter lacks, or ""; from version 2 on it has to say what has changed."""
+    if revision > 1 and not re.search(rf"(?m)^Changes in v{revision}:", body):
+        return f"has no line 'Changes in v{revision}:'"
+    return "still has a TODO" if re.search(r"\bTODO\b", body) else ""
 
 
 def prerequisites(tree: pathlib.Path) -> list[str]:

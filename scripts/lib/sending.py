@@ -58,9 +58,8 @@ def _refuse(series: series_file.Series, wave: waves.Wave, made: submission.Made)
         raise Failed(f"the base in the cache is not the public {series.base}, but was made of files: "
                      "nobody else has it (LINUX=DIR scripts/base, with a git tree that has the tag; "
                      "or --reflect, to yourself)")
-    if not below.said(made.letter, made.revision):
-        raise Failed(f"the cover letter of {wave.title} does not say what has changed: it needs a line "
-                     f"'Changes in v{made.revision}:'")
+    if lack := below.unfinished(made.letter, made.revision):
+        raise Failed(f"the cover letter of {wave.title} {lack}")
 
 
 def anew(branch: submission.Branch, series: series_file.Series, server: mailserver.Settings | None,
@@ -108,8 +107,8 @@ def _remarks(series: series_file.Series, wave: waves.Wave, made: submission.Made
         print(f"It needs what has not been sent from here: {', '.join(titles)}.")
     if not release.public():
         print("The base in the cache is nobody else's: --send needs --reflect.")
-    if not below.said(made.letter, made.revision):
-        print(f"The cover letter has no line 'Changes in v{made.revision}:', without which --send refuses.")
+    if lack := below.unfinished(made.letter, made.revision):
+        print(f"The cover letter {lack}: --send needs --reflect.")
     print()
 
 

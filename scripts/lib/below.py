@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from . import cover, plumbing, posting, proofs, release, waves
 from .clone import TOP
-from .command import Failed, run
+from .command import CannotJudge, Failed, run
 from .plumbing import git
 from .proofs import Proof
 from .series import Series
@@ -50,7 +50,7 @@ def _subject(series: Series, wave: waves.Wave) -> str:
     """The subject of a wave's cover letter; its title where it has none yet."""
     try:
         return cover.read(None, wave, len(wave.patches) == len(series.patches))[0]
-    except Failed:
+    except (Failed, CannotJudge):
         return wave.title
 
 

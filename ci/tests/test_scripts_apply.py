@@ -497,6 +497,21 @@ class Apply(Fixture):
         done = self.script("apply", "--topic", "nothing", self.user, expect=1)
         self.assertIn("there are: toy, other", done.stderr)
 
+    def test_waves(self):
+        series = self.repo / "series"
+        text = series.read_text()
+        for number, needs in ((1, "nothing"), (2, "nothing"), (3, "w1")):
+            text = text.replace(f"toy/000{number}", f"# wave: w{number}\n# needs: {needs}\ntoy/000{number}")
+        series.write_text(text)
+        for wave, numbers in (("w2", "2"), ("w3", "13")):
+            self.git(self.user, "reset", "-q", "--hard", "v7.3")
+            self.script("apply", "--topic", "toy", "--wave", wave, self.user)
+            self.assertEqual(self.git(self.user, "log", "--reverse", "--format=%s", "v7.3..").splitlines(),
+                             [f"toy: return more, part {number}" for number in numbers])
+        self.assertIn("no wave 'w4'", self.script(
+            "apply", "--topic", "toy", "--wave", "w4", self.user, expect=1).stderr)
+        self.assertIn("--wave needs --topic", self.script("apply", "--wave", "w1", expect=1).stderr)
+
     def test_wrong_use(self):
         self.assertIn("usage:", self.script("apply", "--no-such-option", expect=1).stderr)
 

@@ -137,7 +137,7 @@ class Send(Fixture):
     def test_an_interrupted_dry_run_can_be_repeated(self):
         self.tool("b4", '"$real" "$@"; kill -s INT "$PPID"; sleep 9\n')
         done = self.send("--output", self.top / "mails", expect=125)
-        self.assertIn("interrupted by SIGINT; to go on, repeat: scripts/send --output", done.stderr)
+        self.assertIn("interrupted by SIGINT; to go on, repeat: scripts/send --topic toy --output", done.stderr)
         self.tool("b4", 'exec "$real" "$@"\n')
         self.send("--output", self.top / "mails")
         self.assertEqual(len(list((self.top / "mails").iterdir())), 4)
@@ -404,7 +404,7 @@ class Send(Fixture):
         self.assertIn("451 not now", done.stderr)
         self.assertRegex(done.stderr, r"out:\n  \[PATCH 0/3\].*\n  \[PATCH 1/3\].*\n"
                          r"not out:\n  \[PATCH 2/3\]")
-        self.assertIn("scripts/send --continue", done.stderr)
+        self.assertIn("scripts/send --topic toy --continue", done.stderr)
         sink.most, sink.drops = 1000, True
         done = self.send("--continue", "--yes", expect=125)
         self.assertRegex(done.stderr, r"perhaps out:\n  \[PATCH 2/3\].*\nnot out:\n  \[PATCH 3/3\]")

@@ -19,13 +19,12 @@ MARKER = "--- b4-submit-tracking ---"
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What a branch was filled with. revision; letter: the user's cover letter; patches: the wave's;
-    lines: for b4 and git, where the branch comes from; changes: the range-diff against the last
-    version sent, "" where there is none."""
+    """What a branch was filled with. revision; letter: the user's cover letter; lines: for b4 and
+    git, where the branch comes from; changes: the range-diff against the last version sent, ""
+    where there is none."""
 
     revision: int
     letter: str
-    patches: Sequence[series_file.Patch]
     lines: Sequence[str]
     changes: str
 
@@ -134,5 +133,5 @@ def prepare(branch: Branch, series: series_file.Series, chosen: Request, wave: w
         "base-branch": f"b4/{branch.name}", "prefixes": chosen.prefix})
     branch.am(wave.patches)
     last = below.last_sent(branch.name, revision)
-    return Made(revision, f"{subject}\n\n{body}\n", wave.patches, lines,
+    return Made(revision, f"{subject}\n\n{body}\n", lines,
                 below.changes(branch.tree, last, len(wave.patches)))

@@ -189,8 +189,9 @@ class Send(Fixture):
         self.assertIn("Subject: [PATCH] toy: return more, part 3", text)
         self.assertIn("Of wave 3.", text)
         self.assertNotIn("Of wave 1.", text)
-        self.assertIn("This is for the tree others. It applies to v7.3 with\n\n"
-                      "  toy: letter 1 (1 patch, for toys)\n  toy/w2 (1 patch, for toys)\n", text)
+        self.assertIn("This is for the tree others. It applies to v7.3 with these:\n\n"
+                      "  toy: return more, part 1 (1 patch, for toys)\n"
+                      "  toy: return more, part 2 (1 patch, for toys)\n", text)
         needs = "".join(f"prerequisite-patch-id: {name}\n" for name in self.ids("HEAD~2", "HEAD~1"))
         self.assertIn(f"\nbase-commit: {self.base_commit()}\n{needs}change-id: 20260101-toy-w3-", text)
         self.assertIn("toy/w3 is for the tree others.\n"
@@ -215,7 +216,8 @@ class Send(Fixture):
         self.send("--wave", "w1", "--send", "--yes")
         name = sink.mails[0].message["Message-Id"].strip("<>")
         text, said = self.mail("w3")
-        self.assertIn(f"  toy: letter 1 (1 patch, for toys)\n    https://lore.kernel.org/r/{name}\n", text)
+        self.assertIn("  toy: return more, part 1 (1 patch, for toys)\n"
+                      f"    https://lore.kernel.org/r/{name}\n", text)
         self.assertIn("from here: toy/w2.\n", said)
         self.assertIn("sent/toy-w1-v1", self.tags())
         done = self.send("--wave", "w1", "--send", "--revision", "7", "--yes", expect=1)

@@ -86,6 +86,7 @@ class Waves(unittest.TestCase):
         self.assertEqual(needed, {"a/one": [], "a/two": [], "a/three": ["a/one", "a/two"],
                                   "b": ["a/one", "a/two", "a/three"],
                                   "c": ["a/one", "a/two", "a/three", "b"]})
+        self.assertEqual([w.title for w in waves.direct(found, waves.find(found, "c", None))], ["b", "a/two"])
         patches = waves.patches_of(waves.before(found, waves.find(found, "b", None)))
         self.assertEqual([p.step for p in patches], [1, 2, 3, 4])
 

@@ -7,12 +7,11 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from . import cover, plumbing, posting, proofs, release, waves
+from . import cover, plumbing, posting, proofs, release, series as series_file, waves
 from .clone import TOP
 from .command import CannotJudge, Failed, run
 from .plumbing import git
 from .proofs import Proof
-from .series import Series
 
 # Lines of a range-diff; a longer one is cut down to the list of the patches.
 LONGEST = 400
@@ -20,7 +19,7 @@ LONGEST = 400
 _DIFF = ["-c", "diff.algorithm=histogram", "-c", "diff.context=3", "-c", "diff.interHunkContext=0"]
 
 
-def letter(series: Series, wave: waves.Wave) -> str:
+def letter(series: series_file.Series, wave: waves.Wave) -> str:
     """The paragraphs below the text of the letter."""
     parts = [f"This is for the tree {wave.tree}." + _applies(series, wave)]
     if (TOP / proofs.FILE).exists():
@@ -28,13 +27,14 @@ def letter(series: Series, wave: waves.Wave) -> str:
     return "\n\n".join(parts)
 
 
-def _applies(series: Series, wave: waves.Wave) -> str:
+def _applies(series: series_file.Series, wave: waves.Wave) -> str:
     """What it applies to: the base, or the postings that it needs as well."""
-    needed = waves.before(series, wave)
-    if not needed:
+    named = waves.direct(series, wave)
+    if not named:
         return f" It applies to {series.base}."
-    lines = [f" It applies to {series.base} with", ""]
-    for other in needed:
+    more = len(named) < len(waves.before(series, wave))
+    lines = [f" It applies to {series.base} with these{', and what they need' * more}:", ""]
+    for other in named:
         lines.append(f"  {_subject(series, other)} ({_patches(len(other.patches))}, for {other.tree})")
         if sent := last_sent(other.posting):
             name = sent.mails(posting.OUT)[0].message_id
@@ -46,15 +46,17 @@ def _patches(count: int) -> str:
     return f"{count} patch{'es' * (count != 1)}"
 
 
-def _subject(series: Series, wave: waves.Wave) -> str:
-    """The subject of a wave's cover letter; its title where it has none yet."""
+def _subject(series: series_file.Series, wave: waves.Wave) -> str:
+    """The subject of a wave's first mail; its title where it has no cover letter yet."""
+    if len(wave.patches) == 1:
+        return series_file.subject(wave.patches[0].text)
     try:
         return cover.read(None, wave, len(wave.patches) == len(series.patches))[0]
     except (Failed, CannotJudge):
         return wave.title
 
 
-def _shown(series: Series, wave: waves.Wave) -> Iterator[str]:
+def _shown(series: series_file.Series, wave: waves.Wave) -> Iterator[str]:
     """Lines: the cases that show what each patch does."""
     steps = [p.step for p in wave.patches]
     yield "Nothing was run on hardware. Cases in QEMU (lane/boot/test/suite/case) that"
@@ -114,6 +116,6 @@ def prerequisites(tree: pathlib.Path) -> list[str]:
     return lines + [f"prerequisite-patch-id: {line.split()[0]}" for line in found.splitlines()]
 
 
-def missing(series: Series, wave: waves.Wave) -> Sequence[str]:
+def missing(series: series_file.Series, wave: waves.Wave) -> Sequence[str]:
     """The titles of the waves that one needs and of which nothing has been sent from here."""
     return [w.title for w in waves.before(series, wave) if not last_sent(w.posting)]

@@ -102,8 +102,9 @@ def _table(series: Series, shown: Sequence[Wave]) -> Iterator[str]:
     for words, count, tree, wave in rows:
         yield (f"  {words:{wide[0]}}  {count:>{wide[1]}}  {tree:{wide[2]}}  "
                f"{' '.join(wave.lists) or 'no list'}")
-        if needed := before(series, wave):
-            yield f"  {'':{wide[0]}}  after {', '.join(w.title for w in needed)}"
+        needed = wave.needs or [w.title for w in before(series, wave)]
+        if before(series, wave):
+            yield f"  {'':{wide[0]}}  after {', '.join(needed)}"
 
 
 def before(series: Series, wave: Wave) -> list[Wave]:
@@ -115,15 +116,16 @@ def before(series: Series, wave: Wave) -> list[Wave]:
     wanted: set[str] = set()
     queue = [wave]
     while queue:
-        for other in _needed(series, there, queue.pop()):
+        for other in direct(series, queue.pop()):
             if other.title not in wanted:
                 wanted.add(other.title)
                 queue.append(other)
     return [w for w in there if w.title in wanted]
 
 
-def _needed(series: Series, there: Sequence[Wave], wave: Wave) -> list[Wave]:
-    """The waves that one needs itself."""
+def direct(series: Series, wave: Wave) -> list[Wave]:
+    """The waves that one names itself, or that stand before it. Failed for a name of no wave."""
+    there = waves(series)
     if wave.needs is None:
         topics = series.needs(wave.topic)
         at = [w.title for w in there].index(wave.title)

@@ -137,7 +137,8 @@ class Send(Fixture):
     def test_an_interrupted_dry_run_can_be_repeated(self):
         self.tool("b4", '"$real" "$@"; kill -s INT "$PPID"; sleep 9\n')
         done = self.send("--output", self.top / "mails", expect=125)
-        self.assertIn("interrupted by SIGINT; to go on, repeat: scripts/send --topic toy --output", done.stderr)
+        self.assertIn("interrupted by SIGINT; to go on, repeat: scripts/send --topic toy --output",
+                      done.stderr)
         self.tool("b4", 'exec "$real" "$@"\n')
         self.send("--output", self.top / "mails")
         self.assertEqual(len(list((self.top / "mails").iterdir())), 4)

@@ -86,9 +86,9 @@ class TableTest(unittest.TestCase):
         self.assertEqual((one.cases, one.adds, one.drops), (["a"], ["b"], ["c"]))
         self.proofs(start + 'nothing = "why"\ndrops = ["a/b/t@step/c"]\n')
         for text, words in (
-                (start, "t/p1: it has neither cases, adds nor nothing"),
-                (start + "cases = []\n", "it has neither cases, adds nor nothing"),
-                (start + 'drops = ["c"]\n', "it has neither cases, adds nor nothing"),
+                (start, "t/p1: it has neither cases, adds, splats nor nothing"),
+                (start + "cases = []\n", "it has neither cases, adds, splats nor nothing"),
+                (start + 'drops = ["c"]\n', "it has neither cases, adds, splats nor nothing"),
                 (start + 'cases = ["a"]\nnothing = "why"\n', "it has cases and nothing"),
                 (start + 'nothing = ""\n', "nothing = '' is not a string that is not empty"),
                 (start + 'case = ["a"]\n',

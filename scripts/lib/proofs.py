@@ -71,11 +71,11 @@ def _read(entry: dict[str, Any], by_slug: Mapping[str, Patch]) -> Proof:
     name = entry["patch"]
     if name not in by_slug:
         raise Failed(f"{FILE}: no patch {name!r} in series")
-    shown = [key for key in ("cases", "adds") if entry.get(key)]
+    shown = [key for key in ("cases", "adds", "splats") if entry.get(key)]
     if bool(shown) == ("nothing" in entry):
-        raise Failed(f"{FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, "
-                     "adds nor ") + "nothing; a patch has cases, adds or both, or nothing = \"why\"")
-    if own := next((c for key in shown for c in entry[key] if OWN in c), None):
+        raise Failed(f"{FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, adds, "
+                     "splats nor ") + "nothing; a patch has some of these, or nothing = \"why\"")
+    if own := next((c for key in ("cases", "adds") for c in entry.get(key, []) if OWN in c), None):
         raise Failed(f"{FILE}: {name}: {own!r}: only drops may name the step's own selftests "
                      f"({OWN}); the last step's run on every step")
     try:

@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Sequence
 
@@ -127,20 +128,29 @@ class ImageBuilder(kernel.Builder):
         top = self.directory / "modules"
         for module in chosen:
             self._write(top / module.name, module)
-        # all at once, since kbuild takes a second for each call; where one fails, each alone
-        together = [f"{module.name}/" for module in chosen]
-        if len(chosen) > 1 and not self._make_module(top, "all", together):
-            for module in chosen:
-                name = f"{module.name}.ko"
-                shutil.copyfile(top / module.name / name, target / name)
-            return []
+        together = self._build_together(top, [module.name for module in chosen])
         failed = []
         for module in chosen:
-            if why := self._make_module(top / module.name, module.name):
-                failed.append(f"{module.name}: {why}")
+            name = module.name
+            if name not in together and (why := self._make_module(top / name, name)):
+                failed.append(f"{name}: {why}")
             else:
-                shutil.copyfile(top / module.name / f"{module.name}.ko", target / f"{module.name}.ko")
+                shutil.copyfile(top / name / f"{name}.ko", target / f"{name}.ko")
         return failed
+
+    def _build_together(self, top: pathlib.Path, names: Sequence[str]) -> Sequence[str]:
+        """Build modules by one call of make, since kbuild takes a second for each: the names of
+        those that it built. The others are to be built alone, which says why they fail."""
+        while len(names) > 1:
+            if not self._make_module(top, "all", [f"{name}/" for name in names]):
+                return names
+            log = (self.directory / "module-all.log").read_text(errors="replace")
+            wrong = "\n".join(re.findall(r"(?m)^.*(?:\*\*\*|error|ERROR).*$", log))
+            left = [name for name in names if not re.search(rf"\b{name}/{name}\.", wrong)]
+            if len(left) == len(names):
+                break  # it does not say which
+            names = left
+        return []
 
     def _write(self, directory: pathlib.Path, module: Module) -> None:
         """Put the sources of a module in place, those that differ."""
@@ -162,7 +172,7 @@ class ImageBuilder(kernel.Builder):
         log.unlink(missing_ok=True)
         environment = {**self.environment(keep=False), "SERIES_SOURCE": str(self.tree),
                        "SERIES_SOURCE_AS": os.path.relpath(self.tree, directory)}
-        outcome = process.run(self.make("-s", f"M={directory}", "modules"), log, MODULES_SECONDS,
+        outcome = process.run(self.make("-s", "-k", f"M={directory}", "modules"), log, MODULES_SECONDS,
                               env=environment)
         text = log.read_text(errors="replace")
         if kernel.lost(outcome, text):

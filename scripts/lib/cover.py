@@ -28,10 +28,11 @@ def sections(text: str) -> dict[str, str]:
     of one name."""
     marks = [m for m in _HEADING.finditer(text) if len(m[1]) == len(m[2])]
     found = {"": text[:marks[0].start()] if marks else text}
-    for mark, after in zip(marks, [*marks[1:], None], strict=True):
+    ends = [*(m.start() for m in marks[1:]), len(text)]
+    for mark, end in zip(marks, ends):
         if mark[1] in found:
             raise Failed(f"{LETTER} has two sections {mark[1]}")
-        found[mark[1]] = text[mark.end():after.start() if after else None].strip() + "\n"
+        found[mark[1]] = text[mark.end():end].strip() + "\n"
     return found
 
 

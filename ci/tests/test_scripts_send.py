@@ -201,7 +201,12 @@ class Send(Fixture):
 
     def test_a_wave_that_needs_nothing(self):
         self.waves()
+        reason = f"{'a' * 58} drm: what b4 would take for a trailer"
+        self.write(self.repo / "ci/proofs.toml", "".join(
+            f'[[proof]]\npatch = "toy/toy-return-more-part-{number}"\nnothing = "{reason}"\n'
+            for number in (1, 2, 3)))
         text, said = self.mail("w2", "--cover", self.repo / "COVER-LETTER.txt")
+        self.assertIn(f"\n  1/1  none; {'a' * 58}\n       drm: what b4 would take for a trailer\n", text)
         self.assertNotIn("prerequisite-patch-id", text)
         self.assertIn("This is for the tree toys. It applies to v7.3.\n", text)
         self.assertRegex(said, r"Cc: [^\n]*(\n +[^\n]*)*two@toy\.example")

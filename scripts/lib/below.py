@@ -20,7 +20,8 @@ _DIFF = ["-c", "diff.algorithm=histogram", "-c", "diff.context=3", "-c", "diff.i
 
 
 def letter(series: series_file.Series, wave: waves.Wave) -> str:
-    """The paragraphs below the text of the letter."""
+    """The paragraphs below the text of the letter. The last is one line of prose: where there is one
+    patch, b4 takes a line `word: text` of it for a trailer, and its first line's indentation away."""
     parts = [f"This is for the tree {wave.tree}." + _applies(series, wave)]
     if (TOP / proofs.FILE).exists():
         parts.append("\n".join(_shown(series, wave)))
@@ -39,7 +40,7 @@ def _applies(series: series_file.Series, wave: waves.Wave) -> str:
         if sent := last_sent(other.posting):
             name = sent.mails(posting.OUT)[0].message_id
             lines.append(f"    https://lore.kernel.org/r/{name}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "A prerequisite-patch-id below names each of their patches."])
 
 
 def _patches(count: int) -> str:
@@ -59,14 +60,15 @@ def _subject(series: series_file.Series, wave: waves.Wave) -> str:
 def _shown(series: series_file.Series, wave: waves.Wave) -> Iterator[str]:
     """Lines: the cases that show what each patch does."""
     steps = [p.step for p in wave.patches]
-    yield "Nothing was run on hardware. Cases in QEMU (lane/boot/test/suite/case) that"
-    yield "fail before a patch and pass with it, or come with it (+):"
+    yield "Cases that fail before a patch and pass with it, or come with it (+):"
     yield ""
     for proof in proofs.read(TOP, series):
         if proof.patch.step in steps:
             number = f"  {steps.index(proof.patch.step) + 1}/{len(steps)}  "
             yield textwrap.fill(_cases(proof), 75, initial_indent=number, subsequent_indent=" " * len(number),
                                 break_long_words=False, break_on_hyphens=False)
+    yield ""
+    yield "A case is lane/boot/test/suite/case, in QEMU. Nothing was run on hardware."
 
 
 def _cases(proof: Proof) -> str:

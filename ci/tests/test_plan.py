@@ -42,7 +42,8 @@ def boot(name="main", **keys):
 
 def lane(name, *boots, at="every"):
     """A Lane with boots."""
-    empty = dict.fromkeys(("arch", "cross", "llvm", "linker", "objcopy", "config", "image", "busybox", "append"), "")
+    empty = dict.fromkeys(("arch", "cross", "llvm", "linker", "objcopy", "config", "image", "busybox",
+                           "append"), "")
     lists = {n: [] for n in ("fragments", "targets", "sizes", "test_patches", "modules", "kernel_modules",
                              "qemu")}
     return lanes.Lane(name=name, builds="image", at=at, default=True, strip=False,

@@ -51,9 +51,9 @@ class Lane:
     that compiles what the series touches on the steps that touch what it builds;
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; llvm: LLVM= of kbuild, such as "-19", where
     clang builds the lane; linker: LD= of kbuild, where it is not that of the compiler; objcopy:
-    OBJCOPY= likewise; config:
-    the configuration target that the fragments modify; fragments: files of kconfig-fragments, "fragment" in the
-    file, a name or a list of names, of which a later one overrides those before; at:
+    OBJCOPY= likewise; config: the configuration target that the fragments modify; fragments: files
+    of kconfig-fragments, "fragment" in the file, a name or a list of names, of which a later one
+    overrides those before; at:
     "every" step; or "ends": built and booted on the last step of each topic only;
     default: whether the lane runs when no lane is named; targets: make targets to build; of
     objects, the directories that the series touches where it is left out;
@@ -107,8 +107,9 @@ _IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_module
                "modules": TEXTS, "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
 _FOREIGN = {"architecture": TEXT, "library": TEXT, "packages": TEXTS}
 _BOOT = {"name": TEXT, "tests": TEXTS, "seconds": NUMBER}
-_BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "confirms": FLAG, "devicetree": TEXT, "qemu": TEXTS,
-              "silence": NUMBER, "test_seconds": NUMBER, "topics": TEXTS}
+_BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "confirms": FLAG,
+              "devicetree": TEXT, "qemu": TEXTS, "silence": NUMBER, "test_seconds": NUMBER,
+              "topics": TEXTS}
 # Names that stand in paths, in the kernel command line and in the names of cases.
 _NAME = re.compile(r"[\w.-]+$")
 

@@ -240,15 +240,16 @@ class Send(Fixture):
         self.assertIn("scripts/send --topic toy --wave w1 --continue", done.stderr)
 
     def test_the_cases_that_show_it(self):
-        shown = ('cases = ["x/main/unit/a", "x/main/unit/b", "x/main/unit/c"]', 'adds = ["x/main/new"]',
-                 'nothing = "a comment"')
+        long = "x/main/" + "n" * 60
+        shown = ('cases = ["x/main/unit/a", "x/main/unit/b", "x/main/unit/c"]',
+                 f'adds = ["x/main/new", "{long}"]', 'nothing = "a comment"')
         self.write(self.repo / "ci/proofs.toml", "".join(
             f'[[proof]]\npatch = "toy/toy-return-more-part-{number}"\n{line}\n'
             for number, line in enumerate(shown, 1)))
         self.send("--output", self.top / "mails")
         text = sorted((self.top / "mails").iterdir())[0].read_text()
-        self.assertIn("\n  1/3  x/main/unit/a, x/main/unit/b, and 1 more\n  2/3  + x/main/new\n"
-                      "  3/3  none; a comment\n", text)
+        self.assertIn("\n  1/3  x/main/unit/a, x/main/unit/b, and 1 more\n"
+                      f"  2/3  + x/main/new,\n       + {long}\n  3/3  none; a comment\n", text)
 
     def test_what_has_changed(self):
         sink = self.serve()

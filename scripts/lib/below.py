@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from . import cover, plumbing, posting, proofs, release, series as series_file, waves
+from . import cover, message, plumbing, posting, proofs, release, series as series_file, waves
 from .clone import TOP
 from .command import CannotJudge, Failed, run
 from .plumbing import git
@@ -22,25 +22,33 @@ _DIFF = ["-c", "diff.algorithm=histogram", "-c", "diff.context=3", "-c", "diff.i
 def letter(series: series_file.Series, wave: waves.Wave) -> str:
     """The paragraphs below the text of the letter. The last is one line of prose: where there is one
     patch, b4 takes a line `word: text` of it for a trailer, and its first line's indentation away."""
-    parts = [f"This is for the tree {wave.tree}." + _applies(series, wave)]
+    parts = [_applies(series, wave)]
     if (TOP / proofs.FILE).exists():
         parts.append("\n".join(_shown(series, wave)))
     return "\n\n".join(parts)
 
 
 def _applies(series: series_file.Series, wave: waves.Wave) -> str:
-    """What it applies to: the base, or the postings that it needs as well."""
+    """Whom it is for, and what it applies to: the base, or the postings that it needs as well."""
     named = waves.direct(series, wave)
+    text = f"This is for the tree {wave.tree}. It applies to {series.base}"
     if not named:
-        return f" It applies to {series.base}."
+        return f"{text}."
     more = len(named) < len(waves.before(series, wave))
-    lines = [f" It applies to {series.base} with these{', and what they need' * more}:", ""]
+    lines = [_filled(f"{text} with these{', and what they need' * more}:"), ""]
     for other in named:
-        lines.append(f"  {_subject(series, other)} ({_patches(len(other.patches))}, for {other.tree})")
+        lines.append(_filled(f"{_subject(series, other)} ({_patches(len(other.patches))}, for {other.tree})",
+                             "  ", "    "))
         if sent := last_sent(other.posting):
             name = sent.mails(posting.OUT)[0].message_id
             lines.append(f"    https://lore.kernel.org/r/{name}")
     return "\n".join([*lines, "", "A prerequisite-patch-id below names each of their patches."])
+
+
+def _filled(text: str, first: str = "", rest: str = "") -> str:
+    """A paragraph of lines that a mail can have; first, rest: indentation of its lines."""
+    return textwrap.fill(text, message.WIDTH, initial_indent=first, subsequent_indent=rest,
+                         break_long_words=False, break_on_hyphens=False)
 
 
 def _patches(count: int) -> str:
@@ -64,16 +72,18 @@ def _shown(series: series_file.Series, wave: waves.Wave) -> Iterator[str]:
     yield ""
     for proof in proofs.read(TOP, series):
         if proof.patch.step in steps:
-            number = f"  {steps.index(proof.patch.step) + 1}/{len(steps)}  "
-            yield textwrap.fill(_cases(proof), 75, initial_indent=number, subsequent_indent=" " * len(number),
-                                break_long_words=False, break_on_hyphens=False)
+            last = str(len(steps))
+            number = f"  {steps.index(proof.patch.step) + 1:{len(last)}}/{last}  "
+            # a + stays with its case
+            yield _filled(_cases(proof), number, " " * len(number)).replace("+\0", "+ ")
     yield ""
     yield "A case is lane/boot/test/suite/case, in QEMU. Nothing was run on hardware."
 
 
 def _cases(proof: Proof) -> str:
-    """The first two cases of a patch and how many more there are, or why there are none."""
-    found = [*proof.cases, *(f"+ {case}" for case in proof.adds)]
+    """The first two cases of a patch, an added one behind "+\\0", and how many more there are, or
+    why there are none."""
+    found = [*proof.cases, *(f"+\0{case}" for case in proof.adds)]
     if not found:
         return f"none; {proof.nothing}"
     more = [f"and {len(found) - 2} more"] if len(found) > 2 else []

@@ -34,7 +34,7 @@ def go_on(branch: submission.Branch, version: posting.Posting, server: mailserve
 def finish(branch: submission.Branch, version: posting.Posting, count: int) -> None:
     """All of a posting is out, `count` mails by this run: tag it, and say so."""
     branch.tag(version)
-    print(f"{count} mails sent; kept in {version.directory}")
+    print(f"{count} mail{'s' * (count != 1)} sent; kept in {version.directory}")
     version.end()
 
 
@@ -84,7 +84,7 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
     if server is None:
         if chosen.output:
             posting.copy_whole(made, directory)
-        print(f"{len(mails)} mails in {directory}; nothing was sent (scripts/send --send does)")
+        print(f"{len(mails)} mail{'s' * (len(mails) != 1)} in {directory}; nothing was sent (scripts/send --send does)")
         return
     if not chosen.reflect:
         ask(chosen, f"Have you read the cover letter and the {len(wave.patches)} patches, and do you stand "

@@ -84,7 +84,8 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
     if server is None:
         if chosen.output:
             posting.copy_whole(made, directory)
-        print(f"{len(mails)} mail{'s' * (len(mails) != 1)} in {directory}; nothing was sent (scripts/send --send does)")
+        said = f"{len(mails)} mail{'s' * (len(mails) != 1)} in {directory}"
+        print(f"{said}; nothing was sent (scripts/send --send does)")
         return
     if not chosen.reflect:
         ask(chosen, f"Have you read the cover letter and the {len(wave.patches)} patches, and do you stand "

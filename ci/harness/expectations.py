@@ -101,7 +101,7 @@ class Expectations:
     def unexpected(self, step: int, record: Attempt) -> list[Found]:
         """The splats of an attempt that no later patch mends, each line once."""
         found = {one["line"]: one for one in reversed(record["splats"])
-                 if not proof.splat_expected(self.proofs, step, one["line"])}
+                 if not proof.splat_expected(self.proofs, step, splat.told(one))}
         return list(reversed(found.values()))
 
     def problems(self, step: int, lane: str, boot: Boot, record: Attempt) -> list[str]:

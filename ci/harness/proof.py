@@ -58,9 +58,9 @@ def heads(pattern: str) -> list[str]:
             if words[count - 1].strip("*")]
 
 
-def splat_expected(proofs: Collection[Proof], step: int, line: str) -> bool:
-    """Whether a splat belongs to a fault that a later patch mends."""
-    return any(p.patch.step > step and any(s.search(line) for s in p.splats) for p in proofs)
+def splat_expected(proofs: Collection[Proof], step: int, told: str) -> bool:
+    """Whether a splat, as splat.told() has it, belongs to a fault that a later patch mends."""
+    return any(p.patch.step > step and any(s.search(told) for s in p.splats) for p in proofs)
 
 
 def dropped(proofs: Collection[Proof], before: int, step: int, case: str) -> bool:
@@ -77,7 +77,7 @@ def unseen(proofs: Collection[Proof], seen: Mapping[int, Collection[str]],
            unjudged: Collection[tuple[int, str]] = frozenset()) -> list[Judgement]:
     """Whether a boot before each patch showed the splats that its proof says its fault causes.
 
-    seen: {step: lines of the splats of all its boots}, of a whole run; unjudged: as of turned().
+    seen: {step: the splats of all its boots, as splat.told()}, of a whole run; unjudged: as of turned().
     Returns a judgement for each proof with splats, lane "series", gate "splats".
     """
     judgements = []

@@ -524,10 +524,10 @@ static int resume(void)
 	int iommufd = vfio_open_iommufd(), device, buf, ret = 0, signal;
 	struct vfio_device_info info = { .argsz = sizeof(info) };
 	bool asleep, armed;
-	uint32_t pt = 0, low = 0;
+	int refused, revoked, again, woken;
+	uint32_t pt = 0;
 	char text[64];
 	void *vaddr;
-	int refused, revoked, again, woken;
 
 	device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
 	if (device < 0)
@@ -537,8 +537,8 @@ static int resume(void)
 	vaddr = map(buf, 0);
 	ret = vaddr == MAP_FAILED ? -ENODEV : touch(vaddr);
 	ret = ret ?: vfio_import(iommufd, pt, buf, IOVA, page) ?:
-	      /* flags and a reserved word */
-	      vfio_feature(device, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, &low, 0);
+	      vfio_feature(device, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, NULL,
+			   0);
 	asleep = suspended();
 	snprintf(text, sizeof(text), "arm %s", bdf);
 	armed = tell(text);
@@ -553,7 +553,7 @@ static int resume(void)
 	       ret, asleep, armed, refused, revoked, again, signal);
 
 	tell("disarm");
-	woken = vfio_feature(device, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, &low,
+	woken = vfio_feature(device, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, NULL,
 			     0);
 	ret = vfio_import(iommufd, pt, buf, 2 * IOVA, page);
 	signal = vaddr == MAP_FAILED ? 0 : touch(vaddr);

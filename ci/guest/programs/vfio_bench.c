@@ -215,6 +215,30 @@ out:
 	check(i == REPETITIONS, from, what, "%s", strerror(errno));
 }
 
+/* A read() of four bytes, as of a register whose mapping is trapped */
+static void bench_read(const struct source *from)
+{
+	const char *what = "read";
+	unsigned int call;
+	uint32_t value;
+	uint64_t start;
+	int i;
+
+	for (i = -1; i < REPETITIONS; i++) {
+		start = now_ns();
+		for (call = 0; call < CALLS; call++)
+			if (pread(from->fd, &value, sizeof(value),
+				  from->offset) != sizeof(value))
+				goto out;
+		if (i >= 0)
+			measured(from, what, CALLS, now_ns() - start,
+				 "instructions");
+	}
+out:
+	allowed(from, what, "1.05");
+	check(i == REPETITIONS, from, what, "%s", strerror(errno));
+}
+
 /* Whether the kernel takes a text that is written to one of its files */
 static bool tell(const char *path, const char *text)
 {
@@ -553,6 +577,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	bench(bars);
+	bench_read(&bars[0]);
 	if (map(bufs, PLACE, PAGE) != MAP_FAILED) {
 		munmap(PLACE, PAGE);
 		bench(bufs);

@@ -6,6 +6,8 @@
  * usage: vfio_foreign recovery BDF    prints KTAP; BDF is bound to vfio-pci, and
  *		/modules/mapping_probe.ko is there
  *	  vfio_foreign importer BDF    the same, and /modules/slow_importer.ko has a device
+ *	  vfio_foreign aer BDF PORT    an error of the port above the device is injected,
+ *		with a kernel that can do that
  * exit: 0 all pass, 1 not so
  */
 
@@ -206,7 +208,8 @@ static void test_unmapped(void)
 	users_close(&users);
 }
 
-static void test_eventfd(void)
+/* Have errors of a device signalled by an eventfd, which this returns, or -1 */
+static int errors_of(int device)
 {
 	struct {
 		struct vfio_irq_set set;
@@ -221,19 +224,35 @@ static void test_eventfd(void)
 		},
 		.fd = eventfd(0, EFD_NONBLOCK),
 	};
-	struct users users;
-	int ret = users_open(&users), said;
-	uint64_t count = 0;
 
-	if (ioctl(users.device, VFIO_DEVICE_SET_IRQS, &arg))
-		ret = -errno;
-	said = tell("freeze") ?: tell("resume");
-	if (read(arg.fd, &count, sizeof(count)) < 0)
-		count = 0;
-	result(!ret && !said && count == 1 && !touch(users.bar),
-	       "error_is_signalled", "set up %d, told %d, signalled %llu times",
-	       ret, said, (unsigned long long)count);
+	if (!ioctl(device, VFIO_DEVICE_SET_IRQS, &arg))
+		return arg.fd;
 	close(arg.fd);
+	return -1;
+}
+
+/* How often that has been since the last time */
+static unsigned long signalled(int fd)
+{
+	uint64_t count;
+
+	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void test_eventfd(void)
+{
+	struct users users;
+	int ret = users_open(&users), said, fd;
+	unsigned long count;
+
+	fd = errors_of(users.device);
+	said = tell("freeze") ?: tell("resume");
+	count = signalled(fd);
+	result(!ret && fd >= 0 && !said && count == 1 && !touch(users.bar),
+	       "error_is_signalled",
+	       "set up %d, eventfd %d, told %d, signalled %lu times", ret, fd,
+	       said, count);
+	close(fd);
 	users_close(&users);
 }
 
@@ -370,10 +389,79 @@ static int importers(void)
 	return ktap_failed != 0;
 }
 
+/* --- an error that the PCI core recovers from */
+
+/* As the kernel's drivers/pci/pcie/aer_inject.c has it */
+struct aer_error_inj {
+	uint8_t bus;
+	uint8_t dev;
+	uint8_t fn;
+	uint32_t uncor_status;
+	uint32_t cor_status;
+	uint32_t header_log[4];
+	uint32_t domain;
+};
+
+/* A fatal error of the port above: data link protocol */
+static int inject(const char *port)
+{
+	struct aer_error_inj error = { .uncor_status = 1 << 4 };
+	int fd = open("/dev/aer_inject", O_WRONLY | O_CLOEXEC), ret = 0;
+	unsigned int domain, bus, slot, function;
+
+	if (sscanf(port, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		ret = -EINVAL;
+	error.domain = domain;
+	error.bus = bus;
+	error.dev = slot;
+	error.fn = function;
+	if (fd < 0 || write(fd, &error, sizeof(error)) < 0)
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/*
+ * The link is reset, so that the device has lost its configuration: what a read gives is
+ * not looked at, and it raises no signal.
+ */
+static int aer(const char *port)
+{
+	struct users users;
+	int ret = users_open(&users), fd = errors_of(users.device);
+	int before = translated(IOVA), injected, after, late = -ENODEV, i;
+	unsigned long count = 0;
+
+	plan(1);
+	injected = inject(port);
+	for (i = 0; i < 100 && !count; i++) {
+		sleep_ms(100);
+		count = signalled(fd);
+	}
+	after = translated(IOVA);
+	for (i = 0; i < 100 && late == -ENODEV; i++) {
+		sleep_ms(100);
+		late = users_import(&users);
+	}
+	result(!ret && fd >= 0 && !injected && before == 1 && count == 1 &&
+	       !after && !late && !touch(users.bar) && !touch(users.buffer),
+	       "fatal_error",
+	       "set up %d, eventfd %d, injected %d, translated %d, signalled %lu times, translated %d, then import %d",
+	       ret, fd, injected, before, count, after, late);
+	close(fd);
+	users_close(&users);
+	return ktap_failed != 0;
+}
+
 int main(int argc, char **argv)
 {
 	page = getpagesize();
 	touch_begin();
+	if (argc == 4 && !strcmp(argv[1], "aer")) {
+		bdf = argv[2];
+		return aer(argv[3]);
+	}
 	if (argc == 3) {
 		bdf = argv[2];
 		if (!strcmp(argv[1], "recovery"))
@@ -381,6 +469,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], "importer"))
 			return importers();
 	}
-	fprintf(stderr, "usage: vfio_foreign recovery|importer BDF\n");
+	fprintf(stderr, "usage: vfio_foreign recovery|importer BDF\n"
+		"       vfio_foreign aer BDF PORT\n");
 	return 1;
 }

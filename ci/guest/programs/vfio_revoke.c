@@ -15,6 +15,8 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <linux/dma-heap.h>
+
 #include "clock.h"
 #include "importer.h"
 #include "ktap.h"
@@ -595,6 +597,39 @@ static void *resetter_run(void *argument)
 	return NULL;
 }
 
+/* A dma-buf of somebody else altogether: a file descriptor or -1 */
+static int heap_buffer(void)
+{
+	struct dma_heap_allocation_data arg = {
+		.len = page,
+		.fd_flags = O_RDWR | O_CLOEXEC,
+	};
+	int heap = open("/dev/dma_heap/system", O_RDONLY | O_CLOEXEC);
+	int ret = heap < 0 ? -1 : ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &arg);
+
+	if (heap >= 0)
+		close(heap);
+	return ret ? -1 : (int)arg.fd;
+}
+
+/* The owner of one device is not that of another one, nor of a heap. */
+static void test_of_others(const int *devices)
+{
+	int buf = vfio_export(devices[1], BAR, 0, page), heap = heap_buffer();
+	int other, foreign, live;
+
+	other = vfio_revoke(devices[0], buf);
+	foreign = vfio_revoke(devices[0], heap);
+	live = map_error(buf);
+	result(other == -ENODEV && heap >= 0 && foreign == -ENODEV && !live,
+	       "revoke_of_what_others_export",
+	       "of another device %d, of a heap (%d) %d, then mmap %d", other,
+	       heap, foreign, live);
+	close(buf);
+	if (heap >= 0)
+		close(heap);
+}
+
 static int reset(const char *second)
 {
 	int iommufd = vfio_open_iommufd(), devices[2], others[2], i, j;
@@ -608,7 +643,8 @@ static int reset(const char *second)
 	devices[1] = devices[0] < 0 ? -1 : vfio_open_in(second, iommufd, &pt);
 	if (devices[1] < 0)
 		return 1;
-	plan(2);
+	plan(3);
+	test_of_others(devices);
 	for (i = 0; i < 2; i++)
 		others[i] = vfio_export(devices[i], BAR, 0, page);
 

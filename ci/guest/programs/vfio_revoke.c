@@ -131,6 +131,27 @@ static void test_fence(int device)
 	close(task.buf);
 }
 
+/* A client that goes on adding fences does not keep its buffer. */
+static void test_later_fence(int device)
+{
+	struct task task = { .device = device };
+	int ret, added, pending;
+
+	task.buf = vfio_export(device, BAR, 0, page);
+	ret = hold(task.buf, "apart");
+	task_begin(&task);
+	/* signalled by the detach, as the importer is not notified again */
+	added = importer("fence %d", SLEEP_MS);
+	pthread_join(task.thread, NULL);
+	pending = importer_says("fence");
+	result(!ret && !added && !task.ret && !task.mapped && pending == 1,
+	       "revoke_ignores_later_fences",
+	       "import %d, fence %d, revoke %d after %ld ms, fence pending %d",
+	       ret, added, task.ret, task.took, pending);
+	importer("detach");
+	close(task.buf);
+}
+
 static void test_not_mapped(int device)
 {
 	int buf = vfio_export(device, BAR, 0, page);
@@ -476,10 +497,11 @@ static int importers(void)
 	device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
 	if (device < 0)
 		return 1;
-	plan(3 + 9 + DEEDS);
+	plan(3 + 10 + DEEDS);
 	for (i = 0; i < 3; i++)
 		test_waits(device, ways[i]);
 	test_fence(device);
+	test_later_fence(device);
 	test_not_mapped(device);
 	test_killed(device, "mapping");
 	test_killed(device, "fence");

@@ -328,6 +328,7 @@ static void test_unbind(void)
 static int recovery(void)
 {
 	static const char *const freeze[] = { "freeze", NULL };
+	static const char *const normal[] = { "normal", NULL };
 	static const char *const resume[] = { "resume", NULL };
 	static const char *const fail[] = { "fail", NULL };
 	static const char *const prepare[] = { "prepare", NULL };
@@ -335,8 +336,9 @@ static int recovery(void)
 	static const char *const both[] = { "freeze", "freeze", "prepare", NULL };
 	static const char *const after[] = { "done", "resume", NULL };
 
-	plan(8);
+	plan(9);
 	test_between("error", freeze, resume);
+	test_between("error_not_fatal", normal, resume);
 	test_between("error_without_recovery", freeze, fail);
 	test_between("reset", prepare, done);
 	test_between("reset_amid_error", both, after);

@@ -9,10 +9,16 @@
  * exit: 0 all pass, 1 not so
  */
 
+#include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
+#include <linux/userfaultfd.h>
+
+#include "clock.h"
 #include "ktap.h"
 #include "touch.h"
 #include "vfio.h"
@@ -21,6 +27,8 @@
 #define PROBE		"/sys/kernel/debug/mapping_probe"
 #define TYPES		"/sys/kernel/debug/x86/pat_memtype_list"
 #define LARGE		(2ul << 20)
+#define AMID_MS		200
+#define SOON_MS		5000
 
 /* Answers of the probe */
 #define NC		0
@@ -270,6 +278,149 @@ static void test_ioeventfd(void)
 	close(fd);
 }
 
+/* --- a read() of the BAR that is held up by userfaultfd, with what it has mapped */
+
+struct stuck {
+	pthread_t thread;
+	int device;
+	off_t offset;
+	int uffd;
+	void *place;
+	ssize_t got;
+};
+
+static void *stuck_run(void *argument)
+{
+	struct stuck *stuck = argument;
+
+	stuck->got = pread(stuck->device, stuck->place, 4, stuck->offset);
+	return NULL;
+}
+
+/* 0 when it waits for its memory, or an error */
+static int stuck_begin(struct stuck *stuck, int device, uint64_t offset)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct pollfd ready = { .events = POLLIN };
+	struct vfio_region_info info;
+
+	vfio_region(device, BAR, &info);
+	stuck->device = device;
+	stuck->offset = info.offset + offset;
+	stuck->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	stuck->place = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (uintptr_t)stuck->place;
+	reg.range.len = page;
+	if (stuck->uffd < 0 || ioctl(stuck->uffd, UFFDIO_API, &api) ||
+	    ioctl(stuck->uffd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	if (pthread_create(&stuck->thread, NULL, stuck_run, stuck))
+		return -EAGAIN;
+	ready.fd = stuck->uffd;
+	return poll(&ready, 1, SOON_MS) == 1 ? 0 : -ETIMEDOUT;
+}
+
+/* What it has read */
+static ssize_t stuck_end(struct stuck *stuck)
+{
+	struct uffdio_zeropage zero = {
+		.range = { .start = (uintptr_t)stuck->place, .len = page },
+	};
+
+	ioctl(stuck->uffd, UFFDIO_ZEROPAGE, &zero);
+	pthread_join(stuck->thread, NULL);
+	munmap(stuck->place, page);
+	close(stuck->uffd);
+	return stuck->got;
+}
+
+struct setter {
+	int device;
+	int buf;
+	int ret;
+	int done;
+};
+
+static void *setter_run(void *argument)
+{
+	struct setter *setter = argument;
+
+	setter->ret = vfio_memattr(setter->device, setter->buf,
+				   VFIO_DMA_BUF_MEMATTR_WC);
+	__atomic_store_n(&setter->done, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* The kernel's mapping of the BAR is in use. */
+static void test_waits(void)
+{
+	int device = vfio_open(bdf), begun, early = 1;
+	struct setter setter = { .device = device };
+	struct stuck stuck;
+	pthread_t thread;
+	ssize_t got = 0;
+
+	setter.buf = vfio_export(device, BAR, page, page);
+	begun = stuck_begin(&stuck, device, 0);
+	if (!begun) {
+		pthread_create(&thread, NULL, setter_run, &setter);
+		sleep_ms(AMID_MS);
+		early = __atomic_load_n(&setter.done, __ATOMIC_SEQ_CST);
+		got = stuck_end(&stuck);
+		pthread_join(thread, NULL);
+	}
+	result(!begun && !early && got == 4 && !setter.ret &&
+	       is_type(page, "write-combining") && is_type(0, ""),
+	       "wc_waits_for_a_read",
+	       "read begun %d, set before its end %d, it read %zd, set %d",
+	       begun, early, got, setter.ret);
+	close(setter.buf);
+	close(device);
+}
+
+/*
+ * The kernel's mapping of the page remains for longer than the buffer: nothing else gets
+ * its type, and nothing keeps it.
+ */
+static void test_amid(void)
+{
+	int device = vfio_open(bdf), buf, set, begun, kind = -1;
+	bool alone = false, none = false, whole = false;
+	struct vfio_region_info info;
+	struct stuck stuck;
+	ssize_t got = 0;
+	uint32_t value;
+	char *vaddr;
+
+	vfio_region(device, BAR, &info);
+	vaddr = map(device, info.offset, 3 * page);
+	buf = vfio_export(device, BAR, page, page);
+	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	begun = stuck_begin(&stuck, device, page);
+	if (!begun) {
+		vfio_revoke(device, buf);
+		cache(vaddr + page);
+		got = pread(device, &value, sizeof(value), info.offset);
+		alone = got == 4 && is_type(page, "write-combining") &&
+			is_type(0, "") && is_type(2 * page, "");
+		got = stuck_end(&stuck);
+		none = is_type(page, "");
+		kind = cache(vaddr + page);
+		whole = pread(device, &value, sizeof(value), info.offset) == 4 &&
+			is_type(0, "uncached-minus") &&
+			is_type(page, "uncached-minus");
+	}
+	result(!set && !begun && got == 4 && alone && none && kind == NC &&
+	       whole, "wc_ends_amid_a_read",
+	       "set %d, read begun %d, type of that page alone %d, it read %zd, then none %d, mapped as %d, then UC- %d",
+	       set, begun, alone, got, none, kind, whole);
+	munmap(vaddr, 3 * page);
+	close(buf);
+	close(device);
+}
+
 static bool find_bar(void)
 {
 	unsigned long long start, last;
@@ -305,12 +456,14 @@ int main(int argc, char **argv)
 		test_nc(device);
 		close(device);
 	} else if (argc == 3 && !strcmp(argv[1], "types") && find_bar()) {
-		plan(8);
+		plan(10);
 		test_needed();
 		test_life("wc_until_revoked", end_revoke);
 		test_life("wc_until_closed", end_close);
 		test_life("wc_until_the_device_is_closed", end_close_device);
 		test_bar();
+		test_waits();
+		test_amid();
 		test_ioeventfd();
 	} else {
 		fprintf(stderr, "usage: vfio_wc page BDF real|refused\n"

@@ -9,6 +9,7 @@
  *	prepare BDF	a reset is about to begin
  *	done BDF	it has ended
  *	freeze BDF	an error is detected, and the link is frozen
+ *	normal BDF	an error is detected that is not fatal
  *	resume BDF	the device has recovered
  *	fail BDF	it has not
  *
@@ -37,6 +38,8 @@ static int foreign_tell(struct pci_dev *pdev, const char *what)
 		handlers->reset_done(pdev);
 	else if (!strcmp(what, "freeze") && handlers->error_detected)
 		handlers->error_detected(pdev, pci_channel_io_frozen);
+	else if (!strcmp(what, "normal") && handlers->error_detected)
+		handlers->error_detected(pdev, pci_channel_io_normal);
 	else if (!strcmp(what, "fail") && handlers->error_detected)
 		handlers->error_detected(pdev, pci_channel_io_perm_failure);
 	else if (!strcmp(what, "resume") && handlers->resume)

@@ -40,7 +40,9 @@ class Attempts:
                 self.verdict(step, boot, attempts) in (Verdict.FLAKY, Verdict.LOST):
             return []
         for attempt in attempts:
-            prune.use(work.paths.log(attempt["console"]), work.paths.log(attempt["results"]))
+            prune.use(work.paths.log(attempt["console"]), work.paths.log(attempt["results"]),
+                      *(work.paths.log(one[which]) for one in attempt.get("pictures", ())
+                        for which in ("seen", "expected") if one[which]))
         return attempts
 
     def scan(self, attempt: Attempt) -> bool:

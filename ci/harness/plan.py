@@ -27,7 +27,8 @@ FLOOR = 5600
 _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
 _PROOF = "before and after a patch that a case of this boot proves"
-_LANE_LEFT_OUT = "the lane is due on the last step of each topic"
+_LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
+                  "proofs": "the lane is due on the last step of each topic, and where a case of it is a proof"}
 _NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
     "every": "is due in {topics}, at the end of other topics, and where a case of it is a proof",
@@ -115,9 +116,9 @@ class Policy:
         """The boots of a lane that were asked for."""
         return [b for b in lane.boots if not self.boot_names or b.name in self.boot_names]
 
-    def everywhere(self, lane: Lane) -> bool:
-        """Whether a lane is due on every step."""
-        return lane.at == "every" or lane.name in self.forced
+    def between(self, lane: Lane) -> bool:
+        """Whether a lane may be due on steps that are no end of a topic."""
+        return lane.at != "ends" or lane.name in self.forced
 
     def lane(self, lane: Lane, step: int) -> Due:
         """Whether a lane is built and booted at a step."""
@@ -129,7 +130,9 @@ class Policy:
             return Due(True, _BY_NAME)
         if step in ends(self.series):
             return Due(True, "the end of each topic")
-        return Due(False, _LANE_LEFT_OUT)
+        if lane.at == "proofs" and any(step in self._proving(lane, boot) for boot in lane.boots):
+            return Due(True, "before and after a patch that a case of the lane proves")
+        return Due(False, _LANE_LEFT_OUT[lane.at])
 
     def boot(self, lane: Lane, boot: Boot, step: int) -> Due:
         """Whether a boot is due at a step that its lane is due at."""
@@ -191,16 +194,16 @@ class Policy:
                     self.series.choose(topic)
             except Failed as error:
                 raise Failed(f"ci/lanes/{lane.name}.toml: boot {boot.name}: {error}") from None
-        everywhere = [lane for lane in lanes if self.everywhere(lane)]
-        at_ends = [lane for lane in lanes if not self.everywhere(lane)]
+        between_too = [lane for lane in lanes if self.between(lane)]
+        at_ends = [lane for lane in lanes if not self.between(lane)]
         first, between, below = order(steps, ends(self.series))
         parts = [*(("the last end of a topic, which has all before it", first[:1], [lane], True)
-                   for lane in sorted(everywhere, key=lambda lane: not lane.boots)),
-                 ("the other ends of topics, downwards", first[1:], everywhere, True),
+                   for lane in sorted(between_too, key=lambda lane: not lane.boots)),
+                 ("the other ends of topics, downwards", first[1:], between_too, True),
                  ("the ends of topics, the last one first", first, at_ends, True),
                  ("the steps after the lowest of these, upwards" if first else "upwards",
-                  between, everywhere, False),
-                 ("the steps before it, downwards", below, everywhere, False)]
+                  between, between_too, False),
+                 ("the steps before it, downwards", below, between_too, False)]
         idle = [self._cell(lane, step) for step in sorted(steps) for lane in lanes
                 if not self.lane(lane, step)]
         phases = [Phase(title, tuple(self._cell(lane, step) for step in of for lane in chosen

@@ -115,7 +115,7 @@ class HangTest(unittest.TestCase):
         (self.top / "qemu").write_text(f"#!/bin/sh\n{text}\n")
         one = lane.Boot("main", "", [], None, ["unit"], 60, 1, 60, "every", [], False)
         found = mock.Mock(qemu=[str(self.top / "qemu"), "{image}", "{initrd}", "{results}", "{append}"],
-                          append="console=x", source=self.top / "lane.toml")
+                          append="console=x", source=self.top / "lane.toml", dtb="")
         return machine.run(found, one, ["unit"], self.top / "image", self.top / "initrd",
                            self.top / "boot", ["/cache/base a.cpio", "/cache/b.cpio"])
 

@@ -100,6 +100,18 @@ class PolicyTest(unittest.TestCase):
         forced = plan.Policy(self.series, [], forced=["e"]).plan([4, 5], [lane("e", boot(), at="ends")])
         self.assertEqual([(p.steps, p.lanes) for p in forced.phases], [([4, 5], ["e"])])
 
+    def test_lane_due_at_ends_and_around_proofs(self):
+        one = lane("x", boot(at="last"), at="proofs")
+        made = self.policy.plan(range(9), [one, lane("y", boot(), at="ends")])
+        self.assertEqual([(p.steps, p.lanes, p.first) for p in made.phases],
+                         [([8], ["x"], True), ([6, 3], ["x"], True), ([8, 6, 3], ["y"], True),
+                          ([4, 5], ["x"], False)])
+        due = {c.step: dict(c.boots)["main"].due for c in made.cells if c.lane == "x" and c.due}
+        self.assertEqual(due, {3: False, 4: True, 5: True, 6: False, 8: True})
+        idle = {c.due.why for c in made.idle if c.lane == "x"}
+        self.assertEqual(idle, {"the lane is due on the last step of each topic, and where a case of it is "
+                                "a proof"})
+
     def test_every_boot_is_due_for_a_reason_and_left_out_for_one(self):
         proves, ends = plan._PROOF, plan._ENDS  # pylint: disable=protected-access
         self.assertEqual(self.due(boot()), [{"every step of the lane": "0-8"}, {}])

@@ -14,6 +14,8 @@ import unittest
 import zlib
 from unittest import mock
 
+from fixture import Fixture
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
@@ -39,6 +41,49 @@ int main(int argc, char **argv)
 	card_draw(memory, card, width, height, depth, pitch);
 	return fwrite(memory, pitch, height, stdout) != height;
 }
+"""
+
+# An emulator with a display, which shows card 7 where the image has a case mended and else card 3; its
+# guest asks for card 7, and the answer is how the case goes.
+EMULATOR = """\
+#!/usr/bin/env python3
+import json, pathlib, re, socket, subprocess, sys, threading
+if sys.argv[1] == "--version":
+    print("fake emulator 1.0")
+    sys.exit()
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from harness.card import Card
+text = pathlib.Path(sys.argv[1]).read_text()
+assert pathlib.Path(sys.argv[sys.argv.index("-dtb") + 1]).read_text() == text
+image = Card(3 if "not ok 2 mended" in text else 7, 240, 80, 16).image()
+
+
+def listen(name):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(name)
+    server.listen()
+    return server
+
+
+def answer(server):
+    while True:
+        client, _ = server.accept()
+        client.sendall(b'{"QMP": {}}\\n')
+        for line in client.makefile():
+            asked = json.loads(line)
+            if asked["execute"] == "screendump":
+                pathlib.Path(asked["arguments"]["filename"]).write_bytes(
+                    b"P6 240 80 255 " + image.pixels)
+            client.sendall(b'{"return": {}}\\n')
+
+
+threading.Thread(target=answer, args=(listen("qmp"),), daemon=True).start()
+port, _ = listen("screen").accept()
+port.sendall(b"shown card 240 80 16 7\\n")
+said = port.makefile().readline().strip()
+case = "ok 2 mended" if said == "same" else f"# mended: {said}\\nnot ok 2 mended"
+text = re.sub("(not )?ok 2 mended", lambda match: case, text)
+subprocess.run(["sh", "-c", f'exec 3>"{sys.argv[2]}"\\n{text}'], check=True)
 """
 
 
@@ -279,6 +324,40 @@ class GalleryTest(unittest.TestCase):
     def test_no_pictures_no_directory(self):
         gallery.Gallery([]).write(self.top)
         self.assertFalse((self.top / "pictures").exists())
+
+
+class RunTest(unittest.TestCase):
+    """ci/run on a fake kernel, whose machine has a display and a device tree of kbuild's."""
+
+    def setUp(self):
+        self.fixture = Fixture()
+        self.addCleanup(self.fixture.close)
+        lanes = self.fixture.top / "ci/lanes"
+        (lanes / "fake.toml").write_text((lanes / "fake.toml").read_text()
+                                         .replace('image = "image"', 'image = "image"\ndtb = "image"')
+                                         .replace("silence = 20", "silence = 20\nscreen = true"))
+        (lanes / "fake-qemu").write_text(EMULATOR)
+        self.fixture.mend()
+
+    def pictures(self):
+        return sorted(p.name for p in (self.fixture.top / "out/pictures").iterdir())
+
+    def test_pictures_are_in_the_report_and_kept_with_the_verdict(self):
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1", text)
+        there = ["0-fake-main-1-expected.png", "0-fake-main-1-seen.png", "1-fake-main-1-seen.png"]
+        self.assertEqual(self.pictures(), there)
+        page = (self.fixture.top / "out/index.html").read_text()
+        self.assertRegex(page, r"main: card: \d+ of 19200 pixels differ")
+        self.assertIn("main: card: as expected", page)
+        code, text = self.fixture.run()
+        self.assertEqual((code, text.count("(kept)"), self.pictures()), (0, 4, there), text)
+        for path in (self.fixture.directory / "cache/linux-dmabuf-series/logs").glob("*.png"):
+            path.unlink()
+        self.assertEqual(self.fixture.run()[0], 0)
+        self.assertEqual(self.pictures(), [])
+        self.assertIn("the picture is missing", (self.fixture.top / "out/index.html").read_text())
 
 
 if __name__ == "__main__":

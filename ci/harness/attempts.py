@@ -41,8 +41,8 @@ class Attempts:
             return []
         for attempt in attempts:
             prune.use(work.paths.log(attempt["console"]), work.paths.log(attempt["results"]),
-                      *(work.paths.log(one[which]) for one in attempt.get("pictures", ())
-                        for which in ("seen", "expected") if one[which]))
+                      *(work.paths.log(name) for one in attempt.get("pictures", ())
+                        for name in (one["seen"], one["expected"]) if name))
         return attempts
 
     def scan(self, attempt: Attempt) -> bool:

@@ -147,7 +147,8 @@ class Boots:
             console=console, results=said, due=tests, complete=complete,
             tests={name: test.data() for name, test in found.items()}, splats=[], missing=[])
         if boot.screen:
-            attempt["pictures"] = [self._keep(key, number, one) for number, one in enumerate(raw["pictures"], 1)]
+            attempt["pictures"] = [self._keep(key, number, one)
+                                   for number, one in enumerate(raw["pictures"], 1)]
         self.attempts.scan(attempt)
         output(["rm", "-rf", scratch, initrd])
         return attempt

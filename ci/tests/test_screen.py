@@ -117,7 +117,8 @@ class CardTest(unittest.TestCase):
         self.assertEqual([pixel(image, 1, 1), pixel(image, 3 * 40, 1), pixel(image, 7 * 40 + 1, 100)],
                          ["f800f8", "000000", "f80000"])
         # squares: bits 0 and 2 of 5
-        self.assertEqual([pixel(image, 16 + 24 * i, 16) for i in range(4)], [white, "000000", white, "000000"])
+        self.assertEqual([pixel(image, 16 + 24 * i, 16) for i in range(4)],
+                         [white, "000000", white, "000000"])
         self.assertEqual([pixel(image, 31, 31), pixel(image, 32, 31), pixel(image, 31, 32)],
                          [white, "f800f8", "f800f8"])
         # red (40 + 5) % 32, green (130 + 10) % 64, blue (40 + 130) % 32
@@ -167,11 +168,13 @@ class PictureTest(unittest.TestCase):
         while at < len(data):
             length, kind = struct.unpack(">I4s", data[at:at + 8])
             body = data[at + 8:at + 8 + length]
-            self.assertEqual(struct.unpack(">I", data[at + 8 + length:at + 12 + length]), (zlib.crc32(kind + body),))
+            self.assertEqual(data[at + 8 + length:at + 12 + length],
+                             zlib.crc32(kind + body).to_bytes(4, "big"))
             chunks[kind], at = body, at + 12 + length
         self.assertEqual(list(chunks), [b"IHDR", b"IDAT", b"IEND"])
         self.assertEqual(struct.unpack(">IIBBBBB", chunks[b"IHDR"]), (2, 2, 8, 2, 0, 0, 0))
-        self.assertEqual(zlib.decompress(chunks[b"IDAT"]), b"\0" + bytes(range(6)) + b"\0" + bytes(range(6, 12)))
+        self.assertEqual(zlib.decompress(chunks[b"IDAT"]),
+                         b"\0" + bytes(range(6)) + b"\0" + bytes(range(6, 12)))
 
 
 class ScreenTest(unittest.TestCase):
@@ -242,7 +245,8 @@ class ScreenTest(unittest.TestCase):
 
     def test_same_and_another(self):
         self.assertEqual(self.ask("shown first 240 80 16 1"), "same")
-        self.assertRegex(self.ask("shown second 240 80 16 2"), r"^\d+ of 19200 pixels differ, first \d+,\d+: ")
+        self.assertRegex(self.ask("shown second 240 80 16 2"),
+                         r"^\d+ of 19200 pixels differ, first \d+,\d+: ")
         self.frame = Image(16, 16, bytes(768))
         self.assertEqual(self.ask("shown third 240 80 16 2"), "16 x 16 pixels, and not 240 x 80")
         pictures = self.end()
@@ -316,7 +320,8 @@ class GalleryTest(unittest.TestCase):
                          ["3-lane-main-1-seen.png", "3-lane-main-2-expected.png", "3-lane-main-2-seen.png",
                           "mine.png"])
         text = found.of(3, "lane")
-        self.assertLess(text.index("main: bad: 9 pixels &lt;differ&gt;"), text.index("main: good: as expected"))
+        self.assertLess(text.index("main: bad: 9 pixels &lt;differ&gt;"),
+                        text.index("main: good: as expected"))
         self.assertLess(text.index("3-lane-main-2-seen.png"), text.index("3-lane-main-2-expected.png"))
         self.assertIn("main: gone: as expected; the picture is missing", text)
         self.assertEqual(found.of(2, "lane"), "")

@@ -28,7 +28,8 @@ _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
 _PROOF = "before and after a patch that a case of this boot proves"
 _LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
-                  "proofs": "the lane is due on the last step of each topic, and where a case of it is a proof"}
+                  "proofs": "the lane is due on the last step of each topic, and where a case of it "
+                            "is a proof"}
 _NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
     "every": "is due in {topics}, at the end of other topics, and where a case of it is a proof",

@@ -194,8 +194,8 @@ class HangTest(unittest.TestCase):
     def test_device_tree_of_kbuild(self):
         found = mock.Mock(dtb="arch/a.dtb", qemu=["no such emulator"])
         built = self.top / "machine.dtb"
-        subprocess.run(["dtc", "-q", "-o", built], input="/dts-v1/; / { node { of = \"kbuild\"; }; };", text=True,
-                       check=True, timeout=60)
+        subprocess.run(["dtc", "-q", "-o", built], input='/dts-v1/; / { node { of = "kbuild"; }; };',
+                       text=True, check=True, timeout=60)
         one = lane.Boot("main", "", [], None, ["unit"], 60, 1, 60, "every", [], False)
         self.assertEqual(machine.devicetree_of(found, [], one, self.top / "image", self.top), built)
         (self.top / "more.dtsi").write_text("/ { more { }; };")

@@ -515,6 +515,12 @@ static void unbound(bool shown, bool heap, bool used)
 		       pool_free(), whole);
 }
 
+static int usage(void)
+{
+	fprintf(stderr, "usage: display show|flips N|neighbour|idle|memory|ioctl|unbind\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -534,6 +540,6 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "unbind") && argc == 2)
 		unbound(false, true, true);
 	else
-		return fprintf(stderr, "usage: display show|flips N|neighbour|idle|memory|ioctl|unbind\n"), 2;
+		return usage();
 	return ktap_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the display of a machine shows: the cards, the pictures, the answers, the report."""
 
+import contextlib
 import json
 import pathlib
 import socket
@@ -215,8 +216,8 @@ class ScreenTest(unittest.TestCase):
                 try:
                     client, _ = server.accept()
                 except OSError:
-                    return
-                with client:
+                    return  # the test is over
+                with client, contextlib.suppress(OSError):
                     client.sendall(b'{"QMP": {}}\n')
                     for line in client.makefile():
                         asked = json.loads(line)

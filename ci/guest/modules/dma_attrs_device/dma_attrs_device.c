@@ -13,7 +13,7 @@
  *		made with
  *   internal	maps memory with an attribute that is not for drivers
  *
- * WAY is iommu, direct or bounce for the PCI device; platform, restricted,
+ * WAY is iommu, viommu (a virtio-iommu), direct or bounce for the PCI device; platform, restricted,
  * range_in and range_out (memory inside and outside of the dma-ranges), short (32
  * address bits) and trusted (with private memory) for the others. rows and stray
  * answer one line a row: "pass NAME", or "fail NAME: WHY". stray and internal, which
@@ -32,6 +32,7 @@
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
 #include <linux/mem_encrypt.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/of_address.h>
@@ -63,6 +64,12 @@
 #define RANGE_END	0x60000000ULL
 #define RANGE_OFFSET	0x40000000ULL
 
+/* QEMU's memory with a BAR, and its virtio-iommu */
+#define REDHAT_VENDOR	0x1af4
+#define IVSHMEM_DEVICE	0x1110
+#define IVSHMEM_BAR	2
+#define VIOMMU_DEVICE	0x1057
+
 enum way {
 	IOMMU,
 	DIRECT,
@@ -73,12 +80,13 @@ enum way {
 	RANGE_OUT,	/* memory that no range covers */
 	SHORT,		/* direct, for a device of 32 address bits */
 	TRUSTED,	/* direct; an encrypted guest lets it use private memory */
+	VIOMMU,		/* an IOMMU that can map shared memory of an encrypted guest */
 	WAYS,
 };
 
 static const char * const ways[WAYS] = {
 	"iommu", "direct", "bounce", "platform", "restricted", "range_in",
-	"range_out", "short", "trusted",
+	"range_out", "short", "trusted", "viommu",
 };
 
 /*
@@ -87,7 +95,7 @@ static const char * const ways[WAYS] = {
  * bit is for the machine to say.
  */
 enum answer {
-	UNDEFINED,	/* no row: that it works is a known gap */
+	UNDEFINED,	/* no row */
 	PHYSICAL,	/* at its physical address, as private memory */
 	SHARED,		/* at its physical address, as shared memory */
 	OFFSET,		/* where the bus has it, as private memory */
@@ -125,12 +133,13 @@ static const enum answer plain[WAYS][ARRAY_SIZE(columns)] = {
 	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     PHYSICAL,    PHYSICAL },
 	[SHORT]	     = { PHYSICAL,   REFUSED,     PHYSICAL,    PHYSICAL,    PHYSICAL },
 	[TRUSTED]    = { PHYSICAL,   REFUSED,     PHYSICAL,    PHYSICAL,    PHYSICAL },
+	[VIOMMU]     = { TRANSLATED, TRANSLATED,  UNDEFINED,   TRANSLATED,  UNDEFINED },
 };
 
 /* The same in a guest whose memory is encrypted: devices need shared memory. */
 static const enum answer guest[WAYS][ARRAY_SIZE(columns)] = {
 	/*		none	     coherent	  cc_shared    mmio	    both */
-	[IOMMU]	     = { UNDEFINED,  UNDEFINED,   REFUSED,     UNDEFINED,   REFUSED },
+	[IOMMU]	     = { UNREACHABLE, UNREACHABLE, REFUSED,    UNREACHABLE, REFUSED },
 	[DIRECT]     = { BOUNCED,    UNREACHABLE, SHARED,      UNREACHABLE, SHARED },
 	[BOUNCE]     = { BOUNCED,    UNREACHABLE, BOUNCED,     UNREACHABLE, UNREACHABLE },
 	[PLATFORM]   = { BOUNCED,    REFUSED,     SHARED,      UNREACHABLE, SHARED },
@@ -139,6 +148,7 @@ static const enum answer guest[WAYS][ARRAY_SIZE(columns)] = {
 	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, SHARED },
 	[SHORT]	     = { UNREACHABLE, REFUSED,    UNREACHABLE, UNREACHABLE, UNREACHABLE },
 	[TRUSTED]    = { PHYSICAL,   REFUSED,     SHARED,      PHYSICAL,    SHARED },
+	[VIOMMU]     = { BOUNCED,    UNREACHABLE, TRANSLATED,  UNREACHABLE, TRANSLATED },
 };
 
 struct attrs_device {
@@ -184,7 +194,15 @@ static const char *judge_bounce(struct attrs_device *ad, dma_addr_t addr,
 				phys_addr_t phys)
 {
 	dma_addr_t canonical = addr & ~(private_bit(ad->dev) | shared_bit(ad->dev));
+	phys_addr_t behind;
 
+	if (ad->domain) {
+		behind = iommu_iova_to_phys(ad->domain, addr);
+		if (!behind || behind == phys)
+			return "not bounced";
+		return memcmp(phys_to_virt(behind), phys_to_virt(phys), PAGE_SIZE) ?
+			"other data in the bounce buffer" : NULL;
+	}
 	if (canonical == phys || canonical == phys + RANGE_OFFSET)
 		return "not bounced";
 	if (canonical + shared_bit(ad->dev) != addr)
@@ -318,6 +336,9 @@ static const char *row_iova_link(struct attrs_device *ad, unsigned long attrs,
 	dma_addr_t addr;
 	int ret;
 
+	/* its one error for what the device cannot be given */
+	if (answer == UNREACHABLE)
+		answer = REFUSED;
 	if (!dma_iova_try_alloc(ad->dev, &state, phys, PAGE_SIZE))
 		return "no IOVA";
 
@@ -397,7 +418,7 @@ static const char *row_changes_nothing(struct attrs_device *ad,
  */
 static bool no_allocation(struct attrs_device *ad)
 {
-	return guest_encrypted() && (ad->domain || ad->way == SHORT);
+	return guest_encrypted() && (ad->way == IOMMU || ad->way == SHORT);
 }
 
 /* A guest allocates shared memory for all devices but those that it trusts. */
@@ -507,6 +528,206 @@ static const char *row_transfer(struct attrs_device *ad)
 	return wrong;
 }
 
+/*
+ * Where the host sees the shared memory of the page at phys. It is other memory than
+ * what the CPU sees there, that of another device, so that an access tells which of
+ * the two addresses it went to.
+ */
+static u8 *host_view(struct attrs_device *ad, phys_addr_t phys)
+{
+	u64 shared = shared_bit(ad->dev);
+	struct pci_dev *pdev;
+	u8 *view = NULL;
+
+	pdev = pci_get_device(REDHAT_VENDOR, IVSHMEM_DEVICE, NULL);
+	if (!pdev)
+		return NULL;
+	if (pci_resource_start(pdev, IVSHMEM_BAR) == shared &&
+	    phys + PAGE_SIZE <= pci_resource_len(pdev, IVSHMEM_BAR) &&
+	    !pci_enable_device(pdev))
+		/* it stays enabled: nobody else uses it */
+		view = memremap(shared + phys, PAGE_SIZE, MEMREMAP_WB);
+	pci_dev_put(pdev);
+	return view;
+}
+
+/* The device reads and writes what is mapped at addr, which the CPU has at data. */
+static const char *judge_host_access(struct attrs_device *ad, dma_addr_t addr,
+				     u8 *data, phys_addr_t phys)
+{
+	u8 *host = host_view(ad, phys);
+	const char *wrong = NULL;
+
+	if (!host)
+		return "the machine has no memory that the host sees";
+	memset(data, 0x11, PAGE_SIZE);
+	memset(host, 0x22, EDU_BYTES);
+	memset(host + SZ_2K, 0, EDU_BYTES);
+	if (!edu_copy(ad, addr, EDU_BUFFER, EDU_DMA_RUN) ||
+	    !edu_copy(ad, EDU_BUFFER, addr + SZ_2K, EDU_DMA_RUN | EDU_DMA_TO_RAM))
+		wrong = "the device does not finish";
+	else if (memchr_inv(data, 0x11, PAGE_SIZE))
+		wrong = "the device writes to private memory";
+	else if (memchr_inv(host + SZ_2K, 0x22, EDU_BYTES))
+		wrong = "the device does not copy what the host sees";
+	memunmap(host);
+	return wrong;
+}
+
+/* The memory that gets mapped: shared, or private memory's bounce buffer. */
+static const char *row_host_map(struct attrs_device *ad, unsigned long attrs)
+{
+	phys_addr_t phys = page_to_phys(ad->page), behind;
+	const char *wrong = "nothing is mapped";
+	dma_addr_t addr;
+
+	addr = dma_map_phys(ad->dev, phys, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
+	if (dma_mapping_error(ad->dev, addr))
+		return "the mapping failed";
+	behind = iommu_iova_to_phys(ad->domain, addr);
+	if (behind)
+		wrong = judge_host_access(ad, addr, phys_to_virt(behind), behind);
+	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
+	return wrong;
+}
+
+static const char *row_host_sgtable(struct attrs_device *ad)
+{
+	const char *wrong = "the mapping failed";
+	struct sg_table table;
+
+	if (sg_alloc_table(&table, 1, GFP_KERNEL))
+		return "no memory";
+	sg_set_page(table.sgl, ad->page, PAGE_SIZE, 0);
+	if (!dma_map_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, DMA_ATTR_CC_SHARED)) {
+		wrong = judge_host_access(ad, sg_dma_address(table.sgl),
+					  page_address(ad->page), page_to_phys(ad->page));
+		dma_unmap_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, DMA_ATTR_CC_SHARED);
+	}
+	sg_free_table(&table);
+	return wrong;
+}
+
+static const char *row_host_link(struct attrs_device *ad, unsigned long attrs)
+{
+	phys_addr_t phys = page_to_phys(ad->page), behind;
+	const char *wrong = "not linked";
+	struct dma_iova_state state = {};
+
+	if (!dma_iova_try_alloc(ad->dev, &state, phys, PAGE_SIZE))
+		return "no IOVA";
+	if (dma_iova_link(ad->dev, &state, phys, 0, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs)) {
+		dma_iova_free(ad->dev, &state);
+		return wrong;
+	}
+	behind = dma_iova_sync(ad->dev, &state, 0, PAGE_SIZE) ? 0 :
+		 iommu_iova_to_phys(ad->domain, state.addr);
+	if (behind)
+		wrong = judge_host_access(ad, state.addr, phys_to_virt(behind), behind);
+	dma_iova_destroy(ad->dev, &state, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
+	return wrong;
+}
+
+/* Memory of every kind of allocation. The CPU has it at its private address, too. */
+static const char *row_host_alloc(struct attrs_device *ad, gfp_t gfp)
+{
+	const char *wrong;
+	phys_addr_t phys;
+	dma_addr_t addr;
+	void *data;
+
+	data = dma_alloc_attrs(ad->dev, PAGE_SIZE, &addr, gfp, 0);
+	if (!data)
+		return "no memory";
+	phys = is_vmalloc_addr(data) ? page_to_phys(vmalloc_to_page(data)) :
+				       virt_to_phys(data);
+	wrong = judge_host_access(ad, addr, data, phys);
+	dma_free_attrs(ad->dev, PAGE_SIZE, data, addr, 0);
+	return wrong;
+}
+
+static const char *row_host_alloc_pages(struct attrs_device *ad)
+{
+	const char *wrong;
+	struct page *page;
+	dma_addr_t addr;
+
+	page = dma_alloc_pages(ad->dev, PAGE_SIZE, &addr, DMA_BIDIRECTIONAL,
+			       GFP_KERNEL);
+	if (!page)
+		return "no memory";
+	wrong = judge_host_access(ad, addr, page_address(page), page_to_phys(page));
+	dma_free_pages(ad->dev, PAGE_SIZE, page, addr, DMA_BIDIRECTIONAL);
+	return wrong;
+}
+
+static const char *row_host_alloc_noncontiguous(struct attrs_device *ad)
+{
+	struct sg_table *table;
+	const char *wrong;
+
+	table = dma_alloc_noncontiguous(ad->dev, PAGE_SIZE, DMA_BIDIRECTIONAL,
+					GFP_KERNEL, 0);
+	if (!table)
+		return "no memory";
+	wrong = judge_host_access(ad, sg_dma_address(table->sgl),
+				  page_address(sg_page(table->sgl)),
+				  sg_phys(table->sgl));
+	dma_free_noncontiguous(ad->dev, PAGE_SIZE, table, DMA_BIDIRECTIONAL);
+	return wrong;
+}
+
+/* Whether a mapping for user space is made as shared: the range is beyond the memory. */
+#define BEYOND {							\
+	.vm_end		= PAGE_SIZE,					\
+	.vm_pgoff	= 1,						\
+	.vm_page_prot	= vm_get_page_prot(VM_READ | VM_WRITE | VM_SHARED), \
+}
+
+static const char *judge_protection(const struct vm_area_struct *vma)
+{
+	pgprot_t prot = vm_get_page_prot(VM_READ | VM_WRITE | VM_SHARED);
+
+	return pgprot_val(vma->vm_page_prot) == pgprot_val(pgprot_decrypted(prot)) ?
+		NULL : "user space sees private memory";
+}
+
+static const char *row_host_mmap(struct attrs_device *ad)
+{
+	struct vm_area_struct vma = BEYOND;
+	dma_addr_t addr;
+	void *data;
+
+	data = dma_alloc_attrs(ad->dev, PAGE_SIZE, &addr, GFP_KERNEL, 0);
+	if (!data)
+		return "no memory";
+	dma_mmap_attrs(ad->dev, &vma, data, addr, PAGE_SIZE, 0);
+	dma_free_attrs(ad->dev, PAGE_SIZE, data, addr, 0);
+	return judge_protection(&vma);
+}
+
+static const char *row_host_mmap_pages(struct attrs_device *ad)
+{
+	struct vm_area_struct vma = BEYOND;
+
+	dma_mmap_pages(ad->dev, &vma, PAGE_SIZE, ad->page);
+	return judge_protection(&vma);
+}
+
+static const char *row_host_mmap_noncontiguous(struct attrs_device *ad)
+{
+	struct vm_area_struct vma = BEYOND;
+	struct sg_table *table;
+
+	table = dma_alloc_noncontiguous(ad->dev, PAGE_SIZE, DMA_BIDIRECTIONAL,
+					GFP_KERNEL, 0);
+	if (!table)
+		return "no memory";
+	dma_mmap_noncontiguous(ad->dev, &vma, PAGE_SIZE, table);
+	dma_free_noncontiguous(ad->dev, PAGE_SIZE, table, DMA_BIDIRECTIONAL);
+	return judge_protection(&vma);
+}
+
 static void say(struct seq_file *seq, const char *call, const char *column,
 		const char *wrong)
 {
@@ -539,9 +760,39 @@ static int rows_show(struct seq_file *seq, void *unused)
 	say(seq, "alloc", "attrs", row_alloc_attrs(ad));
 	say(seq, "alloc", "pages", row_alloc_pages(ad));
 	say(seq, "alloc", "noncontiguous", row_alloc_noncontiguous(ad));
-	if (ad->regs && !no_allocation(ad))
+	if (ad->way == PLATFORM && guest_encrypted())
+		say(seq, "mmap_pages", "shared", row_host_mmap_pages(ad));
+	if (ad->way == VIOMMU && guest_encrypted()) {
+		say(seq, "host", "map_phys_cc_shared",
+		    row_host_map(ad, DMA_ATTR_CC_SHARED));
+		say(seq, "host", "map_phys_bounced", row_host_map(ad, 0));
+		say(seq, "host", "map_sgtable_cc_shared", row_host_sgtable(ad));
+		say(seq, "host", "iova_link_cc_shared",
+		    row_host_link(ad, DMA_ATTR_CC_SHARED));
+		say(seq, "host", "iova_link_bounced", row_host_link(ad, 0));
+		say(seq, "host", "alloc_attrs", row_host_alloc(ad, GFP_KERNEL));
+		say(seq, "host", "alloc_attrs_atomic", row_host_alloc(ad, GFP_ATOMIC));
+		say(seq, "host", "alloc_pages", row_host_alloc_pages(ad));
+		say(seq, "host", "alloc_noncontiguous", row_host_alloc_noncontiguous(ad));
+		say(seq, "mmap", "shared", row_host_mmap(ad));
+		say(seq, "mmap_pages", "shared", row_host_mmap_pages(ad));
+		say(seq, "mmap_noncontiguous", "shared", row_host_mmap_noncontiguous(ad));
+	} else if (ad->regs && !no_allocation(ad)) {
 		say(seq, "device", "transfer", row_transfer(ad));
+	}
 	return 0;
+}
+
+/* Until a kernel refuses that, a device that needs shared memory gets private memory. */
+static bool maps_private(struct attrs_device *ad)
+{
+	dma_addr_t addr = dma_map_phys(ad->dev, page_to_phys(ad->page), PAGE_SIZE,
+				       DMA_BIDIRECTIONAL, 0);
+
+	if (dma_mapping_error(ad->dev, addr))
+		return false;
+	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+	return true;
 }
 
 /*
@@ -629,6 +880,13 @@ static int stray_show(struct seq_file *seq, void *unused)
 	struct attrs_device *ad = seq->private;
 	int reports = expected(ad, 0) == UNREACHABLE ? 0 : 3;
 
+	if (ad->way == IOMMU && guest_encrypted()) {
+		if (!maps_private(ad)) {
+			seq_puts(seq, "reports 0\n");
+			return 0;
+		}
+		reports = 3;
+	}
 	say(seq, "unmap_phys", "stray_cc_shared",
 	    stray_unmap_phys(ad, DMA_ATTR_CC_SHARED));
 	say(seq, "unmap_page", "stray_cc_shared",
@@ -767,6 +1025,15 @@ static int attrs_publish(struct device *dev, enum way way,
 	return devm_add_action_or_reset(dev, attrs_unpublish, ad);
 }
 
+/* No machine of ours has two kinds of IOMMU. */
+static enum way iommu_way(void)
+{
+	struct pci_dev *viommu = pci_get_device(REDHAT_VENDOR, VIOMMU_DEVICE, NULL);
+
+	pci_dev_put(viommu);
+	return viommu ? VIOMMU : IOMMU;
+}
+
 static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct iommu_domain *domain;
@@ -793,7 +1060,7 @@ static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!device_iommu_mapped(&pdev->dev) || !domain ||
 	    domain->type == IOMMU_DOMAIN_IDENTITY)
 		domain = NULL;
-	return attrs_publish(&pdev->dev, domain ? IOMMU :
+	return attrs_publish(&pdev->dev, domain ? iommu_way() :
 			     is_swiotlb_force_bounce(&pdev->dev) ? BOUNCE : DIRECT,
 			     domain, regs, pci_resource_start(pdev, 0));
 }

@@ -77,12 +77,14 @@ static void plain_heap(void)
 	close(buf);
 }
 
-/* The address leads to the buffer; where the device itself gets is for dma-attrs-device. */
+/* The address leads to the buffer, and the device gets to where the host sees it. */
 static void behind_viommu(int buf)
 {
 	struct import got = import("pci", buf, NULL);
 
-	import_result("import_behind_iommu", &got);
+	result(sees_data(&got) && got.host, "import_behind_iommu",
+	       "error %d, %u entries, %zu bytes, data %llx, shared %d", got.error,
+	       got.nents, got.bytes, got.head, got.host);
 	result(!got.left, "unmap_behind_iommu", "still mapped");
 	result(!got.reports, "unmap_behind_iommu_as_mapped", "dma-debug reports %ld errors",
 	       got.reports);

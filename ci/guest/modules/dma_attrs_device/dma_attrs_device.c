@@ -69,6 +69,8 @@
 #define IVSHMEM_DEVICE	0x1110
 #define IVSHMEM_BAR	2
 #define VIOMMU_DEVICE	0x1057
+/* An address of QEMU's virt machine on arm64 where nothing is */
+#define NOTHING		0x0b100000
 
 enum way {
 	IOMMU,
@@ -101,6 +103,7 @@ enum answer {
 	OFFSET,		/* where the bus has it, as private memory */
 	SHARED_OFFSET,	/* where the bus has it, as shared memory */
 	TRANSLATED,	/* at an address that the IOMMU translates to it */
+	VISIBLE,	/* the same, and the device accesses what the host sees of it */
 	BOUNCED,	/* in a bounce buffer with the same data, as shared memory */
 	REFUSED,	/* DMA_MAPPING_ERROR, -EOPNOTSUPP, NULL */
 	UNREACHABLE,	/* DMA_MAPPING_ERROR, -EIO */
@@ -148,7 +151,7 @@ static const enum answer guest[WAYS][ARRAY_SIZE(columns)] = {
 	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, SHARED },
 	[SHORT]	     = { UNREACHABLE, REFUSED,    UNREACHABLE, UNREACHABLE, UNREACHABLE },
 	[TRUSTED]    = { PHYSICAL,   REFUSED,     SHARED,      PHYSICAL,    SHARED },
-	[VIOMMU]     = { BOUNCED,    UNREACHABLE, TRANSLATED,  UNREACHABLE, TRANSLATED },
+	[VIOMMU]     = { BOUNCED,    UNREACHABLE, VISIBLE,     UNREACHABLE, VISIBLE },
 };
 
 struct attrs_device {
@@ -190,6 +193,69 @@ static phys_addr_t source(struct attrs_device *ad, unsigned long attrs)
 	return attrs & DMA_ATTR_MMIO ? ad->mmio : page_to_phys(ad->page);
 }
 
+static bool edu_copy(struct attrs_device *ad, u64 from, u64 to, u64 cmd)
+{
+	int tries = 500;
+
+	lo_hi_writeq(from, ad->regs + EDU_DMA_SRC);
+	lo_hi_writeq(to, ad->regs + EDU_DMA_DST);
+	lo_hi_writeq(EDU_BYTES, ad->regs + EDU_DMA_COUNT);
+	lo_hi_writeq(cmd, ad->regs + EDU_DMA_CMD);
+	while (lo_hi_readq(ad->regs + EDU_DMA_CMD) & EDU_DMA_RUN) {
+		if (!tries--)
+			return false;
+		msleep(20);
+	}
+	return true;
+}
+
+/*
+ * Where the host sees the shared memory of the page at phys. It is other memory than
+ * what the CPU sees there, that of another device, so that an access tells which of
+ * the two addresses it went to.
+ */
+static u8 *host_view(struct attrs_device *ad, phys_addr_t phys)
+{
+	u64 shared = shared_bit(ad->dev);
+	struct pci_dev *pdev;
+	u8 *view = NULL;
+
+	pdev = pci_get_device(REDHAT_VENDOR, IVSHMEM_DEVICE, NULL);
+	if (!pdev)
+		return NULL;
+	if (pci_resource_start(pdev, IVSHMEM_BAR) == shared &&
+	    phys + PAGE_SIZE <= pci_resource_len(pdev, IVSHMEM_BAR) &&
+	    !pci_enable_device(pdev))
+		/* it stays enabled: nobody else uses it */
+		view = memremap(shared + phys, PAGE_SIZE, MEMREMAP_WB);
+	pci_dev_put(pdev);
+	return view;
+}
+
+/* The device accesses what is mapped at addr; the CPU has it at data, if it is memory. */
+static const char *judge_host_access(struct attrs_device *ad, dma_addr_t addr,
+				     u8 *data, phys_addr_t phys)
+{
+	u8 *host = host_view(ad, phys);
+	const char *wrong = NULL;
+
+	if (!host)
+		return "the machine has no memory that the host sees";
+	if (data)
+		memset(data, 0x11, PAGE_SIZE);
+	memset(host, 0x22, EDU_BYTES);
+	memset(host + SZ_2K, 0, EDU_BYTES);
+	if (!edu_copy(ad, addr, EDU_BUFFER, EDU_DMA_RUN) ||
+	    !edu_copy(ad, EDU_BUFFER, addr + SZ_2K, EDU_DMA_RUN | EDU_DMA_TO_RAM))
+		wrong = "the device does not finish";
+	else if (data && memchr_inv(data, 0x11, PAGE_SIZE))
+		wrong = "the device writes to private memory";
+	else if (memchr_inv(host + SZ_2K, 0x22, EDU_BYTES))
+		wrong = "the device does not copy what the host sees";
+	memunmap(host);
+	return wrong;
+}
+
 static const char *judge_bounce(struct attrs_device *ad, dma_addr_t addr,
 				phys_addr_t phys)
 {
@@ -200,8 +266,9 @@ static const char *judge_bounce(struct attrs_device *ad, dma_addr_t addr,
 		behind = iommu_iova_to_phys(ad->domain, addr);
 		if (!behind || behind == phys)
 			return "not bounced";
-		return memcmp(phys_to_virt(behind), phys_to_virt(phys), PAGE_SIZE) ?
-			"other data in the bounce buffer" : NULL;
+		if (memcmp(phys_to_virt(behind), phys_to_virt(phys), PAGE_SIZE))
+			return "other data in the bounce buffer";
+		return judge_host_access(ad, addr, phys_to_virt(behind), behind);
 	}
 	if (canonical == phys || canonical == phys + RANGE_OFFSET)
 		return "not bounced";
@@ -235,6 +302,11 @@ static const char *judge_address(struct attrs_device *ad, enum answer answer,
 	case TRANSLATED:
 		return iommu_iova_to_phys(ad->domain, addr) == phys ? NULL :
 			"the address leads somewhere else";
+	case VISIBLE:
+		if (iommu_iova_to_phys(ad->domain, addr) != phys)
+			return "the address leads somewhere else";
+		return judge_host_access(ad, addr, phys == ad->mmio ? NULL :
+					 page_address(ad->page), phys);
 	case BOUNCED:
 		return judge_bounce(ad, addr, phys);
 	default:
@@ -422,38 +494,38 @@ static bool no_allocation(struct attrs_device *ad)
 }
 
 /* A guest allocates shared memory for all devices but those that it trusts. */
-static const char *judge_alloc(struct attrs_device *ad, bool allocated,
+static const char *judge_alloc(struct attrs_device *ad, void *data,
 			       dma_addr_t addr, phys_addr_t phys)
 {
 	u64 bit = guest_encrypted() && ad->way != TRUSTED ?
 			  shared_bit(ad->dev) : private_bit(ad->dev);
 	bool ranges = ad->way == RANGE_IN || ad->way == RANGE_OUT;
 
-	if (allocated == no_allocation(ad))
-		return allocated ? "memory, but the device cannot use it" :
-				   "no memory";
-	if (!allocated)
+	if (!!data == no_allocation(ad))
+		return data ? "memory, but the device cannot use it" : "no memory";
+	if (!data)
 		return NULL;
+	if (ad->domain && iommu_iova_to_phys(ad->domain, addr) != phys)
+		return "the address leads somewhere else";
 	if (ad->domain)
-		return iommu_iova_to_phys(ad->domain, addr) == phys ? NULL :
-			"the address leads somewhere else";
+		return guest_encrypted() ? judge_host_access(ad, addr, data, phys) : NULL;
 	return addr == phys + (ranges ? RANGE_OFFSET : 0) + bit ? NULL :
 		"not the address of the memory";
 }
 
-static const char *row_alloc_attrs(struct attrs_device *ad)
+static const char *row_alloc_attrs(struct attrs_device *ad, gfp_t gfp)
 {
 	const char *wrong;
 	phys_addr_t phys;
 	dma_addr_t addr;
 	void *data;
 
-	data = dma_alloc_attrs(ad->dev, PAGE_SIZE, &addr, GFP_KERNEL, 0);
+	data = dma_alloc_attrs(ad->dev, PAGE_SIZE, &addr, gfp, 0);
 	if (!data)
-		return judge_alloc(ad, false, 0, 0);
+		return judge_alloc(ad, NULL, 0, 0);
 	phys = is_vmalloc_addr(data) ? page_to_phys(vmalloc_to_page(data)) :
 				       virt_to_phys(data);
-	wrong = judge_alloc(ad, true, addr, phys);
+	wrong = judge_alloc(ad, data, addr, phys);
 	dma_free_attrs(ad->dev, PAGE_SIZE, data, addr, 0);
 	return wrong;
 }
@@ -467,8 +539,8 @@ static const char *row_alloc_pages(struct attrs_device *ad)
 	page = dma_alloc_pages(ad->dev, PAGE_SIZE, &addr, DMA_BIDIRECTIONAL,
 			       GFP_KERNEL);
 	if (!page)
-		return judge_alloc(ad, false, 0, 0);
-	wrong = judge_alloc(ad, true, addr, page_to_phys(page));
+		return judge_alloc(ad, NULL, 0, 0);
+	wrong = judge_alloc(ad, page_address(page), addr, page_to_phys(page));
 	dma_free_pages(ad->dev, PAGE_SIZE, page, addr, DMA_BIDIRECTIONAL);
 	return wrong;
 }
@@ -481,27 +553,11 @@ static const char *row_alloc_noncontiguous(struct attrs_device *ad)
 	table = dma_alloc_noncontiguous(ad->dev, PAGE_SIZE, DMA_BIDIRECTIONAL,
 					GFP_KERNEL, 0);
 	if (!table)
-		return judge_alloc(ad, false, 0, 0);
-	wrong = judge_alloc(ad, true, sg_dma_address(table->sgl),
-			    sg_phys(table->sgl));
+		return judge_alloc(ad, NULL, 0, 0);
+	wrong = judge_alloc(ad, page_address(sg_page(table->sgl)),
+			    sg_dma_address(table->sgl), sg_phys(table->sgl));
 	dma_free_noncontiguous(ad->dev, PAGE_SIZE, table, DMA_BIDIRECTIONAL);
 	return wrong;
-}
-
-static bool edu_copy(struct attrs_device *ad, u64 from, u64 to, u64 cmd)
-{
-	int tries = 500;
-
-	lo_hi_writeq(from, ad->regs + EDU_DMA_SRC);
-	lo_hi_writeq(to, ad->regs + EDU_DMA_DST);
-	lo_hi_writeq(EDU_BYTES, ad->regs + EDU_DMA_COUNT);
-	lo_hi_writeq(cmd, ad->regs + EDU_DMA_CMD);
-	while (lo_hi_readq(ad->regs + EDU_DMA_CMD) & EDU_DMA_RUN) {
-		if (!tries--)
-			return false;
-		msleep(20);
-	}
-	return true;
 }
 
 /* The device reads one half of a mapped page and writes it to the other half. */
@@ -528,155 +584,6 @@ static const char *row_transfer(struct attrs_device *ad)
 	return wrong;
 }
 
-/*
- * Where the host sees the shared memory of the page at phys. It is other memory than
- * what the CPU sees there, that of another device, so that an access tells which of
- * the two addresses it went to.
- */
-static u8 *host_view(struct attrs_device *ad, phys_addr_t phys)
-{
-	u64 shared = shared_bit(ad->dev);
-	struct pci_dev *pdev;
-	u8 *view = NULL;
-
-	pdev = pci_get_device(REDHAT_VENDOR, IVSHMEM_DEVICE, NULL);
-	if (!pdev)
-		return NULL;
-	if (pci_resource_start(pdev, IVSHMEM_BAR) == shared &&
-	    phys + PAGE_SIZE <= pci_resource_len(pdev, IVSHMEM_BAR) &&
-	    !pci_enable_device(pdev))
-		/* it stays enabled: nobody else uses it */
-		view = memremap(shared + phys, PAGE_SIZE, MEMREMAP_WB);
-	pci_dev_put(pdev);
-	return view;
-}
-
-/* The device reads and writes what is mapped at addr, which the CPU has at data. */
-static const char *judge_host_access(struct attrs_device *ad, dma_addr_t addr,
-				     u8 *data, phys_addr_t phys)
-{
-	u8 *host = host_view(ad, phys);
-	const char *wrong = NULL;
-
-	if (!host)
-		return "the machine has no memory that the host sees";
-	memset(data, 0x11, PAGE_SIZE);
-	memset(host, 0x22, EDU_BYTES);
-	memset(host + SZ_2K, 0, EDU_BYTES);
-	if (!edu_copy(ad, addr, EDU_BUFFER, EDU_DMA_RUN) ||
-	    !edu_copy(ad, EDU_BUFFER, addr + SZ_2K, EDU_DMA_RUN | EDU_DMA_TO_RAM))
-		wrong = "the device does not finish";
-	else if (memchr_inv(data, 0x11, PAGE_SIZE))
-		wrong = "the device writes to private memory";
-	else if (memchr_inv(host + SZ_2K, 0x22, EDU_BYTES))
-		wrong = "the device does not copy what the host sees";
-	memunmap(host);
-	return wrong;
-}
-
-/* The memory that gets mapped: shared, or private memory's bounce buffer. */
-static const char *row_host_map(struct attrs_device *ad, unsigned long attrs)
-{
-	phys_addr_t phys = page_to_phys(ad->page), behind;
-	const char *wrong = "nothing is mapped";
-	dma_addr_t addr;
-
-	addr = dma_map_phys(ad->dev, phys, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
-	if (dma_mapping_error(ad->dev, addr))
-		return "the mapping failed";
-	behind = iommu_iova_to_phys(ad->domain, addr);
-	if (behind)
-		wrong = judge_host_access(ad, addr, phys_to_virt(behind), behind);
-	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
-	return wrong;
-}
-
-static const char *row_host_sgtable(struct attrs_device *ad)
-{
-	const char *wrong = "the mapping failed";
-	struct sg_table table;
-
-	if (sg_alloc_table(&table, 1, GFP_KERNEL))
-		return "no memory";
-	sg_set_page(table.sgl, ad->page, PAGE_SIZE, 0);
-	if (!dma_map_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, DMA_ATTR_CC_SHARED)) {
-		wrong = judge_host_access(ad, sg_dma_address(table.sgl),
-					  page_address(ad->page), page_to_phys(ad->page));
-		dma_unmap_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL, DMA_ATTR_CC_SHARED);
-	}
-	sg_free_table(&table);
-	return wrong;
-}
-
-static const char *row_host_link(struct attrs_device *ad, unsigned long attrs)
-{
-	phys_addr_t phys = page_to_phys(ad->page), behind;
-	const char *wrong = "not linked";
-	struct dma_iova_state state = {};
-
-	if (!dma_iova_try_alloc(ad->dev, &state, phys, PAGE_SIZE))
-		return "no IOVA";
-	if (dma_iova_link(ad->dev, &state, phys, 0, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs)) {
-		dma_iova_free(ad->dev, &state);
-		return wrong;
-	}
-	behind = dma_iova_sync(ad->dev, &state, 0, PAGE_SIZE) ? 0 :
-		 iommu_iova_to_phys(ad->domain, state.addr);
-	if (behind)
-		wrong = judge_host_access(ad, state.addr, phys_to_virt(behind), behind);
-	dma_iova_destroy(ad->dev, &state, PAGE_SIZE, DMA_BIDIRECTIONAL, attrs);
-	return wrong;
-}
-
-/* Memory of every kind of allocation. The CPU has it at its private address, too. */
-static const char *row_host_alloc(struct attrs_device *ad, gfp_t gfp)
-{
-	const char *wrong;
-	phys_addr_t phys;
-	dma_addr_t addr;
-	void *data;
-
-	data = dma_alloc_attrs(ad->dev, PAGE_SIZE, &addr, gfp, 0);
-	if (!data)
-		return "no memory";
-	phys = is_vmalloc_addr(data) ? page_to_phys(vmalloc_to_page(data)) :
-				       virt_to_phys(data);
-	wrong = judge_host_access(ad, addr, data, phys);
-	dma_free_attrs(ad->dev, PAGE_SIZE, data, addr, 0);
-	return wrong;
-}
-
-static const char *row_host_alloc_pages(struct attrs_device *ad)
-{
-	const char *wrong;
-	struct page *page;
-	dma_addr_t addr;
-
-	page = dma_alloc_pages(ad->dev, PAGE_SIZE, &addr, DMA_BIDIRECTIONAL,
-			       GFP_KERNEL);
-	if (!page)
-		return "no memory";
-	wrong = judge_host_access(ad, addr, page_address(page), page_to_phys(page));
-	dma_free_pages(ad->dev, PAGE_SIZE, page, addr, DMA_BIDIRECTIONAL);
-	return wrong;
-}
-
-static const char *row_host_alloc_noncontiguous(struct attrs_device *ad)
-{
-	struct sg_table *table;
-	const char *wrong;
-
-	table = dma_alloc_noncontiguous(ad->dev, PAGE_SIZE, DMA_BIDIRECTIONAL,
-					GFP_KERNEL, 0);
-	if (!table)
-		return "no memory";
-	wrong = judge_host_access(ad, sg_dma_address(table->sgl),
-				  page_address(sg_page(table->sgl)),
-				  sg_phys(table->sgl));
-	dma_free_noncontiguous(ad->dev, PAGE_SIZE, table, DMA_BIDIRECTIONAL);
-	return wrong;
-}
-
 /* Whether a mapping for user space is made as shared: the range is beyond the memory. */
 #define BEYOND {							\
 	.vm_end		= PAGE_SIZE,					\
@@ -692,7 +599,7 @@ static const char *judge_protection(const struct vm_area_struct *vma)
 		NULL : "user space sees private memory";
 }
 
-static const char *row_host_mmap(struct attrs_device *ad)
+static const char *row_mmap(struct attrs_device *ad)
 {
 	struct vm_area_struct vma = BEYOND;
 	dma_addr_t addr;
@@ -706,7 +613,7 @@ static const char *row_host_mmap(struct attrs_device *ad)
 	return judge_protection(&vma);
 }
 
-static const char *row_host_mmap_pages(struct attrs_device *ad)
+static const char *row_mmap_pages(struct attrs_device *ad)
 {
 	struct vm_area_struct vma = BEYOND;
 
@@ -714,7 +621,7 @@ static const char *row_host_mmap_pages(struct attrs_device *ad)
 	return judge_protection(&vma);
 }
 
-static const char *row_host_mmap_noncontiguous(struct attrs_device *ad)
+static const char *row_mmap_noncontiguous(struct attrs_device *ad)
 {
 	struct vm_area_struct vma = BEYOND;
 	struct sg_table *table;
@@ -740,15 +647,17 @@ static int rows_show(struct seq_file *seq, void *unused)
 	struct attrs_device *ad = seq->private;
 	unsigned int i, k;
 
-	/* what a bounce buffer is compared with */
-	get_random_bytes(page_address(ad->page), PAGE_SIZE);
-	for (i = 0; i < calls_of(ad); i++)
-		for (k = 0; k < ARRAY_SIZE(columns); k++)
-			if (expected(ad, k) != UNDEFINED &&
-			    !(calls[i].never & columns[k].attrs))
-				say(seq, calls[i].name, columns[k].name,
-				    calls[i].run(ad, columns[k].attrs,
-						 expected(ad, k)));
+	for (i = 0; i < calls_of(ad); i++) {
+		for (k = 0; k < ARRAY_SIZE(columns); k++) {
+			if (expected(ad, k) == UNDEFINED ||
+			    (calls[i].never & columns[k].attrs))
+				continue;
+			/* what a bounce buffer is compared with */
+			get_random_bytes(page_address(ad->page), PAGE_SIZE);
+			say(seq, calls[i].name, columns[k].name,
+			    calls[i].run(ad, columns[k].attrs, expected(ad, k)));
+		}
+	}
 	if (ad->domain && !guest_encrypted()) {
 		say(seq, "cc_shared", "changes_nothing",
 		    row_changes_nothing(ad, DMA_ATTR_CC_SHARED));
@@ -757,26 +666,16 @@ static int rows_show(struct seq_file *seq, void *unused)
 	}
 	if (ad->way == PLATFORM)
 		say(seq, "map_sgtable", "of_many_entries", row_map_long_table(ad));
-	say(seq, "alloc", "attrs", row_alloc_attrs(ad));
+	say(seq, "alloc", "attrs", row_alloc_attrs(ad, GFP_KERNEL));
 	say(seq, "alloc", "pages", row_alloc_pages(ad));
 	say(seq, "alloc", "noncontiguous", row_alloc_noncontiguous(ad));
 	if (ad->way == PLATFORM && guest_encrypted())
-		say(seq, "mmap_pages", "shared", row_host_mmap_pages(ad));
+		say(seq, "mmap_pages", "shared", row_mmap_pages(ad));
 	if (ad->way == VIOMMU && guest_encrypted()) {
-		say(seq, "host", "map_phys_cc_shared",
-		    row_host_map(ad, DMA_ATTR_CC_SHARED));
-		say(seq, "host", "map_phys_bounced", row_host_map(ad, 0));
-		say(seq, "host", "map_sgtable_cc_shared", row_host_sgtable(ad));
-		say(seq, "host", "iova_link_cc_shared",
-		    row_host_link(ad, DMA_ATTR_CC_SHARED));
-		say(seq, "host", "iova_link_bounced", row_host_link(ad, 0));
-		say(seq, "host", "alloc_attrs", row_host_alloc(ad, GFP_KERNEL));
-		say(seq, "host", "alloc_attrs_atomic", row_host_alloc(ad, GFP_ATOMIC));
-		say(seq, "host", "alloc_pages", row_host_alloc_pages(ad));
-		say(seq, "host", "alloc_noncontiguous", row_host_alloc_noncontiguous(ad));
-		say(seq, "mmap", "shared", row_host_mmap(ad));
-		say(seq, "mmap_pages", "shared", row_host_mmap_pages(ad));
-		say(seq, "mmap_noncontiguous", "shared", row_host_mmap_noncontiguous(ad));
+		say(seq, "alloc", "attrs_atomic", row_alloc_attrs(ad, GFP_ATOMIC));
+		say(seq, "mmap", "shared", row_mmap(ad));
+		say(seq, "mmap_pages", "shared", row_mmap_pages(ad));
+		say(seq, "mmap_noncontiguous", "shared", row_mmap_noncontiguous(ad));
 	} else if (ad->regs && !no_allocation(ad)) {
 		say(seq, "device", "transfer", row_transfer(ad));
 	}
@@ -1038,6 +937,7 @@ static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct iommu_domain *domain;
 	void __iomem *regs;
+	enum way way;
 	int ret;
 
 	if (pdev->vendor != EDU_VENDOR || pdev->device != EDU_DEVICE)
@@ -1060,9 +960,11 @@ static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!device_iommu_mapped(&pdev->dev) || !domain ||
 	    domain->type == IOMMU_DOMAIN_IDENTITY)
 		domain = NULL;
-	return attrs_publish(&pdev->dev, domain ? iommu_way() :
-			     is_swiotlb_force_bounce(&pdev->dev) ? BOUNCE : DIRECT,
-			     domain, regs, pci_resource_start(pdev, 0));
+	way = domain ? iommu_way() : is_swiotlb_force_bounce(&pdev->dev) ? BOUNCE : DIRECT;
+	/* it must be in the host's view of memory, and a device that gets there harmless */
+	return attrs_publish(&pdev->dev, way, domain, regs,
+			     way == VIOMMU && guest_encrypted() ? NOTHING :
+			     pci_resource_start(pdev, 0));
 }
 
 static void attrs_remove(struct pci_dev *pdev)

@@ -493,6 +493,16 @@ static bool no_allocation(struct attrs_device *ad)
 	return guest_encrypted() && (ad->way == IOMMU || ad->way == SHORT);
 }
 
+/* Whether a page of an encrypted guest is shared with the host: only the fake one knows. */
+static bool is_shared(phys_addr_t phys)
+{
+#ifdef CONFIG_ARM64
+	return fake_mem_shared(PHYS_PFN(phys));
+#else
+	return false;
+#endif
+}
+
 /* A guest allocates shared memory for all devices but those that it trusts. */
 static const char *judge_alloc(struct attrs_device *ad, void *data,
 			       dma_addr_t addr, phys_addr_t phys)
@@ -507,10 +517,20 @@ static const char *judge_alloc(struct attrs_device *ad, void *data,
 		return NULL;
 	if (ad->domain && iommu_iova_to_phys(ad->domain, addr) != phys)
 		return "the address leads somewhere else";
+	if (ad->domain && guest_encrypted())
+		return is_shared(phys) ? judge_host_access(ad, addr, data, phys) :
+					 "the memory is not shared with the host";
 	if (ad->domain)
-		return guest_encrypted() ? judge_host_access(ad, addr, data, phys) : NULL;
+		return NULL;
 	return addr == phys + (ranges ? RANGE_OFFSET : 0) + bit ? NULL :
 		"not the address of the memory";
+}
+
+/* What was shared for the device is private again, but for pools that stay shared. */
+static const char *judge_free(struct attrs_device *ad, phys_addr_t phys)
+{
+	return ad->way == VIOMMU && guest_encrypted() && is_shared(phys) ?
+		"freed, and still shared with the host" : NULL;
 }
 
 static const char *row_alloc_attrs(struct attrs_device *ad, gfp_t gfp)
@@ -527,37 +547,41 @@ static const char *row_alloc_attrs(struct attrs_device *ad, gfp_t gfp)
 				       virt_to_phys(data);
 	wrong = judge_alloc(ad, data, addr, phys);
 	dma_free_attrs(ad->dev, PAGE_SIZE, data, addr, 0);
-	return wrong;
+	return wrong ?: gfpflags_allow_blocking(gfp) ? judge_free(ad, phys) : NULL;
 }
 
 static const char *row_alloc_pages(struct attrs_device *ad)
 {
 	const char *wrong;
 	struct page *page;
+	phys_addr_t phys;
 	dma_addr_t addr;
 
 	page = dma_alloc_pages(ad->dev, PAGE_SIZE, &addr, DMA_BIDIRECTIONAL,
 			       GFP_KERNEL);
 	if (!page)
 		return judge_alloc(ad, NULL, 0, 0);
-	wrong = judge_alloc(ad, page_address(page), addr, page_to_phys(page));
+	phys = page_to_phys(page);
+	wrong = judge_alloc(ad, page_address(page), addr, phys);
 	dma_free_pages(ad->dev, PAGE_SIZE, page, addr, DMA_BIDIRECTIONAL);
-	return wrong;
+	return wrong ?: judge_free(ad, phys);
 }
 
 static const char *row_alloc_noncontiguous(struct attrs_device *ad)
 {
 	struct sg_table *table;
 	const char *wrong;
+	phys_addr_t phys;
 
 	table = dma_alloc_noncontiguous(ad->dev, PAGE_SIZE, DMA_BIDIRECTIONAL,
 					GFP_KERNEL, 0);
 	if (!table)
 		return judge_alloc(ad, NULL, 0, 0);
+	phys = sg_phys(table->sgl);
 	wrong = judge_alloc(ad, page_address(sg_page(table->sgl)),
-			    sg_dma_address(table->sgl), sg_phys(table->sgl));
+			    sg_dma_address(table->sgl), phys);
 	dma_free_noncontiguous(ad->dev, PAGE_SIZE, table, DMA_BIDIRECTIONAL);
-	return wrong;
+	return wrong ?: judge_free(ad, phys);
 }
 
 /* The device reads one half of a mapped page and writes it to the other half. */

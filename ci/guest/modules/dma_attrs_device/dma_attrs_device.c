@@ -13,7 +13,8 @@
  *		made with
  *   internal	maps memory with an attribute that is not for drivers
  *
- * WAY is iommu, viommu (a virtio-iommu), direct or bounce for the PCI device; platform, restricted,
+ * WAY is iommu, viommu (a virtio-iommu), vtrusted (the same, and an encrypted guest
+ * trusts the device), direct or bounce for the PCI device; platform, restricted,
  * range_in and range_out (memory inside and outside of the dma-ranges), short (32
  * address bits) and trusted (with private memory) for the others. rows and stray
  * answer one line a row: "pass NAME", or "fail NAME: WHY". stray and internal, which
@@ -83,12 +84,14 @@ enum way {
 	SHORT,		/* direct, for a device of 32 address bits */
 	TRUSTED,	/* direct; an encrypted guest lets it use private memory */
 	VIOMMU,		/* an IOMMU that can map shared memory of an encrypted guest */
+	VTRUSTED,	/* the same; an encrypted guest lets it use private memory */
 	WAYS,
 };
 
 static const char * const ways[WAYS] = {
 	"iommu", "direct", "bounce", "platform", "restricted", "range_in",
 	"range_out", "short", "trusted", "viommu",
+	"vtrusted",
 };
 
 /*
@@ -137,6 +140,7 @@ static const enum answer plain[WAYS][ARRAY_SIZE(columns)] = {
 	[SHORT]	     = { PHYSICAL,   REFUSED,     PHYSICAL,    PHYSICAL,    PHYSICAL },
 	[TRUSTED]    = { PHYSICAL,   REFUSED,     PHYSICAL,    PHYSICAL,    PHYSICAL },
 	[VIOMMU]     = { TRANSLATED, TRANSLATED,  UNDEFINED,   TRANSLATED,  UNDEFINED },
+	[VTRUSTED]   = { TRANSLATED, TRANSLATED,  UNDEFINED,   TRANSLATED,  UNDEFINED },
 };
 
 /* The same in a guest whose memory is encrypted: devices need shared memory. */
@@ -152,6 +156,7 @@ static const enum answer guest[WAYS][ARRAY_SIZE(columns)] = {
 	[SHORT]	     = { UNREACHABLE, REFUSED,    UNREACHABLE, UNREACHABLE, UNREACHABLE },
 	[TRUSTED]    = { PHYSICAL,   REFUSED,     SHARED,      PHYSICAL,    SHARED },
 	[VIOMMU]     = { BOUNCED,    UNREACHABLE, VISIBLE,     UNREACHABLE, VISIBLE },
+	[VTRUSTED]   = { TRANSLATED, TRANSLATED,  VISIBLE,     TRANSLATED,  VISIBLE },
 };
 
 struct attrs_device {
@@ -517,7 +522,7 @@ static const char *judge_alloc(struct attrs_device *ad, void *data,
 		return NULL;
 	if (ad->domain && iommu_iova_to_phys(ad->domain, addr) != phys)
 		return "the address leads somewhere else";
-	if (ad->domain && guest_encrypted())
+	if (ad->way == VIOMMU && guest_encrypted())
 		return is_shared(phys) ? judge_host_access(ad, addr, data, phys) :
 					 "the memory is not shared with the host";
 	if (ad->domain)
@@ -948,13 +953,22 @@ static int attrs_publish(struct device *dev, enum way way,
 	return devm_add_action_or_reset(dev, attrs_unpublish, ad);
 }
 
+static bool is_trusted(struct device *dev)
+{
+#ifdef CONFIG_ARM64
+	return fake_mem_encrypt_trusted(dev);
+#else
+	return false;
+#endif
+}
+
 /* No machine of ours has two kinds of IOMMU. */
-static enum way iommu_way(void)
+static enum way iommu_way(struct device *dev)
 {
 	struct pci_dev *viommu = pci_get_device(REDHAT_VENDOR, VIOMMU_DEVICE, NULL);
 
 	pci_dev_put(viommu);
-	return viommu ? VIOMMU : IOMMU;
+	return !viommu ? IOMMU : is_trusted(dev) ? VTRUSTED : VIOMMU;
 }
 
 static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -984,11 +998,11 @@ static int attrs_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!device_iommu_mapped(&pdev->dev) || !domain ||
 	    domain->type == IOMMU_DOMAIN_IDENTITY)
 		domain = NULL;
-	way = domain ? iommu_way() : is_swiotlb_force_bounce(&pdev->dev) ? BOUNCE : DIRECT;
+	way = domain ? iommu_way(&pdev->dev) : is_swiotlb_force_bounce(&pdev->dev) ? BOUNCE : DIRECT;
 	/* it must be in the host's view of memory, and a device that gets there harmless */
 	return attrs_publish(&pdev->dev, way, domain, regs,
-			     way == VIOMMU && guest_encrypted() ? NOTHING :
-			     pci_resource_start(pdev, 0));
+			     (way == VIOMMU || way == VTRUSTED) && guest_encrypted() ?
+			     NOTHING : pci_resource_start(pdev, 0));
 }
 
 static void attrs_remove(struct pci_dev *pdev)

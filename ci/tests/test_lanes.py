@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """ci/run on the fake kernel: what the lanes' builds say of objects, and lanes of objects alone."""
 
-import dataclasses
 import json
 import unittest
 
 from fixture import Fixture
-from lib import lane as lanes
-from lib.command import Failed
 
 OBJECTS = """\
 builds = "objects"
@@ -100,22 +97,6 @@ class LanesTest(unittest.TestCase):
         self.assertNotIn((2, "fake", "w1"), self.failing(found), text)
         _, text = self.run_all(1)
         self.assertIn("step 2 other: build pass (kept)", text)
-
-    def test_boot_without_a_device_of_the_lane(self):
-        file = self.fixture.top / "ci/lanes/fake.toml"
-        text = file.read_text()
-        file.write_text(text + 'without = ["no", "such"]\n')
-        with self.assertRaisesRegex(Failed, "boot .*: the lane's qemu does not have no such"):
-            lanes.read(self.fixture.top, "fake")
-        file.write_text(text)
-        lane = lanes.read(self.fixture.top, "fake")
-        lane = dataclasses.replace(lane, qemu=["qemu", "-device", "a", "-device", "b", "-device", "c"])
-        boot = dataclasses.replace(lane.boots[0], qemu=["-device", "d"], without=["-device", "b"])
-        self.assertEqual(lanes.arguments(lane, boot),
-                         ["qemu", "-device", "a", "-device", "c", "-device", "d"])
-        self.assertEqual(lane.qemu[3:5], ["-device", "b"])
-        boot = dataclasses.replace(boot, without=[])
-        self.assertEqual(lanes.arguments(lane, boot), lane.qemu + boot.qemu)
 
 
 if __name__ == "__main__":

@@ -628,12 +628,17 @@ class FilesTest(unittest.TestCase):
 class FsyncTest(unittest.TestCase):
     def test_only_the_one_word_changes_only_the_one_setting(self):
         plain = environment.constructed({"PATH": "/bin"})
-        self.assertRaises(OSError, os.makedirs, f"{plain['HOME']}/.rustup")
         for value, more in (("no", {"core.fsync": "none"}), ("yes", {}), ("", {}), ("core.fsync", {})):
             made = environment.constructed({"PATH": "/bin", "SERIES_TEST_FSYNC": value})
             settings = [{made[f"GIT_CONFIG_KEY_{n}"]: made[f"GIT_CONFIG_VALUE_{n}"]
                          for n in range(int(made["GIT_CONFIG_COUNT"]))} for made in (plain, made)]
             self.assertEqual(settings[1], settings[0] | more)
+
+
+class HomeTest(unittest.TestCase):
+    def test_no_tool_can_make_its_home(self):
+        home = environment.constructed({"PATH": "/bin"})["HOME"]
+        self.assertRaises(OSError, os.makedirs, f"{home}/.rustup")
 
 
 class CommandsTest(unittest.TestCase):

@@ -118,6 +118,15 @@ class LostTest(unittest.TestCase):
         self.assertRegex(said, r'(?s)interrupted by SIGHUP, .* a bug .*File .*, line \d+ in lost\n')
         self.assertLess(seconds, 20)
 
+    def test_what_must_be_whole_is_not_ended(self):
+        code, _, said = self.ended("""
+    with command.process.whole():
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(3)
+        command.say("it is whole")""")
+        self.assertEqual((code, said.splitlines()[-2:]),
+                         (125, ["it is whole", "lost: interrupted by SIGHUP; to go on, repeat: lost"]), said)
+
     def test_children_do_not_inherit_that_signals_are_ignored(self):
         code, _, said = self.ended("""
     command.ignore_signals()

@@ -171,7 +171,7 @@ def print_anything() -> None:
 
 
 _AGAIN = 5.0  # seconds after a signal at which it is tried once more
-_AT_LAST = 20.0  # seconds after a signal at which we end, wherever we are
+_AT_LAST = 20.0  # seconds after a signal at which we end, unless in a section that must be whole
 
 
 class _Asked:
@@ -210,6 +210,10 @@ def _insist(number: int) -> None:
         _Asked.number = number
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     time.sleep(_AT_LAST - _AGAIN)
+    while process.deferring():  # it may be restoring a tree of the user's: the time begins after it
+        while process.deferring():
+            time.sleep(0.1)
+        time.sleep(_AT_LAST - _AGAIN)
     if not _Asked.bounded:
         say(f"interrupted by {_Asked.name}, {_AT_LAST:.0f} s ago; this is a bug in what goes on still:")
         faulthandler.dump_traceback()

@@ -59,6 +59,11 @@ def whole() -> Iterator[None]:
             interrupt(pending)
 
 
+def deferring() -> bool:
+    """Whether the main thread is in a section that must be whole."""
+    return _Deferred.depth > 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """rc: exit status, or None when the time limit ended it; seconds: wall; cpu: user+sys."""

@@ -27,7 +27,8 @@ FLOOR = 5600
 _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
 _PROOF = "before and after a patch that a case of this boot proves"
-_LANE_LEFT_OUT = "the lane is due on the last step of each topic"
+_LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
+                  "last": "the lane is due on the last step"}
 _NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
     "every": "is due in {topics}, at the end of other topics, and where a case of it is a proof",
@@ -127,9 +128,11 @@ class Policy:
             return Due(True, "every step")
         if lane.name in self.forced:
             return Due(True, _BY_NAME)
-        if step in ends(self.series):
+        if lane.at == "ends" and step in ends(self.series):
             return Due(True, "the end of each topic")
-        return Due(False, _LANE_LEFT_OUT)
+        if lane.at == "last" and step == last(self.series):
+            return Due(True, "the last step")
+        return Due(False, _LANE_LEFT_OUT[lane.at])
 
     def boot(self, lane: Lane, boot: Boot, step: int) -> Due:
         """Whether a boot is due at a step that its lane is due at."""

@@ -98,6 +98,9 @@ class PolicyTest(unittest.TestCase):
         self.assertEqual([(c.step, c.lane) for c in made.cells],
                          [(step, name) for step in range(9) for name in "exy"])
         self.assertEqual(made.phases[0].cells[0].boots[0][1].why, "every step of the lane")
+        made = self.policy.plan(range(9), [lane("e", boot(), at="last")])
+        self.assertEqual([p.steps for p in made.phases], [[8]])
+        self.assertEqual({c.due.why for c in made.idle}, {"the lane is due on the last step"})
         forced = plan.Policy(self.series, [], forced=["e"]).plan([4, 5], [lane("e", boot(), at="ends")])
         self.assertEqual([(p.steps, p.lanes) for p in forced.phases], [([4, 5], ["e"])])
 

@@ -249,7 +249,7 @@ class Kept(GatesFixture):
                 ("seconds = 60", "seconds = true", "boot b: seconds = True is not a whole number"),
                 ('["t"]', '"unit"', "boot b: tests = 'unit' is not a list of strings"),
                 ("seconds", "second", "boot b: unknown: second"),
-                ("arch =", "at = true\narch =", 'at = True is not "every" or "ends"'),
+                ("arch =", "at = true\narch =", 'at = True is not "every" or "ends" or "last"'),
                 ("arch =", "arch", "Expected '=' after a key in a key/value pair (at line 1, column 6)"),
                 ("config =", "default = 0\nconfig =", "default = 0 is not true or false")):
             with self.subTest(new):

@@ -54,7 +54,8 @@ class Lane:
     OBJCOPY= likewise; config: the configuration target that the fragments modify; fragments: files
     of kconfig-fragments, "fragment" in the file, a name or a list of names, of which a later one
     overrides those before; at:
-    "every" step; or "ends": built and booted on the last step of each topic only;
+    "every" step; or built and booted only on the last step of each topic, "ends", or of the
+    series, "last";
     default: whether the lane runs when no lane is named; targets: make targets to build; of
     objects, the directories that the series touches where it is left out;
     image: path of the bootable image in the object directory; strip: reduce it to what
@@ -100,7 +101,7 @@ class Lane:
 
 
 _FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS}
-_MORE = {"at": one_of("every", "ends"), "builds": one_of("image", "objects"), "cross": LINE,
+_MORE = {"at": one_of("every", "ends", "last"), "builds": one_of("image", "objects"), "cross": LINE,
          "default": FLAG, "linker": LINE, "llvm": LINE, "objcopy": LINE}
 _IMAGE = {"targets": TEXTS, "image": TEXT, "qemu": TEXTS, "boot": TABLES}
 _IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_modules": TEXTS,

@@ -187,7 +187,11 @@ class Policy:
 
     def plan(self, steps: Collection[int], lanes: Sequence[Lane]) -> Plan:
         """The plan of a run over these steps and lanes; Failed for a boot's topic that the
-        series has not."""
+        series has not.
+
+        A lane's steps are built in one tree, where a step costs what differs from the step built
+        before it: so the order is downwards from the last step, which answers for the whole series.
+        """
         for lane, boot in ((lane, boot) for lane in lanes for boot in lane.boots):
             try:
                 for topic in boot.topics:
@@ -196,14 +200,11 @@ class Policy:
                 raise Failed(f"ci/lanes/{lane.name}.toml: boot {boot.name}: {error}") from None
         everywhere = [lane for lane in lanes if self.everywhere(lane)]
         at_ends = [lane for lane in lanes if not self.everywhere(lane)]
-        first, between, below = order(steps, ends(self.series))
-        parts = [*(("the last end of a topic, which has all before it", first[:1], [lane], True)
+        downwards = sorted(steps, reverse=True)
+        parts = [*(("the last step, which has all before it", downwards[:1], [lane], True)
                    for lane in sorted(everywhere, key=lambda lane: not lane.boots)),
-                 ("the other ends of topics, downwards", first[1:], everywhere, True),
-                 ("the ends of topics, the last one first", first, at_ends, True),
-                 ("the steps after the lowest of these, upwards" if first else "upwards",
-                  between, everywhere, False),
-                 ("the steps before it, downwards", below, everywhere, False)]
+                 ("the steps that they are due on, downwards", downwards, at_ends, True),
+                 ("the steps before it, downwards", downwards[1:], everywhere, False)]
         idle = [self._cell(lane, step) for step in sorted(steps) for lane in lanes
                 if not self.lane(lane, step)]
         phases = [Phase(title, tuple(self._cell(lane, step) for step in of for lane in chosen
@@ -215,19 +216,6 @@ class Policy:
         due = self.lane(lane, step)
         return CellPlan(step, lane.name, due, tuple(
             (boot.name, self.boot(lane, boot, step) if due else due) for boot in self.boots(lane)))
-
-
-def order(steps: Collection[int], ends_of_topics: Collection[int]
-          ) -> tuple[list[int], list[int], list[int]]:
-    """The steps in the order of their builds: (ends downwards, between upwards, below downwards).
-
-    A lane's steps are built in one tree, where a step costs what differs from the step built
-    before it. The ends of topics are a first answer for the whole series.
-    """
-    first = sorted(set(steps) & set(ends_of_topics), reverse=True)
-    lowest = first[-1] if first else -1
-    return (first, sorted(s for s in steps if s > lowest and s not in first),
-            sorted((s for s in steps if s < lowest), reverse=True))
 
 
 def _touches(changed: Collection[str], inputs: Collection[str]) -> bool:

@@ -26,13 +26,14 @@ FLOOR = 5600
 
 _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
+_ITS_ENDS = "the base, the last step, and the end of each topic that it is for"
 _PROOF = "before and after a patch that a case of this boot proves"
 _LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
                   "last": "the lane is due on the last step"}
 _NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
-    "every": "is due in {topics}, at the end of other topics, and where a case of it is a proof",
-    "ends": "is due on the base, at the end of each topic, and where a case of it is a proof",
+    "every": "is due in {topics}, and at the end of a topic and around a patch that a case of it proves",
+    "ends": "is due on the base, and at the end of a topic and around a patch that a case of it proves",
     "last": "is due on the last step, and where a case of it is a proof"}
 
 
@@ -109,7 +110,7 @@ class Policy:
     proofs: Sequence[Proof]
     boot_names: Collection[str] = ()
     forced: Collection[str] = ()
-    _milestones: dict[tuple[str, str], set[int]] = dataclasses.field(
+    _proven: dict[tuple[str, str], list[Proof]] = dataclasses.field(
         default_factory=dict, compare=False, repr=False)
 
     def boots(self, lane: Lane) -> list[Boot]:
@@ -145,18 +146,21 @@ class Policy:
             return Due(True, f"the steps of {', '.join(boot.topics)}")
         if boot.at == "last" and step == last(self.series):
             return Due(True, "the last step")
-        if boot.at != "last" and step in {0, *ends(self.series)}:
-            return Due(True, _ENDS)
-        if step in self._proving(lane, boot):
+        proofs = self._proofs(lane, boot)
+        its_ends = {step for step in ends(self.series)
+                    if self.series.patches[step - 1].topic in {*boot.topics, *(p.patch.topic for p in proofs)}}
+        if boot.at != "last" and step in {0, last(self.series), *its_ends}:
+            return Due(True, _ITS_ENDS)
+        if step in proof.milestones(proofs, lane.name, boot):
             return Due(True, _PROOF)
         return Due(False, _LEFT_OUT[boot.at].format(topics=", ".join(boot.topics)))
 
-    def _proving(self, lane: Lane, boot: Boot) -> set[int]:
-        """The steps around the patches that cases of a boot prove."""
+    def _proofs(self, lane: Lane, boot: Boot) -> list[Proof]:
+        """The proofs that cases of a boot are for."""
         where = lane.name, boot.name
-        if where not in self._milestones:
-            self._milestones[where] = proof.milestones(self.proofs, lane.name, boot)
-        return self._milestones[where]
+        if where not in self._proven:
+            self._proven[where] = proof.of_boot(self.proofs, lane.name, boot)
+        return self._proven[where]
 
     def before(self, lane: Lane, step: int) -> int:
         """The step that a lane's step is compared with, the last one before it whose objects may

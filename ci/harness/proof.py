@@ -36,9 +36,14 @@ def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
     lane: a lane's name; boot: one of its Boot. A boot that confirms is due around those only whose
     proofs name its lane.
     """
-    return {step for proof in proofs for step in (proof.patch.step - 1, proof.patch.step)
+    return {step for proof in of_boot(proofs, lane, boot) for step in (proof.patch.step - 1, proof.patch.step)}
+
+
+def of_boot(proofs: Collection[Proof], lane: str, boot: Boot) -> list[Proof]:
+    """The proofs whose cases a boot may have, see milestones()."""
+    return [proof for proof in proofs
             if any(may_have(plain(case), lane, boot) for case in proof.patterns + proof.drops
-                   if not (boot.confirms and case.startswith("*")))}
+                   if not (boot.confirms and case.startswith("*")))]
 
 
 def may_have(pattern: str, lane: str, boot: Boot) -> bool:

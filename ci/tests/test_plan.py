@@ -96,18 +96,18 @@ class PolicyTest(unittest.TestCase):
         self.assertEqual([(p.steps, p.lanes) for p in forced.phases], [([5], ["e"]), ([4], ["e"])])
 
     def test_every_boot_is_due_for_a_reason_and_left_out_for_one(self):
-        proves, ends = plan._PROOF, plan._ENDS  # pylint: disable=protected-access
+        proves, ends = plan._PROOF, plan._ITS_ENDS  # pylint: disable=protected-access
         self.assertEqual(self.due(boot()), [{"every step of the lane": "0-8"}, {}])
         self.assertEqual(self.due(boot(at="ends")),
-                         [{ends: "0,3,6,8", proves: "4-5"},
-                          {"is due on the base, at the end of each topic, and where a case of it is a "
-                           "proof": "1-2,7"}])
+                         [{ends: "0,6,8", proves: "4-5"},
+                          {"is due on the base, and at the end of a topic and around a patch that a case of it "
+                           "proves": "1-3,7"}])
         self.assertEqual(self.due(boot(at="last"))[0], {proves: "4-5", "the last step": "8"})
         self.assertEqual(self.due(boot(at="last"), of="y")[0], {"the last step": "8"})
         self.assertEqual(self.due(boot(topics=["c"]), of="y"),
-                         [{ends: "0,3,6", "the steps of c": "7-8"},
-                          {"is due in c, at the end of other topics, and where a case of it is a proof":
-                           "1-2,4-5"}])
+                         [{ends: "0", "the steps of c": "7-8"},
+                          {"is due in c, and at the end of a topic and around a patch that a case of it proves":
+                           "1-6"}])
         self.assertEqual(self.due(boot(at="last"), policy=plan.Policy(self.series, [], ["main"]))[0],
                          {"asked for by name": "0-8"})
 
@@ -124,14 +124,14 @@ class PolicyTest(unittest.TestCase):
         kinds = {"unit": needs.Needs(("unit",), (), (), ("vfio",), True, False)}
         chosen = [lane("e", boot(), at="ends"), lane("x", boot(at="ends"))]
         text = plan_text.text(self.policy.plan(range(9), chosen), self.policy, kinds)
-        for line in ("v7.3, 8 patches; steps 0-8 in e, x: 12 builds, 9 boots",
+        for line in ("v7.3, 8 patches; steps 0-8 in e, x: 12 builds, 8 boots",
                      "  8 in x: the last step, which has all before it",
                      "  8, 6, 3 in e: the steps that they are due on, downwards",
                      "  7..0 in x: the steps before it, downwards",
                      "  build              on     3,6,8: the end of each topic",
                      "                     not on 0-2,4-5,7: the lane is due on the last step of each topic",
-                     "  boot main          on     0,3,6,8: the base and the end of each topic",
-                     "                     on     0,3-6,8: unit@step, where it differs from the last step's"):
+                     "  boot main          on     0,6,8: the base, the last step, and the end of each topic that it is for",
+                     "                     on     0,4-6,8: unit@step, where it differs from the last step's"):
             self.assertIn(line, text.splitlines())
 
 

@@ -21,9 +21,9 @@ class Boot:
     the machine's own device tree, or None; tests: names of guest tests in order;
     seconds: limit of the whole boot; silence: seconds without a byte on the console
     or results port before the boot is given up; test_seconds: limit of one test,
-    enforced by the guest; at: "every" step; or "ends": on the base, on the last
-    step of each topic, and on the steps before and after a patch that a case of the
-    boot proves; or "last": on the last step of the series, and on the steps before and
+    enforced by the guest; at: "every" step; or "ends": on the base, on the last step of the
+    series and of each topic that a case of the boot proves a patch of, and on the steps before
+    and after each such patch; or "last": on the last step of the series, and on the steps before and
     after such a patch; topics: those whose steps "every" means, all of them if empty;
     on steps of other topics the boot is due as for "ends"; confirms: what a proof names in every
     lane, by a pattern that begins with "*", does not make it due: the boot of another lane

@@ -26,14 +26,14 @@ FLOOR = 5600
 
 _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
-_ITS_ENDS = "the base, the last step, and the end of each topic that it is for"
+_ITS_ENDS = "the base, the last step, and the end of a topic that it is for"
 _PROOF = "before and after a patch that a case of this boot proves"
 _LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
                   "last": "the lane is due on the last step"}
 _NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
-    "every": "is due in {topics}, and at the end of a topic and around a patch that a case of it proves",
-    "ends": "is due on the base, and at the end of a topic and around a patch that a case of it proves",
+    "every": "is due in {topics}, and at the end of topics and around patches that it proves",
+    "ends": "is due on the base, and at the end of topics and around patches that it proves",
     "last": "is due on the last step, and where a case of it is a proof"}
 
 
@@ -147,8 +147,8 @@ class Policy:
         if boot.at == "last" and step == last(self.series):
             return Due(True, "the last step")
         proofs = self._proofs(lane, boot)
-        its_ends = {step for step in ends(self.series)
-                    if self.series.patches[step - 1].topic in {*boot.topics, *(p.patch.topic for p in proofs)}}
+        its_topics = {*boot.topics, *(p.patch.topic for p in proofs)}
+        its_ends = {k for k in ends(self.series) if self.series.patches[k - 1].topic in its_topics}
         if boot.at != "last" and step in {0, last(self.series), *its_ends}:
             return Due(True, _ITS_ENDS)
         if step in proof.milestones(proofs, lane.name, boot):

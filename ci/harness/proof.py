@@ -36,7 +36,8 @@ def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
     lane: a lane's name; boot: one of its Boot. A boot that confirms is due around those only whose
     proofs name its lane.
     """
-    return {step for proof in of_boot(proofs, lane, boot) for step in (proof.patch.step - 1, proof.patch.step)}
+    return {step for proof in of_boot(proofs, lane, boot)
+            for step in (proof.patch.step - 1, proof.patch.step)}
 
 
 def of_boot(proofs: Collection[Proof], lane: str, boot: Boot) -> list[Proof]:

@@ -100,13 +100,13 @@ class PolicyTest(unittest.TestCase):
         self.assertEqual(self.due(boot()), [{"every step of the lane": "0-8"}, {}])
         self.assertEqual(self.due(boot(at="ends")),
                          [{ends: "0,6,8", proves: "4-5"},
-                          {"is due on the base, and at the end of a topic and around a patch that a case of it "
-                           "proves": "1-3,7"}])
+                          {"is due on the base, and at the end of topics and around patches that it proves":
+                           "1-3,7"}])
         self.assertEqual(self.due(boot(at="last"))[0], {proves: "4-5", "the last step": "8"})
         self.assertEqual(self.due(boot(at="last"), of="y")[0], {"the last step": "8"})
         self.assertEqual(self.due(boot(topics=["c"]), of="y"),
                          [{ends: "0", "the steps of c": "7-8"},
-                          {"is due in c, and at the end of a topic and around a patch that a case of it proves":
+                          {"is due in c, and at the end of topics and around patches that it proves":
                            "1-6"}])
         self.assertEqual(self.due(boot(at="last"), policy=plan.Policy(self.series, [], ["main"]))[0],
                          {"asked for by name": "0-8"})
@@ -130,7 +130,8 @@ class PolicyTest(unittest.TestCase):
                      "  7..0 in x: the steps before it, downwards",
                      "  build              on     3,6,8: the end of each topic",
                      "                     not on 0-2,4-5,7: the lane is due on the last step of each topic",
-                     "  boot main          on     0,6,8: the base, the last step, and the end of each topic that it is for",
+                     "  boot main          on     0,6,8: the base, the last step, and the end of a topic that "
+                     "it is for",
                      "                     on     0,4-6,8: unit@step, where it differs from the last step's"):
             self.assertIn(line, text.splitlines())
 

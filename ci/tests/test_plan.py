@@ -130,8 +130,8 @@ class PolicyTest(unittest.TestCase):
                      "  7..0 in x: the steps before it, downwards",
                      "  build              on     3,6,8: the end of each topic",
                      "                     not on 0-2,4-5,7: the lane is due on the last step of each topic",
-                     "  boot main          on     0,6,8: the base, the last step, and the end of a topic that "
-                     "it is for",
+                     "  boot main          on     0,6,8: the base, the last step, and the end of a topic "
+                     "that it is for",
                      "                     on     0,4-6,8: unit@step, where it differs from the last step's"):
             self.assertIn(line, text.splitlines())
 

@@ -6,28 +6,17 @@ from collections.abc import Callable
 from lib.command import CannotJudge, Missing
 from lib.kernel import diagnostics
 from lib.kernel.build import Builder
-from lib.kernel.record import Counts, Said
+from lib.kernel.record import Said
 from lib.verdict import Judgement, Verdict
 
 # w1: the compiler, with W=1; diagnostics: modpost, objtool and the linker.
 GATES = ("w1", "sparse", "diagnostics")
 
 
-def lines(gate: str, before: Said, after: Said) -> list[str]:
-    """What a gate finds new in what Diagnostics.end() gave of two builds: sorted."""
-    if gate == "sparse":
-        return diagnostics.new_of_sparse(before["sparse"], after["sparse"])
-    return diagnostics.new(_flat(gate, before), _flat(gate, after))
-
-
-def _flat(gate: str, said: Said) -> Counts:
-    return said["tools"] if gate == "diagnostics" else said["w1"]
-
-
 def _count(gate: str, said: Said) -> int:
     if gate == "sparse":
         return sum(sum(lines.values()) for lines in said["sparse"].values())
-    return sum(_flat(gate, said).values())
+    return sum(diagnostics.flat(gate, said).values())
 
 
 def judge(builder: Builder, step: int, before: Said | None, after: Said, log: str,
@@ -56,7 +45,7 @@ def judge(builder: Builder, step: int, before: Said | None, after: Said, log: st
             found.append(Judgement(step, name, gate, Verdict.SKIP, "the step before was not built, "
                                    "nothing to compare with", log, again(step)))
         else:
-            more = lines(gate, before, after)
+            more = diagnostics.added(gate, before, after)
             found.append(Judgement(step, name, gate, Verdict.FAIL if more else Verdict.PASS,
                                    f"new: {'; '.join(more)}" if more else "", log, again(earlier, step)))
     return found

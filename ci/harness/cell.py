@@ -39,7 +39,7 @@ class Built:
 @dataclasses.dataclass(frozen=True)
 class Booted:
     """A boot of a step. ran: its cases, None where it could not be made; measured: lines, see
-    measure.py; splats: those that nothing explains; seen: the lines of all splats, of each attempt."""
+    measure.py; splats: those that nothing explains; seen: all splats as told(), of each attempt."""
 
     boot: str
     judgement: Judgement

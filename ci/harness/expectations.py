@@ -5,6 +5,7 @@ import dataclasses
 import fnmatch
 import pathlib
 import signal
+from collections.abc import Collection
 
 from lib import proofs, table
 from lib.lane import Boot
@@ -68,11 +69,12 @@ class Expectations:
         due = proof.due(self.proofs, case)
         return f"step {due} mends it" if due > step else self.excuse(case)
 
-    def unused(self, results: proof.Results, lost: bool) -> list[Judgement]:
+    def unused(self, results: proof.Results, lost: bool, left_out: Collection[str] = ()) -> list[Judgement]:
         """Whether each entry of ci/known.toml is of the base, and excused a case of a whole run.
 
         results: of all steps in all lanes, whose boots were judged; lost: whether some of them
-        could not be. An entry with `sometimes` need not have excused a case, but some case is its.
+        could not be; left_out: the lanes that a whole run has not. An entry with `sometimes` need not
+        have excused a case, but some case is its.
         """
         cases = {proof.plain(case) for found in results.values() for case in found}
         judgements = []
@@ -82,6 +84,8 @@ class Expectations:
                 verdict = Verdict.FAIL
                 reason = (f"{entry.case} is known until {entry.until}, but the base is {self.base}: "
                           f"delete the entry, or set until = \"{self.base}\" if it still holds")
+            elif (lane := entry.case.split("/")[0]) in left_out:
+                verdict, reason = Verdict.SKIP, f"{entry.case}: a plain run leaves out lane {lane}"
             elif not fnmatch.filter(cases, entry.case):
                 verdict = Verdict.LOST if lost else Verdict.FAIL
                 reason = f"no case {entry.case} ran" + ("" if lost else ": delete the entry")
@@ -101,7 +105,7 @@ class Expectations:
     def unexpected(self, step: int, record: Attempt) -> list[Found]:
         """The splats of an attempt that no later patch mends, each line once."""
         found = {one["line"]: one for one in reversed(record["splats"])
-                 if not proof.splat_expected(self.proofs, step, one["line"])}
+                 if not proof.splat_expected(self.proofs, step, splat.told(one))}
         return list(reversed(found.values()))
 
     def problems(self, step: int, lane: str, boot: Boot, record: Attempt) -> list[str]:

@@ -87,21 +87,46 @@ class Mutant:
 def read(top: pathlib.Path, additions: Additions) -> list[Mutant]:
     """The mutants of ci/mutants.toml, in its order; Failed where an entry is wrong, or its edits
     do not fit the last step."""
-    data = table.load(top, FILE) if (pathlib.Path(top) / FILE).exists() else {}
-    table.check(data, FILE, {}, {"mutant": TABLES})
     found: dict[str, Mutant] = {}
-    for number, entry in enumerate(data.get("mutant", []), 1):
-        mutant = _read(entry, f"{FILE}: {entry.get('name', f'mutant {number}')}", additions)
-        if mutant.name in found:
-            raise Failed(f"{FILE}: {mutant.name} is listed twice")
-        found[mutant.name] = mutant
+    for where, entry in _entries(top):
+        mutant = _read(entry, where, additions, found)
+        found[mutant.name] = _placed(mutant, additions)
     return list(found.values())
 
 
-def _read(entry: dict[str, Any], where: str, additions: Additions) -> Mutant:
+def unfit(top: pathlib.Path, additions: Additions) -> list[str]:
+    """What is wrong with ci/mutants.toml, a sentence an entry: all that read() fails for. Costs no
+    more than reading the files."""
+    wrong: list[str] = []
+    found: dict[str, Mutant] = {}
+    try:
+        entries = _entries(top)
+    except Failed as error:
+        return [str(error)]
+    for where, entry in entries:
+        try:
+            mutant = _read(entry, where, additions, found)
+            found[mutant.name] = mutant
+        except Failed as error:
+            wrong.append(str(error))
+    return wrong
+
+
+def _entries(top: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+    """The tables of ci/mutants.toml, each with what messages call it; none without the file."""
+    data = table.load(top, FILE) if (pathlib.Path(top) / FILE).exists() else {}
+    table.check(data, FILE, {}, {"mutant": TABLES})
+    return [(f"{FILE}: {entry.get('name', f'mutant {number}')}", entry)
+            for number, entry in enumerate(data.get("mutant", []), 1)]
+
+
+def _read(entry: dict[str, Any], where: str, additions: Additions, found: Collection[str]) -> Mutant:
+    """The mutant of a table, without its place; found: the names of those before it."""
     table.check(entry, where, _KEYS, _MORE)
     if not _NAME.match(entry["name"]):
         raise Failed(f"{where}: a name has small letters, digits and -")
+    if entry["name"] in found:
+        raise Failed(f"{where} is listed twice")
     if not entry["edits"]:
         raise Failed(f"{where}: it has no edits")
     for edit in entry["edits"]:
@@ -115,10 +140,15 @@ def _read(entry: dict[str, Any], where: str, additions: Additions) -> Mutant:
     made = Mutant(entry["name"], entry["file"], edits, patches[-1], 0, entry["why"], entry.get("case", ""),
                   entry.get("equivalent", ""))
     made.apply(text)
-    lines = _lines(edits, text)
-    theirs = [p for n, p in additions.lines(entry["file"]).items() if n in lines]
-    last = max(theirs, key=operator.attrgetter("step"), default=patches[-1])
-    return dataclasses.replace(made, line=min(lines), patch=last)
+    return made
+
+
+def _placed(mutant: Mutant, additions: Additions) -> Mutant:
+    """The mutant with its line, and the patch of it."""
+    lines = _lines(mutant.edits, additions.text(mutant.file))
+    theirs = [p for n, p in additions.lines(mutant.file).items() if n in lines]
+    last = max(theirs, key=operator.attrgetter("step"), default=mutant.patch)
+    return dataclasses.replace(mutant, line=min(lines), patch=last)
 
 
 def _lines(edits: Sequence[Edit], text: str) -> Collection[int]:

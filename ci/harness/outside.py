@@ -30,7 +30,7 @@ def take(directory: pathlib.Path, revision: str, listing: series.Series,
     Its step is the last one whose patch, by its subject, is in the revision's history.
     CannotJudge where git does not know the revision, or it does not descend from the base.
     """
-    log = plumbing.attempt(directory, "log", f"-{_COMMITS}", "--format=%H%x09%T%x09%s", revision, "--")
+    log = plumbing.result(directory, "log", f"-{_COMMITS}", "--format=%H%x09%T%x09%s", revision, "--")
     if log.returncode != 0:
         raise CannotJudge(f"{directory}: git does not know {revision}: {log.stderr.strip()}")
     lines = [line.split("\t", 2) for line in log.stdout.splitlines()]

@@ -26,12 +26,14 @@ FLOOR = 5600
 
 _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
+_ITS_ENDS = "the base, the last step, and the end of a topic that it is for"
 _PROOF = "before and after a patch that a case of this boot proves"
-_LANE_LEFT_OUT = "the lane is due on the last step of each topic"
+_LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
+                  "last": "the lane is due on the last step"}
 _NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
-    "every": "is due in {topics}, at the end of other topics, and where a case of it is a proof",
-    "ends": "is due on the base, at the end of each topic, and where a case of it is a proof",
+    "every": "is due in {topics}, and at the end of topics and around patches that it proves",
+    "ends": "is due on the base, and at the end of topics and around patches that it proves",
     "last": "is due on the last step, and where a case of it is a proof"}
 
 
@@ -108,7 +110,7 @@ class Policy:
     proofs: Sequence[Proof]
     boot_names: Collection[str] = ()
     forced: Collection[str] = ()
-    _milestones: dict[tuple[str, str], set[int]] = dataclasses.field(
+    _proven: dict[tuple[str, str], list[Proof]] = dataclasses.field(
         default_factory=dict, compare=False, repr=False)
 
     def boots(self, lane: Lane) -> list[Boot]:
@@ -127,9 +129,11 @@ class Policy:
             return Due(True, "every step")
         if lane.name in self.forced:
             return Due(True, _BY_NAME)
-        if step in ends(self.series):
+        if lane.at == "ends" and step in ends(self.series):
             return Due(True, "the end of each topic")
-        return Due(False, _LANE_LEFT_OUT)
+        if lane.at == "last" and step == last(self.series):
+            return Due(True, "the last step")
+        return Due(False, _LANE_LEFT_OUT[lane.at])
 
     def boot(self, lane: Lane, boot: Boot, step: int) -> Due:
         """Whether a boot is due at a step that its lane is due at."""
@@ -142,18 +146,21 @@ class Policy:
             return Due(True, f"the steps of {', '.join(boot.topics)}")
         if boot.at == "last" and step == last(self.series):
             return Due(True, "the last step")
-        if boot.at != "last" and step in {0, *ends(self.series)}:
-            return Due(True, _ENDS)
-        if step in self._proving(lane, boot):
+        proofs = self._proofs(lane, boot)
+        its_topics = {*boot.topics, *(p.patch.topic for p in proofs)}
+        its_ends = {k for k in ends(self.series) if self.series.patches[k - 1].topic in its_topics}
+        if boot.at != "last" and step in {0, last(self.series), *its_ends}:
+            return Due(True, _ITS_ENDS)
+        if step in proof.milestones(proofs, lane.name, boot):
             return Due(True, _PROOF)
         return Due(False, _LEFT_OUT[boot.at].format(topics=", ".join(boot.topics)))
 
-    def _proving(self, lane: Lane, boot: Boot) -> set[int]:
-        """The steps around the patches that cases of a boot prove."""
+    def _proofs(self, lane: Lane, boot: Boot) -> list[Proof]:
+        """The proofs that cases of a boot are for."""
         where = lane.name, boot.name
-        if where not in self._milestones:
-            self._milestones[where] = proof.milestones(self.proofs, lane.name, boot)
-        return self._milestones[where]
+        if where not in self._proven:
+            self._proven[where] = proof.of_boot(self.proofs, lane.name, boot)
+        return self._proven[where]
 
     def before(self, lane: Lane, step: int) -> int:
         """The step that a lane's step is compared with, the last one before it whose objects may
@@ -184,7 +191,11 @@ class Policy:
 
     def plan(self, steps: Collection[int], lanes: Sequence[Lane]) -> Plan:
         """The plan of a run over these steps and lanes; Failed for a boot's topic that the
-        series has not."""
+        series has not.
+
+        A lane's steps are built in one tree, where a step costs what differs from the step built
+        before it: so the order is downwards from the last step, which answers for the whole series.
+        """
         for lane, boot in ((lane, boot) for lane in lanes for boot in lane.boots):
             try:
                 for topic in boot.topics:
@@ -193,14 +204,11 @@ class Policy:
                 raise Failed(f"ci/lanes/{lane.name}.toml: boot {boot.name}: {error}") from None
         everywhere = [lane for lane in lanes if self.everywhere(lane)]
         at_ends = [lane for lane in lanes if not self.everywhere(lane)]
-        first, between, below = order(steps, ends(self.series))
-        parts = [*(("the last end of a topic, which has all before it", first[:1], [lane], True)
+        downwards = sorted(steps, reverse=True)
+        parts = [*(("the last step, which has all before it", downwards[:1], [lane], True)
                    for lane in sorted(everywhere, key=lambda lane: not lane.boots)),
-                 ("the other ends of topics, downwards", first[1:], everywhere, True),
-                 ("the ends of topics, the last one first", first, at_ends, True),
-                 ("the steps after the lowest of these, upwards" if first else "upwards",
-                  between, everywhere, False),
-                 ("the steps before it, downwards", below, everywhere, False)]
+                 ("the steps that they are due on, downwards", downwards, at_ends, True),
+                 ("the steps before it, downwards", downwards[1:], everywhere, False)]
         idle = [self._cell(lane, step) for step in sorted(steps) for lane in lanes
                 if not self.lane(lane, step)]
         phases = [Phase(title, tuple(self._cell(lane, step) for step in of for lane in chosen
@@ -212,19 +220,6 @@ class Policy:
         due = self.lane(lane, step)
         return CellPlan(step, lane.name, due, tuple(
             (boot.name, self.boot(lane, boot, step) if due else due) for boot in self.boots(lane)))
-
-
-def order(steps: Collection[int], ends_of_topics: Collection[int]
-          ) -> tuple[list[int], list[int], list[int]]:
-    """The steps in the order of their builds: (ends downwards, between upwards, below downwards).
-
-    A lane's steps are built in one tree, where a step costs what differs from the step built
-    before it. The ends of topics are a first answer for the whole series.
-    """
-    first = sorted(set(steps) & set(ends_of_topics), reverse=True)
-    lowest = first[-1] if first else -1
-    return (first, sorted(s for s in steps if s > lowest and s not in first),
-            sorted((s for s in steps if s < lowest), reverse=True))
 
 
 def _touches(changed: Collection[str], inputs: Collection[str]) -> bool:

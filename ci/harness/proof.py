@@ -33,21 +33,40 @@ def due(proofs: Collection[Proof], case: str) -> int:
 def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
     """The steps around the patches that cases of this boot prove: {step - 1, step, ...}.
 
-    lane: a lane's name; boot: one of its Boot.
+    lane: a lane's name; boot: one of its Boot. A boot that confirms is due around those only whose
+    proofs name its lane.
     """
-    steps = set()
-    for proof in proofs:
-        for case in proof.patterns + proof.drops:
-            where = [*plain(case).split("/"), "*", "*"][:3]
-            if any(all(map(fnmatch.fnmatchcase, (lane, boot.name, test), where))
-                   for test in [*boot.tests, END]):
-                steps |= {proof.patch.step - 1, proof.patch.step}
-    return steps
+    return {step for proof in of_boot(proofs, lane, boot)
+            for step in (proof.patch.step - 1, proof.patch.step)}
 
 
-def splat_expected(proofs: Collection[Proof], step: int, line: str) -> bool:
-    """Whether a splat belongs to a fault that a later patch mends."""
-    return any(p.patch.step > step and any(s.search(line) for s in p.splats) for p in proofs)
+def of_boot(proofs: Collection[Proof], lane: str, boot: Boot) -> list[Proof]:
+    """The proofs whose cases a boot may have, see milestones()."""
+    return [proof for proof in proofs
+            if any(may_have(plain(case), lane, boot) for case in proof.patterns + proof.drops
+                   if not (boot.confirms and case.startswith("*")))]
+
+
+def may_have(pattern: str, lane: str, boot: Boot) -> bool:
+    """Whether a pattern of lane/boot/test/suite/case may be of cases of this boot."""
+    return fnmatch.fnmatchcase(f"{lane}/{boot.name}/{END}", pattern) or any(
+        fnmatch.fnmatchcase(f"{lane}/{boot.name}/{test}/", head)
+        for head in heads(pattern) for test in boot.tests)
+
+
+def heads(pattern: str) -> list[str]:
+    """The parts of a pattern that may be of lane/boot/test/. A * matches a / as well: with one
+    in front, any part that ends with a name may be."""
+    words = pattern.split("/")
+    if not pattern.startswith("*"):
+        return ["/".join([*words[:3], ""])]
+    return ["/".join([*words[:count], ""]) for count in range(2, len(words) + 1)
+            if words[count - 1].strip("*")]
+
+
+def splat_expected(proofs: Collection[Proof], step: int, told: str) -> bool:
+    """Whether a splat, as splat.told() has it, belongs to a fault that a later patch mends."""
+    return any(p.patch.step > step and any(s.search(told) for s in p.splats) for p in proofs)
 
 
 def dropped(proofs: Collection[Proof], before: int, step: int, case: str) -> bool:
@@ -64,7 +83,7 @@ def unseen(proofs: Collection[Proof], seen: Mapping[int, Collection[str]],
            unjudged: Collection[tuple[int, str]] = frozenset()) -> list[Judgement]:
     """Whether a boot before each patch showed the splats that its proof says its fault causes.
 
-    seen: {step: lines of the splats of all its boots}, of a whole run; unjudged: as of turned().
+    seen: {step: the splats of all its boots, as splat.told()}, of a whole run; unjudged: as of turned().
     Returns a judgement for each proof with splats, lane "series", gate "splats".
     """
     judgements = []

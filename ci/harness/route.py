@@ -29,7 +29,7 @@ class Route:
                  named: Collection[str] = ()) -> None:
         """named: lanes that the user asks for."""
         self._bed, self._proofs, self._additions = bed, expectations.proofs, additions
-        # the others are built and booted at the ends of topics only, since they cost so much
+        # the others are built and booted on few steps only, since they cost so much
         self._lanes = [lane for lane in bed.lanes if lane.at == "every" or lane.name in named]
 
     def of(self, mutant: Mutant) -> list[Place]:

@@ -49,6 +49,12 @@ class Patterns:
         return any(expression.search(line) for expression in self.expressions)
 
 
+def told(splat: Found) -> str:
+    """A splat as patterns of ci/proofs.toml see it: its line, and the functions of its trace, the
+    innermost first: LINE < FUNCTION < FUNCTION..."""
+    return " < ".join([splat["line"], *splat["frames"]])
+
+
 @dataclasses.dataclass(frozen=True)
 class Splat:
     """line: without its time stamp; excerpt: from the lines before it to the end of its

@@ -96,7 +96,7 @@ class Boots:
             self.attempts.ran(step, boot, final, built.record.get("modules_failed", [])),
             tuple(line for test in final["tests"].values() for line in test.get("measured", [])),
             tuple(splat.Splat(**one) for one in self.work.expectations.unexpected(step, final)),
-            frozenset(one["line"] for a in attempts for one in a["splats"]))
+            frozenset(splat.told(one) for a in attempts for one in a["splats"]))
 
     def _attempts(self, step: int, boot: Boot, built: Built, inputs: dict[str, Any],
                   ) -> tuple[list[Attempt], bool]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lib import cache, lane as lanes, plumbing
 from lib.command import CannotJudge, output
-from lib.kernel import patched
+from lib.kernel import diagnostics, patched
 from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.series import Series
@@ -181,7 +181,7 @@ class Testbed:
         same = record["ok"] and record["image"] == theirs["image"] and \
             set(record["modules_failed"]) <= set(theirs["modules_failed"]) and \
             all(theirs["modules"].get(n) == h for n, h in record["modules"].items())
-        warnings = [line for gate in added.GATES for line in added.lines(
+        warnings = [line for gate in added.GATES for line in diagnostics.added(
             gate, theirs["diagnostics"], record["diagnostics"])] if record["ok"] else []
         return FaultyBuild(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
                            record["seconds"], record["cpu"], keep, record)

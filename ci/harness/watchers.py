@@ -9,29 +9,12 @@ from lib.lane import Boot, Lane
 from lib.proofs import Proof
 from lib.series import Patch
 
-from .proof import END
-
-
-def may_have(pattern: str, lane: str, boot: Boot) -> bool:
-    """Whether a pattern of lane/boot/test/suite/case may be of cases of this boot."""
-    return fnmatch.fnmatchcase(f"{lane}/{boot.name}/{END}", pattern) or any(
-        fnmatch.fnmatchcase(f"{lane}/{boot.name}/{test}/", head)
-        for head in _heads(pattern) for test in boot.tests)
-
-
-def _heads(pattern: str) -> list[str]:
-    """The parts of a pattern that may be of lane/boot/test/. A * matches a / as well: with one
-    in front, any part that ends with a name may be."""
-    words = pattern.split("/")
-    if not pattern.startswith("*"):
-        return ["/".join([*words[:3], ""])]
-    return ["/".join([*words[:count], ""]) for count in range(2, len(words) + 1)
-            if words[count - 1].strip("*")]
+from .proof import heads, may_have
 
 
 def _names(pattern: str, test: str) -> bool:
     """Whether a pattern may be of cases of a test, in whatever lane and boot."""
-    return any(fnmatch.fnmatchcase(test, head.split("/")[-2]) for head in _heads(pattern))
+    return any(fnmatch.fnmatchcase(test, head.split("/")[-2]) for head in heads(pattern))
 
 
 def of_case(pattern: str, lanes: Iterable[Lane]) -> list[tuple[Lane, Boot]]:

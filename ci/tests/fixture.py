@@ -209,7 +209,7 @@ class Fixture:
         lines = ["# base: v7.3"]
         for before, here in zip(["", *self.patches], self.patches, strict=False):
             if here.split("/")[0] != before.split("/")[0]:
-                lines.append(f"# topic: {here.split('/')[0]}")
+                lines += [f"# topic: {here.split('/')[0]}", "# tree: fakes", "# list: list@fake.example"]
             lines.append(here)
         (self.top / "series").write_text("\n".join(lines) + "\n")
         (self.top / "ci/proofs.toml").write_text("\n".join(self.proofs))

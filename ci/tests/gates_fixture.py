@@ -103,7 +103,8 @@ class GatesFixture(Fixture):
     def anew(self, results):
         """Gates that were judged in this run; one that has nothing to judge never is."""
         return {g for (_, g), r in results.items()
-                if not r["cached"] and not r["reason"].startswith(("adds no", "touches no"))}
+                if not r["cached"] and not r["reason"].startswith(
+                    ("adds no", "touches no", "names no", "is no"))}
 
     def failing(self, results):
         return {key for key, r in results.items() if r["verdict"] == "fail"}

@@ -61,6 +61,8 @@ KERNEL = {
         """),
 }
 
+SERIES = "# base: v7.3\n# topic: toy\n# tree: toys\n# list: list@toy.example\n"
+
 IDENTITY = {
     "GIT_AUTHOR_NAME": "A Developer", "GIT_AUTHOR_EMAIL": "developer@toy.example",
     "GIT_COMMITTER_NAME": "A Submitter", "GIT_COMMITTER_EMAIL": "submitter@toy.example",
@@ -93,10 +95,10 @@ class Fixture(unittest.TestCase):
             for name in ("linux", "cache"):
                 if (self._worlds[key] / name).exists():
                     shutil.copytree(self._worlds[key] / name, self.top / name, symlinks=True)
-            (self.repo / "series").write_text("# base: v7.3\n# topic: toy\n")
+            (self.repo / "series").write_text(SERIES)
             self.clock = 60  # as after the kernel's commit
             return
-        (self.repo / "series").write_text("# base: v7.3\n# topic: toy\n")
+        (self.repo / "series").write_text(SERIES)
         self.git(self.top, "init", "-q", "-b", "main", self.linux)
         for name, text in self.kernel().items():
             self.write(self.linux / name, text)

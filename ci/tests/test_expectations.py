@@ -23,6 +23,7 @@ PROOFS = """\
 [[proof]]
 patch = "t/p"
 cases = ["x/main/t/mended", "x/main/u/end"]
+splats = ['^BUG: cycle < .*\\bfault']
 """
 
 
@@ -38,7 +39,7 @@ class ProblemsTest(unittest.TestCase):
         (top / "ci/proofs.toml").write_text(PROOFS)
         series = Series("v7.3", [], {}, [Patch(1, "t", "t/0001-p.patch", top / "p")])
         self.expectations = expectations.Expectations(top, series, splat.Patterns([], ""))
-        self.boot = Boot("main", "", [], None, ["t"], 60, 20, 20, "every", [])
+        self.boot = Boot("main", "", [], None, ["t"], 60, 20, 20, "every", [], False)
 
     def problems(self, rc, text, test="t", step=0):
         """What is wrong with a test that ended with rc and whose cases went as "a b- c!"."""
@@ -66,6 +67,15 @@ class ProblemsTest(unittest.TestCase):
                     self.assertEqual(self.problems(rc, text), [f"t ended with {said}"])
             self.assertEqual(self.problems(rc, "b! known!"), ["t/b fails: ", f"t ended with {said}"])
             self.assertEqual(self.problems(rc, "a known!", test="t@step"), [f"t@step ended with {said}"])
+
+    def test_a_splat_is_excused_by_the_functions_of_its_trace(self):
+        for frames, step, expected in ((["lock", "fault", "entry"], 0, []),
+                                       (["lock", "entry"], 0, ["BUG: cycle"]),
+                                       ([], 0, ["BUG: cycle"]), (["fault"], 1, ["BUG: cycle"])):
+            with self.subTest(frames=frames, step=step):
+                one = {"line": "BUG: cycle", "excerpt": [], "frames": frames}
+                self.assertEqual([s["line"] for s in self.expectations.unexpected(step, {"splats": [one]})],
+                                 expected)
 
     def test_a_failure_that_no_case_shows(self):
         self.assertEqual(self.problems(1, "a b-"), ["t ended with 1"])

@@ -16,7 +16,7 @@ sys.path.insert(0, str(TOP / "ci"))
 
 import fixture  # noqa: E402
 
-from harness import added, coverage, devicetree, guest, prune, results  # noqa: E402
+from harness import added, coverage, devicetree, guest, image, prune, results  # noqa: E402
 from lib import checkout, lane, series, store  # noqa: E402
 from lib.command import CannotJudge, Failed, Missing  # noqa: E402
 from lib.kernel import diagnostics, kconfig, sources  # noqa: E402
@@ -395,6 +395,42 @@ class VerdictTest(unittest.TestCase):
         self.assertEqual(overall([Verdict.SKIP, Verdict.PASS]), Verdict.PASS)
         self.assertEqual(worst([Verdict.PASS, Verdict.LOST, Verdict.FAIL]), Verdict.FAIL)
         self.assertEqual([v.exit_code for v in Verdict], [0, 1, 0, 125, 125])
+
+
+class ModulesTest(unittest.TestCase):
+    """Modules by one call of make, but for those that fail."""
+
+    def together(self, names, broken, said):
+        """Which are built by one call, and the calls. broken: those that do not build; said:
+        what make says of one."""
+        directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        calls = []
+
+        def make(_top, _name, below):
+            calls.append([word.rstrip("/") for word in below])
+            wrong = [name for name in calls[-1] if name in broken]
+            (directory / "module-all.log").write_text("".join(said.format(name) for name in wrong))
+            return "why" if wrong else ""
+
+        builder = object.__new__(image.ImageBuilder)
+        builder.directory = directory
+        with mock.patch.object(builder, "_make_module", make):
+            return builder._build_together(directory, names), calls  # pylint: disable=protected-access
+
+    def test_what_fails_is_left_out(self):
+        for said in ("make[4]: *** [scripts/Makefile.build:295: {0}/{0}.o] Error 1\n",
+                     '{0}/{0}.c:25:10: fatal error: no such file\n',
+                     'ERROR: modpost: "x" [{0}/{0}.ko] undefined!\n'):
+            with self.subTest(said):
+                self.assertEqual(self.together(["a", "ab", "b", "c"], ["b"], said),
+                                 (["a", "ab", "c"], [["a", "ab", "b", "c"], ["a", "ab", "c"]]))
+                self.assertEqual(self.together(["a", "ab", "b"], ["a"], said)[0], ["ab", "b"])
+        self.assertEqual(self.together(["a", "b"], [], ""), (["a", "b"], [["a", "b"]]))
+
+    def test_where_make_does_not_say_what_fails_each_is_alone(self):
+        self.assertEqual(self.together(["a", "b"], ["b"], "Error\n"), ([], [["a", "b"]]))
+        self.assertEqual(self.together(["a", "b"], ["a", "b"], "error: {0}/{0}.c\n"), ([], [["a", "b"]]))
+        self.assertEqual(self.together(["a"], [], ""), ([], []))
 
 
 if __name__ == "__main__":

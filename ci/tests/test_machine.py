@@ -113,7 +113,7 @@ class HangTest(unittest.TestCase):
     def boot(self, text):
         """machine.run() on an emulator that is a shell script."""
         (self.top / "qemu").write_text(f"#!/bin/sh\n{text}\n")
-        one = lane.Boot("main", "", [], None, ["unit"], 60, 1, 60, "every", [])
+        one = lane.Boot("main", "", [], None, ["unit"], 60, 1, 60, "every", [], False)
         found = mock.Mock(qemu=[str(self.top / "qemu"), "{image}", "{initrd}", "{results}", "{append}"],
                           append="console=x", source=self.top / "lane.toml")
         return machine.run(found, one, ["unit"], self.top / "image", self.top / "initrd",

@@ -13,7 +13,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
-from harness import csource, mutant, operators, watchers  # noqa: E402
+from harness import csource, mutant, operators, proof  # noqa: E402
 from lib.command import Failed  # noqa: E402
 from lib.series import Patch  # noqa: E402
 
@@ -273,6 +273,17 @@ class CommandTest(unittest.TestCase):
                 self.assertIn(said, text)
                 self.assertNotIn("Traceback", text)
 
+    def test_a_run_tells_what_does_not_fit(self):
+        for old, verdict, said in (("a + b", "pass", ""),
+                                   ("a / b", "fail", "wrong-sum: edit 1: 'a / b' is in main.c")):
+            with self.subTest(verdict):
+                self.fixture.list(listed(["wrong-sum"]).replace("a + b", old))
+                self.fixture.run("--step", "2")
+                found = json.loads((self.fixture.top / "out/results.json").read_text())
+                one, = [j for j in found["judgements"] if j["gate"] == "mutants"]
+                self.assertEqual((one["step"], one["lane"], one["verdict"]), (2, "series", verdict))
+                self.assertIn(said, one["reason"])
+
     def test_a_last_step_that_does_not_pass_cannot_be_judged(self):
         other = MutateFixture()
         self.addCleanup(other.close)
@@ -334,6 +345,22 @@ class TableTest(unittest.TestCase):
         self.assertEqual((found.apply(text), found.line, found.case), ("1\ntwo\ntwo\n", 1, "a/b/c/d"))
         self.assertEqual(found.diff(text).splitlines()[1:3], ["-one", "+1"])
 
+    def test_all_that_does_not_fit_is_told(self):
+        with tempfile.TemporaryDirectory() as top:
+            self.assertEqual(mutant.unfit(pathlib.Path(top), Lines()), [])
+            (pathlib.Path(top) / "ci").mkdir()
+            for text, said in ((self.entry(), []), ("[[mutant]\n", ["ci/mutants.toml: "]),
+                               (self.entry(name='"a"', edits='[{ old = "two", new = "2" }]')
+                                + self.entry(name='"b"') + self.entry(name='"b"')
+                                + self.entry(name='"c"', file='"other.c"'),
+                                ["a: edit 1: 'two' is in file.c of the last step 2 times",
+                                 "b is listed twice", "c: no patch of the series touches other.c"])):
+                (pathlib.Path(top) / "ci/mutants.toml").write_text(text)
+                wrong = mutant.unfit(pathlib.Path(top), Lines())
+                self.assertEqual(len(wrong), len(said), wrong)
+                for sentence, words in zip(wrong, said, strict=True):
+                    self.assertIn(words, sentence)
+
     def test_errors(self):
         for text, said in (
                 (self.entry(why=""), "some-name: why is missing"),
@@ -352,7 +379,7 @@ class TableTest(unittest.TestCase):
                 self.read(text)
 
 
-class WatchersTest(unittest.TestCase):
+class MayHaveTest(unittest.TestCase):
     """Which boots a pattern of ci/proofs.toml may be of."""
 
     def test_may_have(self):
@@ -363,7 +390,7 @@ class WatchersTest(unittest.TestCase):
                                   ("y/main/unit/a", False), ("x/other/unit/a", False), ("*/other/a", False),
                                   ("x/other/end", False), ("*/other/unit/a", False)):
             with self.subTest(pattern):
-                self.assertEqual(watchers.may_have(pattern, "x", boot), expected)
+                self.assertEqual(proof.may_have(pattern, "x", boot), expected)
 
 
 if __name__ == "__main__":

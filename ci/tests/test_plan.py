@@ -36,17 +36,18 @@ Policy.plan = _ascending
 def boot(name="main", **keys):
     """A Boot of a lane."""
     plain = {"append": "", "qemu": [], "devicetree": None, "tests": ["unit"], "seconds": 9,
-             "silence": 9, "test_seconds": 9, "at": "every", "topics": []}
+             "silence": 9, "test_seconds": 9, "at": "every", "topics": [], "confirms": False}
     return lanes.Boot(name, **{**plain, **keys})
 
 
 def lane(name, *boots, at="every"):
     """A Lane with boots."""
-    empty = dict.fromkeys(("arch", "cross", "config", "image", "busybox", "append"), "")
+    empty = dict.fromkeys(("arch", "cross", "llvm", "linker", "objcopy", "config", "image", "busybox",
+                           "append"), "")
     lists = {n: [] for n in ("fragments", "targets", "sizes", "test_patches", "modules", "kernel_modules",
                              "qemu")}
-    return lanes.Lane(name=name, builds="image", llvm="", at=at, default=True, strip=False, foreign={},
-                      boots=list(boots), source=pathlib.Path(name), **empty, **lists)
+    return lanes.Lane(name=name, builds="image", at=at, default=True, strip=False,
+                      foreign={}, boots=list(boots), source=pathlib.Path(name), **empty, **lists)
 
 
 class PolicyTest(unittest.TestCase):
@@ -79,40 +80,34 @@ class PolicyTest(unittest.TestCase):
         return [{why: spans.spans(steps) for why, steps in found[word].items()} for word in (True, False)]
 
     def test_order(self):
-        self.assertEqual(plan.order(range(64), {17, 35, 40, 63}),
-                         ([63, 40, 35, 17], [*range(18, 35), *range(36, 40), *range(41, 63)],
-                          list(range(16, -1, -1))))
-        self.assertEqual(plan.order([4, 5], {3, 8}), ([], [4, 5], []))
-        self.assertEqual(plan.order([2, 3], {3, 8}), ([3], [], [2]))
-        self.assertEqual(plan.order([0, 8], {3, 8}), ([8], [], [0]))
-
-    def test_lanes_due_at_ends_are_built_after_the_ends_of_the_others(self):
         chosen = [lane("e", boot(), at="ends"), lane("x", boot()), lane("y", boot())]
         made = self.policy.plan(range(9), chosen)
         self.assertEqual([(p.steps, p.lanes, p.first) for p in made.phases],
-                         [([8], ["x"], True), ([8], ["y"], True), ([6, 3], ["x", "y"], True),
-                          ([8, 6, 3], ["e"], True),
-                          ([4, 5, 7], ["x", "y"], False), ([2, 1, 0], ["x", "y"], False)])
+                         [([8], ["x"], True), ([8], ["y"], True), ([8, 6, 3], ["e"], True),
+                          ([7, 6, 5, 4, 3, 2, 1, 0], ["x", "y"], False)])
         self.assertEqual([c.step for c in made.idle], [0, 1, 2, 4, 5, 7])
         self.assertEqual([(c.step, c.lane) for c in made.cells],
                          [(step, name) for step in range(9) for name in "exy"])
         self.assertEqual(made.phases[0].cells[0].boots[0][1].why, "every step of the lane")
+        made = self.policy.plan(range(9), [lane("e", boot(), at="last")])
+        self.assertEqual([p.steps for p in made.phases], [[8]])
+        self.assertEqual({c.due.why for c in made.idle}, {"the lane is due on the last step"})
         forced = plan.Policy(self.series, [], forced=["e"]).plan([4, 5], [lane("e", boot(), at="ends")])
-        self.assertEqual([(p.steps, p.lanes) for p in forced.phases], [([4, 5], ["e"])])
+        self.assertEqual([(p.steps, p.lanes) for p in forced.phases], [([5], ["e"]), ([4], ["e"])])
 
     def test_every_boot_is_due_for_a_reason_and_left_out_for_one(self):
-        proves, ends = plan._PROOF, plan._ENDS  # pylint: disable=protected-access
+        proves, ends = plan._PROOF, plan._ITS_ENDS  # pylint: disable=protected-access
         self.assertEqual(self.due(boot()), [{"every step of the lane": "0-8"}, {}])
         self.assertEqual(self.due(boot(at="ends")),
-                         [{ends: "0,3,6,8", proves: "4-5"},
-                          {"is due on the base, at the end of each topic, and where a case of it is a "
-                           "proof": "1-2,7"}])
+                         [{ends: "0,6,8", proves: "4-5"},
+                          {"is due on the base, and at the end of topics and around patches that it proves":
+                           "1-3,7"}])
         self.assertEqual(self.due(boot(at="last"))[0], {proves: "4-5", "the last step": "8"})
         self.assertEqual(self.due(boot(at="last"), of="y")[0], {"the last step": "8"})
         self.assertEqual(self.due(boot(topics=["c"]), of="y"),
-                         [{ends: "0,3,6", "the steps of c": "7-8"},
-                          {"is due in c, at the end of other topics, and where a case of it is a proof":
-                           "1-2,4-5"}])
+                         [{ends: "0", "the steps of c": "7-8"},
+                          {"is due in c, and at the end of topics and around patches that it proves":
+                           "1-6"}])
         self.assertEqual(self.due(boot(at="last"), policy=plan.Policy(self.series, [], ["main"]))[0],
                          {"asked for by name": "0-8"})
 
@@ -129,16 +124,15 @@ class PolicyTest(unittest.TestCase):
         kinds = {"unit": needs.Needs(("unit",), (), (), ("vfio",), True, False)}
         chosen = [lane("e", boot(), at="ends"), lane("x", boot(at="ends"))]
         text = plan_text.text(self.policy.plan(range(9), chosen), self.policy, kinds)
-        for line in ("v7.3, 8 patches; steps 0-8 in e, x: 12 builds, 9 boots",
-                     "  8 in x: the last end of a topic, which has all before it",
-                     "  6, 3 in x: the other ends of topics, downwards",
-                     "  8, 6, 3 in e: the ends of topics, the last one first",
-                     "  4..5, 7 in x: the steps after the lowest of these, upwards",
-                     "  2..0 in x: the steps before it, downwards",
+        for line in ("v7.3, 8 patches; steps 0-8 in e, x: 12 builds, 8 boots",
+                     "  8 in x: the last step, which has all before it",
+                     "  8, 6, 3 in e: the steps that they are due on, downwards",
+                     "  7..0 in x: the steps before it, downwards",
                      "  build              on     3,6,8: the end of each topic",
                      "                     not on 0-2,4-5,7: the lane is due on the last step of each topic",
-                     "  boot main          on     0,3,6,8: the base and the end of each topic",
-                     "                     on     0,3-6,8: unit@step, where it differs from the last step's"):
+                     "  boot main          on     0,6,8: the base, the last step, and the end of a topic "
+                     "that it is for",
+                     "                     on     0,4-6,8: unit@step, where it differs from the last step's"):
             self.assertIn(line, text.splitlines())
 
 
@@ -301,10 +295,9 @@ class RunTest(unittest.TestCase):
         code, text = made.run()
         self.assertEqual(code, 1, text)
         begun = [line.split("]")[1].split(":")[0].strip() for line in text.splitlines() if ": build " in line]
-        self.assertEqual(begun, [f"step {k} fake" for k in (6, 3)] + [f"step {k} second" for k in (6, 3)]
-                         + [f"step {k} fake" for k in (4, 5, 2, 1, 0)])
+        self.assertEqual(begun, ["step 6 fake"] + [f"step {k} second" for k in (6, 3)]
+                         + [f"step {k} fake" for k in range(5, -1, -1)])
         for answer in ("the series up to step 6 in fake: pass",
-                       "the series up to step 3 in fake: fail (step 3)",
                        "the ends of topics (3, 6) in second: fail (step 3)"):
             self.assertIn(answer, text)
         _, other = ascending.run()
@@ -326,9 +319,9 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 0, text)
         self.assertTrue(text.startswith(
             "v7.3, 6 patches; steps 3-6 in fake, second: 6 builds, 6 boots\n"), text)
-        self.assertIn("\n  6 in fake: the last end of a topic, which has all before it\n"
-                      "  3 in fake: the other ends of topics, downwards\n"
-                      "  6, 3 in second: the ends of topics, the last one first\n", text)
+        self.assertIn("\n  6 in fake: the last step, which has all before it\n"
+                      "  6, 3 in second: the steps that they are due on, downwards\n"
+                      "  5..3 in fake: the steps before it, downwards\n", text)
         self.assertFalse((made.directory / "cache").exists())
         self.assertFalse((made.top / "out").exists())
 

@@ -69,7 +69,7 @@ class RunTest(unittest.TestCase):
         lane.write_text(lane.read_text() + 'at = "ends"\n')
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
-        self.assertIn("skip: step 2 fake boot:main: is due on the base, at the end of each topic", text)
+        self.assertIn("skip: step 2 fake boot:main: is due on the base, and at the end of topics", text)
         self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1, pass 3", text)
         code, text = self.fixture.run("--step", "2", "--boot", "main")
         self.assertIn("step 2 fake: boot main pass", text)
@@ -79,7 +79,7 @@ class RunTest(unittest.TestCase):
         self.fixture.patch("comment 4", "main.c", "/* 3 */", "/* 4 */", topic="other")
         lane.write_text(lane.read_text().replace('topics = ["fake"]', 'topics = ["other"]'))
         code, text = self.fixture.run()
-        self.assertIn("skip: step 2 fake boot:main: is due in other, at the end of other topics", text)
+        self.assertIn("skip: step 2 fake boot:main: is due in other, and at the end of topics", text)
         self.assertIn("step 3 fake: boot main pass", text)
         lane.write_text(lane.read_text().replace('topics = ["other"]', 'at = "never"'))
         code, text = self.fixture.run()
@@ -165,8 +165,12 @@ class RunTest(unittest.TestCase):
         self.assertNotIn("step 2 second diagnostics", text)
         lane.write_text(lane.read_text().replace('"ends"', '"last"'))
         code, text = other.run()
-        self.assertEqual((code, text), (1, "ci/run: ci/lanes/second.toml: at = 'last' is not "
-                                        '"every" or "ends"\n'))
+        self.assertEqual(code, 0, text)
+        self.assertIn("skip: step 0-3 second build: the lane is due on the last step", text)
+        lane.write_text(lane.read_text().replace('"last"', '"first"'))
+        code, text = other.run()
+        self.assertEqual((code, text), (1, "ci/run: ci/lanes/second.toml: at = 'first' is not "
+                                        '"every" or "ends" or "last"\n'))
 
     def test_proof_in_a_lane_that_is_due_at_the_ends_of_topics(self):
         self.fixture.patch("comment 1", "main.c", "return 0;", "return 0; /* 1 */")

@@ -21,8 +21,8 @@ class Gates(GatesFixture):
     def test_a_good_patch_passes_every_gate(self):
         results, done = self.check()
         self.assertEqual({r["verdict"] for r in results.values()}, {"pass"}, done.stdout)
-        self.assertEqual(len(results), 10)
-        self.assertEqual(done.stdout.split("\n")[-2], "10 pass, 0 fail, 0 skip, 0 lost")
+        self.assertEqual(len(results), 12)
+        self.assertEqual(done.stdout.split("\n")[-2], "12 pass, 0 fail, 0 skip, 0 lost")
 
     def test_again_is_from_the_cache(self):
         self.check()
@@ -186,7 +186,7 @@ class Gates(GatesFixture):
         self.add("int x;\n", name="arch/vax/toy.c")
         results, _ = self.check("2", expect=1)
         self.assertEqual(self.failing(results), {(2, "maintainers"), (2, "w1"), (2, "sparse")})
-        self.assertIn("not built in any lane (toy): arch/vax/toy.c", results[2, "w1"]["reason"])
+        self.assertIn("built in no lane: arch/vax/toy.c", results[2, "w1"]["reason"])
         self.write(self.repo / "ci/proofs.toml",
                    '[[proof]]\npatch = "toy/toy-add-a-thing"\nbuilt = "by hand"\n')
         results, _ = self.check("2", "--gate", "w1", expect=125)
@@ -204,7 +204,83 @@ class Gates(GatesFixture):
         lane = self.repo / "ci/lanes/toy.toml"
         lane.write_text(lane.read_text() + "default = false\n")
         results, _ = self.check("--gate", "w1", expect=1)
-        self.assertIn("not built in any lane ()", results[1, "w1"]["reason"])
+        self.assertIn("built in no lane: ", results[1, "w1"]["reason"])
+
+    def again(self, old, new, *tags):
+        """A further patch, that changes what the patch before it has made."""
+        self.change(self.work, old, new, f"toy: {new}", body="\n\n".join(["Why.", "\n".join(tags)]).strip())
+        self.script("refresh", "--tree", self.work)
+
+    def test_a_candidate_for_stable_applies_alone(self):
+        cc = "Cc: stable@vger.kernel.org # 6.1+"
+        self.again("return 5;", "return 50;", cc)
+        self.again("return 10;", "return 11;", "Cc: <stable@vger.kernel.org> # 6.12")
+        self.again("return 11;", "return 12;")
+        self.again("return 50;", "return 51;", cc)
+        results, done = self.check("--gate", "stable", expect=1)
+        self.assertEqual({k[0]: r["verdict"] for k, r in results.items()},
+                         {1: "pass", 2: "pass", 3: "fail", 4: "pass", 5: "pass"})
+        self.assertEqual(results[1, "stable"]["reason"], "is no candidate for stable")
+        self.assertEqual(results[2, "stable"]["reason"], "")
+        self.assertEqual(results[3, "stable"]["reason"],
+                         "does not apply alone on the base; it needs: toy: return more, part 1")
+        self.assertIn("drivers/toy/toy.c: patch does not apply", done.stdout)
+        self.assertEqual(results[5, "stable"]["reason"],
+                         "applies behind candidates before it: toy: return 50;")
+        results, _ = self.check("--gate", "stable", expect=1)
+        self.assertEqual(self.anew(results), set())
+
+    def test_a_candidate_that_series_names(self):
+        self.again("return 10;", "return 11;")
+        series = self.repo / "series"
+        text = series.read_text()
+        series.write_text(text.replace("toy/0002", "# stable: 6.1+\ntoy/0002"))
+        results, _ = self.check("--gate", "stable", expect=1)
+        self.assertEqual(self.failing(results), {(2, "stable")})
+        # the patch that it needs goes to fewer trees, then to as many
+        for since, expect in (("6.12+", 1), ("6.1+", 0)):
+            self.git(self.work, "reset", "-q", "--hard", "base")
+            self.change(self.work, "return 1;", "return 10;", "toy: return more, part 1",
+                        body=f"Why.\n\nCc: stable@vger.kernel.org # {since}")
+            self.again("return 10;", "return 11;")
+            self.assertIn("# stable: 6.1+\ntoy/0002", series.read_text())
+            self.check("--gate", "stable", expect=expect)
+
+    def fixes(self, tag, **kwargs):
+        """What the gate says of a second patch with that tag: (verdict, reason)."""
+        self.git(self.work, "reset", "-q", "--hard", self.one)
+        self.again("return 5;", "return 50;", tag)
+        results, _ = self.check("--gate", "fixes", "2", expect=None, **kwargs)
+        return results[2, "fixes"]["verdict"], results[2, "fixes"]["reason"]
+
+    def test_what_a_patch_fixes(self):
+        self.one = self.git(self.work, "rev-parse", "HEAD")
+        bad = self.change(self.linux, "return 7;", "return 8;", "toy: break it")[:12]
+        self.write(self.linux / "other", "")
+        other = self.commit(self.linux, "toy: break another")[:12]
+        right = f'Fixes: {bad} ("toy: break it")'
+        verdict, reason = self.fixes(right)
+        self.assertEqual(verdict, "pass")
+        self.assertIn("judged by its form only; LINUX=DIR", reason)
+        self.assertEqual(self.fixes(right, LINUX=self.linux), ("pass", ""))
+        for tag, words in (
+                (f'Fixes: {bad}0 ("toy: break it")', "is not twelve hex digits and the quoted subject"),
+                (f"Fixes: {bad} (toy: break it)", "is not twelve hex digits and the quoted subject"),
+                ('Fixes: 0123456789ab ("toy: break it")', "0123456789ab is no commit of the history"),
+                (f'Fixes: {bad} ("toy: break")', f"{bad} is 'toy: break it', not 'toy: break'"),
+                (f'Fixes: {other} ("toy: break another")', "touches none of the files that the patch"),
+                ("Cc: stable@vger.kernel.org", "names neither the commit with the fault")):
+            with self.subTest(tag):
+                verdict, reason = self.fixes(tag, LINUX=self.linux)
+                self.assertEqual(verdict, "fail")
+                self.assertIn(words, reason)
+        self.assertEqual(self.fixes("Cc: stable@vger.kernel.org # 6.1+")[0], "pass")
+        self.assertEqual(self.fixes("Link: https://lore.kernel.org/r/x@y"), ("pass", "names no fault"))
+        self.fixes(f'Fixes: {other} ("toy: break another")')
+        series = self.repo / "series"
+        series.write_text(series.read_text().replace("toy/0002", "# fixes: it was there before\ntoy/0002"))
+        results, _ = self.check("--gate", "fixes", "2", LINUX=self.linux)
+        self.assertEqual(results[2, "fixes"]["verdict"], "pass")
 
     def test_a_patch_that_does_not_apply(self):
         self.add("int a;\n")

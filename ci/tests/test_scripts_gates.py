@@ -122,7 +122,7 @@ class Lost(GatesFixture):
         results, done = self.check(expect=125)
         for gate in ("w1", "sparse"):
             self.lost(results, gate, "lane toy cannot be configured before the patch: ")
-        self.assertEqual(done.stdout.splitlines()[-1], "8 pass, 0 fail, 0 skip, 2 lost")
+        self.assertEqual(done.stdout.splitlines()[-1], "10 pass, 0 fail, 0 skip, 2 lost")
 
     def test_fault_of_one_gate_leaves_the_others(self):
         (self.work / "scripts/kernel-doc").chmod(0o644)
@@ -207,7 +207,7 @@ class Kept(GatesFixture):
     def test_cheap_gates_of_all_patches_come_first(self):
         self.add("int toy_a;\n")
         results, _ = self.check()
-        cheap = "message", "checkpatch", "maintainers", "kernel-doc", "gitignore"
+        cheap = "message", "checkpatch", "maintainers", "kernel-doc", "gitignore", "fixes", "stable"
         built = "w1", "sparse", "docs", "uapi"
         self.assertEqual(list(results), [(step, gate) for gates in (cheap, built, ("coccinelle",))
                                          for step in (1, 2) for gate in gates])
@@ -249,7 +249,7 @@ class Kept(GatesFixture):
                 ("seconds = 60", "seconds = true", "boot b: seconds = True is not a whole number"),
                 ('["t"]', '"unit"', "boot b: tests = 'unit' is not a list of strings"),
                 ("seconds", "second", "boot b: unknown: second"),
-                ("arch =", "at = true\narch =", 'at = True is not "every" or "ends"'),
+                ("arch =", "at = true\narch =", 'at = True is not "every" or "ends" or "last"'),
                 ("arch =", "arch", "Expected '=' after a key in a key/value pair (at line 1, column 6)"),
                 ("config =", "default = 0\nconfig =", "default = 0 is not true or false")):
             with self.subTest(new):
@@ -316,6 +316,7 @@ class Surroundings(GatesFixture):
         self.add("\n/**\n * toy_a() - say\n * @x: what\n */\nint toy_a(void)\n{\n\tint unused;\n"
                  "\tunsigned int x;\n\n\treturn 1;\n}\n", "toy: warn")
         self.add("nobody's\n", "toy: add a stray", name="stray/file")
+        self.add("\nint toy_mended;\n", "toy: mend", body='Why.\n\nFixes: 0123456789ab ("toy: break it")')
         calm, done = self.verdicts()
         self.assertEqual({key for key, (verdict, _) in calm.items() if verdict == "fail"},
                          {(2, "checkpatch"), (3, "w1"), (3, "kernel-doc"), (3, "coccinelle"),

@@ -296,6 +296,52 @@ class Refresh(Fixture):
         self.refresh()
         self.assertEqual(self.names()[-1], "other/0002-toy-but-at-the-end.patch")
 
+    def test_waves_stay(self):
+        series = self.repo / "series"
+        text = series.read_text().replace("toy/0001", "# the first\n# wave: one\n# needs: nothing\ntoy/0001")
+        text = text.replace("toy/0003", "# wave: two\n# tree: others\n# mind the gap\ntoy/0003")
+        series.write_text(text)
+        self.assertIn("no change", self.refresh().stdout)
+        self.script("refresh", "--check")
+        # a new commit goes to the wave of the one before it, a reworded one stays in its own
+        self.git(self.work, "commit", "-q", "--amend", "-m", "toy: return more, the last part\n\nWhy.")
+        tip = self.git(self.work, "rev-parse", "HEAD")
+        self.git(self.work, "checkout", "-q", "HEAD~1")
+        self.change(self.work, "return 8;", "return 80;", "toy: inserted")
+        self.git(self.work, "cherry-pick", tip)
+        self.refresh()
+        text = text.replace("toy/0003-toy-return-more-part-3", "toy/0004-toy-return-more-the-last-part")
+        self.assertEqual(series.read_text(),
+                         text.replace("# wave: two", "toy/0003-toy-inserted.patch\n# wave: two"))
+
+    def test_a_wave_in_two_parts_is_refused(self):
+        series = self.repo / "series"
+        series.write_text(series.read_text().replace("toy/0001", "# wave: one\ntoy/0001")
+                          .replace("toy/0003", "# wave: two\ntoy/0003"))
+        before = self.patches()
+        self.git(self.work, "reset", "-q", "--hard", "HEAD~3")
+        for number in (1, 3, 2):
+            self.change(self.work, f"return {number};", f"return {number}0;",
+                        f"toy: return more, part {number}")
+        done = self.refresh(expect=1)
+        self.assertIn("wave one of topic toy would be in two parts, of which the second begins with "
+                      "toy/0003-toy-return-more-part-2.patch: move the line", done.stderr)
+        self.assertEqual(self.patches(), before)
+        # the line moves to where the commit is
+        lines = [x for x in series.read_text().split("\n") if "0002" not in x]
+        series.write_text("\n".join([*lines[:-1], "toy/0002-toy-return-more-part-2.patch", ""]))
+        self.refresh()
+        self.assertEqual([x for x in series.read_text().split("\n") if x][-4:], [
+            "toy/0001-toy-return-more-part-1.patch", "# wave: two", "toy/0002-toy-return-more-part-3.patch",
+            "toy/0003-toy-return-more-part-2.patch"])
+
+    def test_check_looks_at_the_waves(self):
+        series = self.repo / "series"
+        series.write_text(series.read_text().replace("# tree: toys\n", ""))
+        self.assertIn("series: toy has no '# tree:' line", self.script("refresh", "--check", expect=1).stderr)
+        series.write_text(series.read_text().replace("# list:", "# lists:"))
+        self.assertIn("series:3: unknown key 'lists'", self.script("refresh", "--check", expect=1).stderr)
+
     def test_first_commit_without_a_topic(self):
         shutil.rmtree(self.repo / "patches")
         (self.repo / "series").write_text("# base: v7.3\n")

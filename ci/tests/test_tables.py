@@ -86,9 +86,9 @@ class TableTest(unittest.TestCase):
         self.assertEqual((one.cases, one.adds, one.drops), (["a"], ["b"], ["c"]))
         self.proofs(start + 'nothing = "why"\ndrops = ["a/b/t@step/c"]\n')
         for text, words in (
-                (start, "t/p1: it has neither cases, adds nor nothing"),
-                (start + "cases = []\n", "it has neither cases, adds nor nothing"),
-                (start + 'drops = ["c"]\n', "it has neither cases, adds nor nothing"),
+                (start, "t/p1: it has neither cases, adds, splats nor nothing"),
+                (start + "cases = []\n", "it has neither cases, adds, splats nor nothing"),
+                (start + 'drops = ["c"]\n', "it has neither cases, adds, splats nor nothing"),
                 (start + 'cases = ["a"]\nnothing = "why"\n', "it has cases and nothing"),
                 (start + 'nothing = ""\n', "nothing = '' is not a string that is not empty"),
                 (start + 'case = ["a"]\n',
@@ -133,11 +133,11 @@ class TableTest(unittest.TestCase):
                 self.refused(words, self.known, text)
 
     def test_a_known_failure_that_is_none_any_more(self):
-        def unused(text, cases, lost=False, excused=()):
+        def unused(text, cases, lost=False, excused=(), left_out=()):
             expectations = self.known(text)
             for case in excused:
                 expectations.excuse(case)
-            [one] = expectations.unused({0: dict.fromkeys(cases, "pass")}, lost)
+            [one] = expectations.unused({0: dict.fromkeys(cases, "pass")}, lost, left_out)
             return one.verdict, one.reason
 
         self.assertEqual(unused(self.ENTRY, ["a/b/c"], excused=["a/b/c"]), (Verdict.PASS, ""))
@@ -154,6 +154,9 @@ class TableTest(unittest.TestCase):
         self.assertEqual(unused(self.ENTRY, ["a/b/d"]),
                          (Verdict.FAIL, "ci/known.toml: no case a/*/c ran: delete the entry"))
         self.assertEqual(unused(self.ENTRY, ["a/b/d"], lost=True)[0], Verdict.LOST)
+        self.assertEqual(unused(self.ENTRY, ["d/b/c"], left_out=["a"]),
+                         (Verdict.SKIP, "ci/known.toml: a/*/c: a plain run leaves out lane a"))
+        self.assertEqual(unused(self.ENTRY, ["d/b/c"], left_out=["b"])[0], Verdict.FAIL)
         old = self.ENTRY.replace("v7.3", "v7.2")
         verdict, reason = unused(old, ["a/b/c"])
         self.assertEqual(verdict, Verdict.FAIL)

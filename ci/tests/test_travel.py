@@ -192,6 +192,7 @@ class ArchiveTest(unittest.TestCase):
             (place / "m.c").write_text('#include "m.h"\nint f(int i) { return get(i); }\n')
             shutil.copy(TOP / "scripts/lib/kernel/compiler", self.top / name / "bin/gcc")
             env = {**os.environ, "SERIES_SOURCE": str(source), "DIAGNOSTICS": "",
+                   "SERIES_SOURCE_AS": "../../source",
                    "PATH": f"{self.top / name}/bin:{os.environ['PATH']}"}
             subprocess.run(["gcc", "-O2", "-fsanitize=bounds", f"-I{source}/include", "-c",
                             "-o", "m.o", "m.c"], check=True, cwd=place, env=env)

@@ -15,7 +15,7 @@ import gates_fixture
 from smtp_sink import Sink
 from world import Command, Ended, World
 
-LETTER = "toy: return more\n\nWhy all of this is done,\nin two lines.\n\nBase: v7.3\n"
+LETTER = "toy: return more\n\nWhy all of this is done,\nin two lines.\n\nChanges in v2: none.\n"
 
 
 def _digest(text: str | bytes) -> str:
@@ -55,10 +55,10 @@ class Scripts(World):
         "refresh-check": Command(("scripts/refresh", "--check"), _last_line),
         "check": Command(("scripts/check",), lambda w, e: {"gates": "\n".join(
             line for line in e.text.splitlines() if re.match(r" *\d+ ", line))}, builds=True),
-        "send": Command(("scripts/send", "--output", "{}/mails"), lambda w, e: {
+        "send": Command(("scripts/send", "--topic", "toy", "--output", "{}/mails"), lambda w, e: {
             path.name: _mail(path.read_bytes()) for path in sorted((w.top / "mails").glob("*"))}),
-        "send-send": Command(("scripts/send", "--send", "--yes"), lambda w, e: w.received(),
-                             then=("--continue", ("scripts/send", "--continue", "--yes"))),
+        "send-send": Command(("scripts/send", "--topic", "toy", "--send", "--yes"), lambda w, e: w.received(),
+                             then=("--continue", ("scripts/send", "--topic", "toy", "--continue", "--yes"))),
     }
 
     def __init__(self, clone: str = "", cache: str = "") -> None:

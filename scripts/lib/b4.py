@@ -7,14 +7,15 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-from . import cache, environment, mailserver, posting, recipients, release, replay
+from . import cache, environment, mailserver, posting, recipients, replay
 from . import series as series_file
 from . import submission, submitter
 from .command import CannotJudge, Failed, run
 from .plumbing import git
 
-# b4's own, without base-commit: the base may be one that only this cache has.
-TEMPLATE = ("${cover}\n\n---\n${shortlog}\n\n${diffstat}\n---\n%schange-id: ${change_id}\n\n"
+# b4's own, with what has changed, and with lines of ours for b4 and git: to b4 the base is the
+# commit below the cover letter.
+TEMPLATE = ("${cover}\n\n---\n${shortlog}\n\n${diffstat}\n---\n%s%schange-id: ${change_id}\n\n"
             "Best regards,\n-- \n${signature}\n")
 # For b4, over the constructed configuration and that of the cache's repository.
 PINNED = {
@@ -34,10 +35,10 @@ HEEDED = ("b4.email-exclude", "b4.send-series-to", "b4.send-series-cc")
 
 
 def write(branch: submission.Branch, directory: pathlib.Path, config: dict[str, list[str]],
-          not_to: Sequence[str]) -> list[posting.Mail]:
+          not_to: Sequence[str], made: submission.Made) -> list[posting.Mail]:
     """Have b4 write the mails of the branch to a directory; the mails.
 
-    b4 sees of the user's configuration what is given to it here.
+    b4 sees of the user's configuration what is given to it here. made: what the branch holds.
     """
     shutil.rmtree(directory, ignore_errors=True)
     name, address = submitter.person(config)
@@ -48,9 +49,9 @@ def write(branch: submission.Branch, directory: pathlib.Path, config: dict[str, 
     if sender := mailserver.section(config).get("from"):
         values["sendemail.from"] = sender
     start = int(os.environ["GIT_CONFIG_COUNT"])
-    known = git(branch.tree, "log", "-1", "--format=%ae", release.BASE) != "base@localhost"
-    with tempfile.NamedTemporaryFile("w", suffix=".template") as template:
-        template.write(TEMPLATE % ("base-commit: ${base_commit}\n" if known else ""))
+    changed = made.changes.replace("$", "$$") + "\n---\n" if made.changes else ""
+    with tempfile.NamedTemporaryFile("w", suffix=".template", encoding="utf-8") as template:
+        template.write(TEMPLATE % (changed, "".join(f"{line}\n" for line in made.lines)))
         template.flush()
         values |= {**PINNED, "b4.prep-cover-template": template.name,
                    "user.name": name, "user.email": address}

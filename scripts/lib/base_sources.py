@@ -13,7 +13,7 @@ from .release import BASE
 from .series import Series
 
 URL = "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git"
-IDENTITY = plumbing.identity("base", "base@localhost", "2026-01-01T00:00:00Z")
+IDENTITY = plumbing.identity("base", release.SNAPSHOT, "2026-01-01T00:00:00Z")
 
 
 def prepare(path: pathlib.Path) -> None:
@@ -26,7 +26,7 @@ def prepare(path: pathlib.Path) -> None:
     if not release.imported(path):
         for old in [*path.glob("*.lock"), *path.glob("refs/**/*.lock")]:
             old.unlink()
-        kind = plumbing.attempt(path, "rev-parse", "--show-object-format") if path.is_dir() else None
+        kind = plumbing.result(path, "rev-parse", "--show-object-format") if path.is_dir() else None
         if kind and kind.returncode == 0 and kind.stdout.strip() != "sha1":
             shutil.rmtree(path)  # of git's default; the kernel's objects are SHA-1
     run(["git", "init", "-q", "--bare", "--template=", "--object-format=sha1", "-b", "base", path])
@@ -79,8 +79,8 @@ def from_tree(path: pathlib.Path, directory: str, series: Series) -> str:
     try:
         return fetch(path, f"file://{absolute}", series, 3600, f"--upload-pack={serve}")
     except Broken as error:
-        if not plumbing.attempt(directory, "config", "--get-regexp",
-                                r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:
+        if not plumbing.result(directory, "config", "--get-regexp",
+                               r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:
             raise
         raise CannotJudge(f"LINUX={directory} is a partial clone that lacks objects of {series.base}; "
                           f"name a whole one, or unset LINUX\n{error.stderr.strip()}") from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from . import cache
 from .release import BASE, linux
-from .plumbing import attempt, git, private
+from .plumbing import git, private, result
 
 
 def abandon(directory: pathlib.Path) -> None:
@@ -29,7 +29,7 @@ def _of(path: pathlib.Path, repository: pathlib.Path) -> bool:
     from."""
     if not (path / ".git").exists():
         return False
-    done = attempt(path, "rev-parse", "--git-common-dir")
+    done = result(path, "rev-parse", "--git-common-dir")
     common = path / done.stdout.strip()
     return done.returncode == 0 and common.is_dir() and common.samefile(repository)
 
@@ -75,7 +75,7 @@ def cone_worktree(name: str, directories: Sequence[str]) -> pathlib.Path:
     """worktree() without a checkout, in which each is of these directories and the files at the top
     alone: less to keep on the disk."""
     path = worktree(name, checkout=False)
-    done = attempt(path, "sparse-checkout", "list")
+    done = result(path, "sparse-checkout", "list")
     if done.returncode or done.stdout.split() != sorted(directories):
         git(path, "sparse-checkout", "set", "--cone", *directories, timeout=1800)
     return path

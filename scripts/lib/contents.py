@@ -52,9 +52,9 @@ def exported(tree: pathlib.Path, start: str, series: Series, starts: dict[str, s
     topics: list[str] = []
     dropped = list(series.patches)
     count: dict[str, int] = {}
-    entries: list[tuple[str, str, list[str]]] = []
+    entries: list[series_file.Entry] = []
     for commit, (slug, text) in zip(commits, export.patches(tree, start), strict=True):
-        topic, known = chosen.of(commit.name, text)
+        topic, wave, known = chosen.of(commit.name, text)
         count[topic] = count.get(topic, 0) + 1
         name = f"{topic}/{count[topic]:04d}-{slug}"
         if known and not everything and export.same(known.text, text):
@@ -62,5 +62,5 @@ def exported(tree: pathlib.Path, start: str, series: Series, starts: dict[str, s
         dropped = [p for p in dropped if p is not known]
         files[name] = text
         topics.append(topic)
-        entries.append((topic, name, known.notes if known else []))
+        entries.append((topic, wave, name, known.notes if known else []))
     return Export(files, series_file.write(series, entries), topics, dropped, commits)

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from . import command, mailserver, posting, process, recipients
 from .command import CannotJudge, say, shell
 from .request import Request
+from .waves import Wave
 
 
 def named(mails: Sequence[posting.Mail]) -> str:
     return "\n".join(f"  {mail.subject}" for mail in mails)
 
 
-def left_over(version: posting.Posting, name: str, topic: str | None) -> str:
+def left_over(version: posting.Posting, wave: Wave) -> str:
     """Which mails of a posting are out, and how to go on; "" when all are or none is."""
     out, unclear, left = (version.mails(state) for state in (posting.OUT, posting.UNCLEAR, ""))
     if not (out or unclear) or not (left or unclear):
         return ""
-    again = shell(["scripts/send", "--continue", *(["--topic", topic] if topic else [])])
+    again = shell(["scripts/send", *wave.options, "--continue"])
     return "\n".join([
-        f"version {version.revision} of {name} is partly sent; out:", named(out) or "  none",
+        f"version {version.revision} of {wave.posting} is partly sent; out:", named(out) or "  none",
         *(["perhaps out:", named(unclear)] if unclear else []),
         *(["not out:", named(left)] if left else []),
         f"to send the rest, with the Message-Ids that these mails have: {again}",
@@ -27,7 +28,7 @@ def left_over(version: posting.Posting, name: str, topic: str | None) -> str:
 
 
 def deliver(version: posting.Posting, server: mailserver.Settings, chosen: Request,
-            branch: str) -> None:
+            wave: Wave) -> None:
     """Send the mails of a posting that are not out; if that fails, CannotJudge says which are."""
     unwanted = {recipients.bare(person) for person in chosen.not_to}
     try:
@@ -46,7 +47,7 @@ def deliver(version: posting.Posting, server: mailserver.Settings, chosen: Reque
                     if not version.mails("", posting.UNCLEAR):
                         command.ignore_signals()  # what is left to do is bounded
     except BaseException as error:
-        text = left_over(version, branch, chosen.topic)
+        text = left_over(version, wave)
         if not version.mails(posting.OUT, posting.UNCLEAR):
             version.forget()
         if isinstance(error, CannotJudge):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from . import release
 from .command import CannotJudge, complete
-from .plumbing import attempt
+from .plumbing import result
 
 TOP = "Documentation"
 _GATHERED = "kernel-doc-of-touched-files"
@@ -64,8 +64,8 @@ class Directives:
     """Which pages of a commit include which files; looked up once, as it takes a second."""
 
     def __init__(self, commit: str) -> None:
-        done = attempt(release.linux(), "grep", "-E", rf"^\s*\.\. ({'|'.join(_INCLUDING)})::", commit,
-                       "--", f"{TOP}/*.rst")
+        done = result(release.linux(), "grep", "-E", rf"^\s*\.\. ({'|'.join(_INCLUDING)})::", commit,
+                      "--", f"{TOP}/*.rst")
         self.found: dict[str, set[tuple[str, str]]] = collections.defaultdict(set)
         for line in _found(done):
             _, page, text = line.split(":", 2)
@@ -98,8 +98,8 @@ def naming(commit: str, pages: Iterable[str]) -> set[str]:
         places |= {f"{parent}/index.rst" for parent in directory.parents if str(parent) != "."}
     if not names:
         return set()
-    done = attempt(release.linux(), "grep", "-lwE", "|".join(names) + "|:glob:", commit, "--",
-                   *sorted(places))
+    done = result(release.linux(), "grep", "-lwE", "|".join(names) + "|:glob:", commit, "--",
+                  *sorted(places))
     return {line.partition(":")[2] for line in _found(done)}
 
 

@@ -133,7 +133,7 @@ def _replayed(directory: pathlib.Path | str, start: str, files: Sequence[pathlib
         shutil.copy2(shallow, tree / ".git/shallow")
     git(tree, "update-ref", "--no-deref", "HEAD", start)
     git(tree, "read-tree", start)
-    done = plumbing.attempt(tree, *replay.AM, *files, env=replay.IDENTITY, timeout=1800)
+    done = plumbing.result(tree, *replay.AM, *files, env=replay.IDENTITY, timeout=1800)
     why = ""
     if done.returncode != 0:
         why = replay.refusal(tree, [series_file.Patch(0, "", p.name, p) for p in files], done)[1]

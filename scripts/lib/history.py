@@ -32,6 +32,12 @@ class History:
             self._subjects[commit] = done.stdout.strip() if done.returncode == 0 else None
         return self._subjects[commit]
 
+    def files(self, commit: str) -> list[str]:
+        """The files that a commit touches; none where the history has no such commit."""
+        done = run(["git", "-C", self.directory, "diff-tree", "--root", "--no-commit-id", "--name-only",
+                    "--no-renames", "-r", "-z", commit], check=False)
+        return done.stdout.split("\0")[:-1] if done.returncode == 0 else []
+
     def git_directory(self) -> pathlib.Path:
         """The repository itself, for a tool that asks git on its own."""
         return pathlib.Path(git(self.directory, "rev-parse", "--absolute-git-dir"))

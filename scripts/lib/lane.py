@@ -21,11 +21,13 @@ class Boot:
     the machine's own device tree, or None; tests: names of guest tests in order;
     seconds: limit of the whole boot; silence: seconds without a byte on the console
     or results port before the boot is given up; test_seconds: limit of one test,
-    enforced by the guest; at: "every" step; or "ends": on the base, on the last
-    step of each topic, and on the steps before and after a patch that a case of the
-    boot proves; or "last": on the last step of the series, and on the steps before and
+    enforced by the guest; at: "every" step; or "ends": on the base, on the last step of the
+    series and of each topic that a case of the boot proves a patch of, and on the steps before
+    and after each such patch; or "last": on the last step of the series, and on the steps before and
     after such a patch; topics: those whose steps "every" means, all of them if empty;
-    on steps of other topics the boot is due as for "ends".
+    on steps of other topics the boot is due as for "ends"; confirms: what a proof names in every
+    lane, by a pattern that begins with "*", does not make it due: the boot of another lane
+    shows that, and this one confirms it where it is due anyway.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Boot:
     test_seconds: int
     at: str
     topics: list[str]
+    confirms: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +50,12 @@ class Lane:
     builds: the "image" of the kernel, with modules, or only "objects": a lane without boots,
     that compiles what the series touches on the steps that touch what it builds;
     arch, cross: ARCH= and CROSS_COMPILE= of kbuild; llvm: LLVM= of kbuild, such as "-19", where
-    clang builds the lane; config: the configuration target
-    that the fragments modify; fragments: files of kconfig-fragments, "fragment" in the
-    file, a name or a list of names, of which a later one overrides those before; at:
-    "every" step; or "ends": built and booted on the last step of each topic only;
+    clang builds the lane; linker: LD= of kbuild, where it is not that of the compiler; objcopy:
+    OBJCOPY= likewise; config: the configuration target that the fragments modify; fragments: files
+    of kconfig-fragments, "fragment" in the file, a name or a list of names, of which a later one
+    overrides those before; at:
+    "every" step; or built and booted only on the last step of each topic, "ends", or of the
+    series, "last";
     default: whether the lane runs when no lane is named; targets: make targets to build; of
     objects, the directories that the series touches where it is left out;
     image: path of the bootable image in the object directory; strip: reduce it to what
@@ -69,6 +74,8 @@ class Lane:
     arch: str
     cross: str
     llvm: str
+    linker: str
+    objcopy: str
     config: str
     fragments: list[pathlib.Path]
     at: str
@@ -94,15 +101,16 @@ class Lane:
 
 
 _FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS}
-_MORE = {"at": one_of("every", "ends"), "builds": one_of("image", "objects"), "cross": LINE,
-         "default": FLAG, "llvm": LINE}
+_MORE = {"at": one_of("every", "ends", "last"), "builds": one_of("image", "objects"), "cross": LINE,
+         "default": FLAG, "linker": LINE, "llvm": LINE, "objcopy": LINE}
 _IMAGE = {"targets": TEXTS, "image": TEXT, "qemu": TEXTS, "boot": TABLES}
 _IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_modules": TEXTS,
                "modules": TEXTS, "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
 _FOREIGN = {"architecture": TEXT, "library": TEXT, "packages": TEXTS}
 _BOOT = {"name": TEXT, "tests": TEXTS, "seconds": NUMBER}
-_BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "devicetree": TEXT, "qemu": TEXTS,
-              "silence": NUMBER, "test_seconds": NUMBER, "topics": TEXTS}
+_BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "confirms": FLAG,
+              "devicetree": TEXT, "qemu": TEXTS, "silence": NUMBER, "test_seconds": NUMBER,
+              "topics": TEXTS}
 # Names that stand in paths, in the kernel command line and in the names of cases.
 _NAME = re.compile(r"[\w.-]+$")
 
@@ -136,7 +144,8 @@ def _boot(data: dict[str, Any], path: pathlib.Path) -> Boot:
                 devicetree=path.with_name(data["devicetree"]) if "devicetree" in data else None,
                 tests=data["tests"], seconds=data["seconds"], silence=data.get("silence", 120),
                 test_seconds=data.get("test_seconds", data["seconds"]),
-                at=data.get("at", "every"), topics=data.get("topics", []))
+                at=data.get("at", "every"), topics=data.get("topics", []),
+                confirms=data.get("confirms", False))
 
 
 def read(top: pathlib.Path, name: str) -> Lane:
@@ -151,7 +160,9 @@ def read(top: pathlib.Path, name: str) -> Lane:
     fragments = data["fragment"]
     fragments = [fragments] if isinstance(fragments, str) else fragments
     lane = Lane(name=name, builds=data.get("builds", "image"), arch=data["arch"],
-                cross=data.get("cross", ""), llvm=data.get("llvm", ""), config=data["config"],
+                cross=data.get("cross", ""), llvm=data.get("llvm", ""), linker=data.get("linker", ""),
+                objcopy=data.get("objcopy", ""),
+                config=data["config"],
                 fragments=[top / "kconfig-fragments" / f for f in fragments],
                 at=data.get("at", "every"), default=data.get("default", True),
                 targets=data.get("targets", []), image=data.get("image", ""),

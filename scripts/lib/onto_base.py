@@ -62,11 +62,11 @@ def onto_new_worktree(tree: str, patches: Sequence[Patch], signoff: bool, repeat
 def own_commits(tip: str) -> list[str]:
     """Subjects of commits up to tip that patches/ does not hold: [] when all are kept."""
     linux = release.linux()
-    if plumbing.attempt(linux, "rev-parse", "-q", "--verify", APPLIED).stdout.strip() == tip:
+    if plumbing.result(linux, "rev-parse", "-q", "--verify", APPLIED).stdout.strip() == tip:
         return []
     kept = [text for name, text in series_file.present(clone.TOP).items() if name.endswith(".patch")]
     # a tip without the base in its history stands on an earlier base, which is its root
-    start = (plumbing.attempt(linux, "merge-base", BASE, tip).stdout.split()
+    start = (plumbing.result(linux, "merge-base", BASE, tip).stdout.split()
              or git(linux, "rev-list", "--max-parents=0", tip).split())[0]
     # neither a merge nor a commit that changes nothing is ever a patch
     lost = [commit.subject for commit in export.commits(linux, start, tip)

@@ -15,11 +15,11 @@ HINT = "it looks applied already"
 def there_already(tree: pathlib.Path, patches: Sequence[Patch], stopped: Patch) -> str:
     """A hint that the tree has the series, or part of it; "" where nothing says so."""
     for patch in (stopped, patches[-1]):
-        done = worktree.attempt(tree, "apply", "--check", "--reverse", patch.path, user=True)
+        done = worktree.result(tree, "apply", "--check", "--reverse", patch.path, user=True)
         if done.returncode == 0:
             return f"\n  ({HINT}: the reverse of patches/{patch.name} fits)"
     subjects = {series_file.subject(p.text) for p in patches}
-    log = worktree.attempt(tree, "log", "--format=%s", f"-{2 * len(patches)}", user=True).stdout
+    log = worktree.result(tree, "log", "--format=%s", f"-{2 * len(patches)}", user=True).stdout
     if found := [line for line in log.splitlines() if line in subjects]:
         return (f"\n  ({HINT}: {len(found)} of the last commits have subjects of the series, "
                 f"the first: {found[0]!r})")
@@ -29,8 +29,8 @@ def there_already(tree: pathlib.Path, patches: Sequence[Patch], stopped: Patch) 
 def am(tree: pathlib.Path, patches: Sequence[Patch], options: Sequence[str]) -> None:
     """git am of all patches in a tree of the user's, or Refused with the tree as it was."""
     with snapshot.guarded(tree, user=True, **snapshot.of_patches(patches)):
-        done = worktree.attempt(tree, *replay.AM, *options, *[p.path for p in patches],
-                                user=True, timeout=3600)
+        done = worktree.result(tree, *replay.AM, *options, *[p.path for p in patches],
+                               user=True, timeout=3600)
         if done.returncode != 0:
             index, why = replay.refusal(tree, patches, done, user=True)
             raise refused.Refused(patches[index], why)

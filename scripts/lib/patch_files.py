@@ -39,8 +39,8 @@ def unknown(names: Iterable[str], known: applied.Applied | None) -> Iterator[str
     for name in names:
         if written.get(name.removeprefix("patches/")) == applied.digest((TOP / name).read_bytes()):
             continue
-        head = plumbing.attempt(TOP, "rev-parse", "-q", "--verify", f"HEAD:{name}").stdout
-        own = plumbing.attempt(TOP, "hash-object", "--no-filters", "--", name).stdout
+        head = plumbing.result(TOP, "rev-parse", "-q", "--verify", f"HEAD:{name}").stdout
+        own = plumbing.result(TOP, "hash-object", "--no-filters", "--", name).stdout
         if not head or head != own:
             yield name
 

@@ -14,25 +14,25 @@ def git(directory: pathlib.Path | str, *arguments: object, **kwargs: Any) -> str
     return output(["git", "-C", directory, *arguments], **kwargs)
 
 
-def attempt(directory: pathlib.Path | str, *arguments: object,
-            **kwargs: Any) -> subprocess.CompletedProcess[str]:
+def result(directory: pathlib.Path | str, *arguments: object,
+           **kwargs: Any) -> subprocess.CompletedProcess[str]:
     """git in a directory, however it ends."""
     return run(["git", "-C", directory, *arguments], check=False, **kwargs)
 
 
 def succeeds(directory: pathlib.Path | str, *arguments: object) -> bool:
     """Whether a git command ends with 0."""
-    return attempt(directory, *arguments).returncode == 0
+    return result(directory, *arguments).returncode == 0
 
 
 def object_name(directory: pathlib.Path | str, revision: str) -> str:
     """The name of the object that a revision means, such as COMMIT:PATH; "" where there is none."""
-    return attempt(directory, "rev-parse", "-q", "--verify", revision).stdout.strip()
+    return result(directory, "rev-parse", "-q", "--verify", revision).stdout.strip()
 
 
 def content(directory: pathlib.Path | str, commit: str, path: str) -> str | None:
     """The text of a file at a commit, every byte kept; None where there is none."""
-    done = attempt(directory, "cat-file", "blob", f"{commit}:{path}")
+    done = result(directory, "cat-file", "blob", f"{commit}:{path}")
     return done.stdout if done.returncode == 0 else None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A version of the series that is being sent: its mails, and which of them are out.
+"""A version of a topic or wave that is being sent: its mails, and which of them are out.
 
 CACHE/outbox/NAME-vN/ holds the mails, *.eml, and `record`: what is known of each. The mails
 keep their Message-Ids, so that the rest can be sent later and is still one thread.
@@ -49,6 +49,11 @@ class Mail:
         return list(dict.fromkeys(a for _, a in email.utils.getaddresses(found) if a))
 
     @property
+    def message_id(self) -> str:
+        """Its Message-Id, without the brackets."""
+        return str(self._header()["Message-Id"]).strip().strip("<>")
+
+    @property
     def subject(self) -> str:
         """Its subject, decoded, in one line."""
         return " ".join(_decoded(str(self._header()["Subject"])).split())
@@ -65,7 +70,7 @@ def mails(directory: pathlib.Path) -> list[Mail]:
 
 
 class Posting:
-    """The mails of version `revision` of the series or topic `name`."""
+    """The mails of version `revision` of the topic or wave `name`."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
@@ -84,6 +89,11 @@ class Posting:
     def mails(self, *states: str) -> list[Mail]:
         """The mails that are in one of the states: OUT, UNCLEAR or ""."""
         return [m for m in mails(self.directory) if self._known.get(m.path.name, "") in states]
+
+    @property
+    def patches(self) -> int:
+        """How many patches it has: one mail has no cover letter."""
+        return max(1, len(mails(self.directory)) - 1)
 
     def note(self, mail: Mail, state: str) -> None:
         """Record what is known of a mail, on disk when this returns."""
@@ -119,7 +129,7 @@ def begin(name: str, revision: int, source: pathlib.Path, commit: str, letter: s
 
 
 def all_of(name: str) -> list[Posting]:
-    """The postings of a series or topic, by version."""
+    """The postings of a topic or wave, by version."""
     found = [Posting(path) for path in _outbox().glob("*-v*")
              if re.fullmatch(re.escape(name) + r"-v\d+", path.name) and (path / "record").exists()]
     return sorted(found, key=lambda posting: posting.revision)

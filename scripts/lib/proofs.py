@@ -49,17 +49,33 @@ class Proof:
         return self.cases + self.adds
 
 
+def elsewhere(top: pathlib.Path) -> dict[str, str]:
+    """Where the sources of patches are built that no lane builds: {slug: `built` of its table}.
+
+    Tables that are wrong in other ways are read, too: the gates that ask judge patches, not proofs.
+    """
+    return {entry["patch"]: entry["built"] for entry in _tables(top)
+            if isinstance(entry, dict) and "patch" in entry and "built" in entry}
+
+
+def _tables(top: pathlib.Path) -> list[Any]:
+    """The tables of the file, none where there is no file."""
+    data = table.load(top, FILE) if (pathlib.Path(top) / FILE).exists() else {}
+    table.check(data, FILE, {}, {"proof": TABLES})
+    return list(data.get("proof", []))
+
+
 def _read(entry: dict[str, Any], by_slug: Mapping[str, Patch]) -> Proof:
     """One table; Failed where it is wrong."""
     table.check(entry, f"{FILE}: {entry.get('patch', 'a [[proof]]')}", {"patch": TEXT}, _KEYS)
     name = entry["patch"]
     if name not in by_slug:
         raise Failed(f"{FILE}: no patch {name!r} in series")
-    shown = [key for key in ("cases", "adds") if entry.get(key)]
+    shown = [key for key in ("cases", "adds", "splats") if entry.get(key)]
     if bool(shown) == ("nothing" in entry):
-        raise Failed(f"{FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, "
-                     "adds nor ") + "nothing; a patch has cases, adds or both, or nothing = \"why\"")
-    if own := next((c for key in shown for c in entry[key] if OWN in c), None):
+        raise Failed(f"{FILE}: {name}: it has " + (f"{shown[0]} and " if shown else "neither cases, adds, "
+                     "splats nor ") + "nothing; a patch has some of these, or nothing = \"why\"")
+    if own := next((c for key in ("cases", "adds") for c in entry.get(key, []) if OWN in c), None):
         raise Failed(f"{FILE}: {name}: {own!r}: only drops may name the step's own selftests "
                      f"({OWN}); the last step's run on every step")
     try:
@@ -76,10 +92,8 @@ def _read(entry: dict[str, Any], by_slug: Mapping[str, Patch]) -> Proof:
 def read(top: pathlib.Path, series: Series) -> list[Proof]:
     """The proofs of a series in its order; Failed for one that is wrong, that is of no
     patch, or of a patch with another, and for a patch with none."""
-    data = table.load(top, FILE) if (pathlib.Path(top) / FILE).exists() else {}
-    table.check(data, FILE, {}, {"proof": TABLES})
     by_slug = {slug(p): p for p in series.patches}
-    proofs = [_read(entry, by_slug) for entry in data.get("proof", [])]
+    proofs = [_read(entry, by_slug) for entry in _tables(top)]
     names = [slug(p.patch) for p in proofs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise Failed(f"{FILE}: {twice[0]} is listed twice")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from . import series as series_file
 from .command import run, say
+from .waves import Wave
 
 
 def maintainers(tree: pathlib.Path, patches: Sequence[series_file.Patch]) -> tuple[list[str], list[str]]:
@@ -22,6 +23,13 @@ def maintainers(tree: pathlib.Path, patches: Sequence[series_file.Patch]) -> tup
         found[kind] = [line.strip() for line in done.stdout.splitlines() if "@" in line]
     kept = {bare(line) for line in found["To"]}
     return found["To"], [line for line in found["Cc"] if bare(line) not in kept]
+
+
+def of(tree: pathlib.Path, wave: Wave) -> tuple[list[str], list[str]]:
+    """(To, Cc) of a wave: what maintainers() finds, and the lists that `series` names for it."""
+    to, cc = maintainers(tree, wave.patches)
+    kept = {bare(line) for line in [*to, *cc]}
+    return to, [*cc, *(address for address in wave.lists if bare(address) not in kept)]
 
 
 def bare(person: str) -> str:

@@ -10,6 +10,8 @@ from .plumbing import git
 from .series import Series
 
 BASE = "refs/heads/base"
+# The author of a base that was made of files, not of commits that others have.
+SNAPSHOT = "base@localhost"
 
 # VERSION, PATCHLEVEL, SUBLEVEL and EXTRAVERSION of a kernel's Makefile.
 Version = tuple[str, str, str, str]
@@ -41,6 +43,11 @@ def linux() -> pathlib.Path:
 def base() -> str:
     """The commit of the base."""
     return git(linux(), "rev-parse", "--verify", f"{BASE}^{{commit}}")
+
+
+def public() -> bool:
+    """Whether others can have the commit of the base."""
+    return git(linux(), "log", "-1", "--format=%ae", BASE) != SNAPSHOT
 
 
 def point(name: str, revision: str) -> None:

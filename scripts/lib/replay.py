@@ -15,7 +15,7 @@ from . import cache, command, plumbing, scratch, series
 from .checkout import abandon, sparse_worktree
 from .command import CannotJudge, Failed, Full, run
 from .release import base, linux
-from .plumbing import attempt, git, private, succeeds
+from .plumbing import git, private, result, succeeds
 
 # What makes git am give the same content whoever runs it, byte by byte.
 AM = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "am", "--quiet", "--no-3way",
@@ -28,7 +28,7 @@ def _hook(directory: pathlib.Path | str, user: bool) -> str:
     """The hook that ended git am, which says nothing of its own then; "" without one."""
     staged = not succeeds(directory, "diff", "--cached", "--quiet")
     name = "pre-applypatch" if staged else "applypatch-msg"
-    path = pathlib.Path(directory) / attempt(
+    path = pathlib.Path(directory) / result(
         directory, "rev-parse", "--git-path", f"hooks/{name}", user=user).stdout.strip()
     return str(path) if os.access(path, os.X_OK) else ""
 

@@ -12,6 +12,7 @@ class Request:
     send: bool
     rest: bool
     topic: str | None
+    wave: str | None
     cover: str | None
     to: Sequence[str]
     cc: Sequence[str]

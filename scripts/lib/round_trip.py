@@ -3,14 +3,15 @@
 
 import difflib
 
-from . import cache, checkout, contents, replay, series as series_file
+from . import cache, checkout, contents, replay, series as series_file, waves
 from .command import Failed, say
 from .clone import TOP
 
 
 def check() -> None:
-    """The round trip: apply, export, compare."""
+    """The round trip: apply, export, compare; Failed, too, where the waves of `series` are wrong."""
     series, there = series_file.read_all(TOP)
+    waves.check(series)
     commits, refusal = replay.steps(series.patches)
     if refusal:
         raise Failed(f"{refusal}\nto repeat: scripts/refresh --check")

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The file `series`: the patches in order, their topics, the base."""
+"""The file `series`: the patches in order, their topics and waves, the base.
+
+Comment lines of the form `# key: value` mean something; the keys are KEYS, and others are errors.
+What the keys of waves mean is told in waves.py.
+"""
 
 import dataclasses
 import pathlib
@@ -8,6 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from . import journal, message
 from .command import CannotJudge, Failed
+
+# What holds for the topic or wave that begins there, and for the one patch below.
+OF_WAVES = ("tree", "list", "needs")
+OF_PATCHES = ("stable", "fixes")
+KEYS = ("base", "topic", "wave", *OF_WAVES, *OF_PATCHES)
 
 
 def as_text(data: bytes) -> str:
@@ -24,7 +33,7 @@ def read_text(path: pathlib.Path) -> str:
 class Patch:
     """step: 1 for the first; topic; name: path relative to patches/; path: of the file;
     notes: comment lines that stand above it in `series`; data: the file's content as it was
-    read together with `series`, None where it was not."""
+    read together with `series`, None where it was not; wave: of the topic, "" where it has none."""
 
     step: int
     topic: str
@@ -32,6 +41,11 @@ class Patch:
     path: pathlib.Path
     notes: list[str] = dataclasses.field(default_factory=list)
     data: bytes | None = dataclasses.field(default=None, repr=False)
+    wave: str = ""
+
+    def note(self, name: str) -> str | None:
+        """The value of a key of OF_PATCHES that stands above it, None where there is none."""
+        return next((value for key, value in map(key_of, self.notes) if key == name), None)
 
     @property
     def content(self) -> bytes:
@@ -47,13 +61,16 @@ class Patch:
 @dataclasses.dataclass(frozen=True)
 class Series:
     """base: the tag, e.g. "v7.3"; head: lines above the first topic;
-    topics: {name: its `# topic:` line}; patches: in order; tail: comments at the end."""
+    topics: {name: its `# topic:` line}; patches: in order; tail: comments at the end;
+    waves: {(topic, wave): the lines of its heading below the topic's}, wave "" for what holds for
+    all of the topic."""
 
     base: str
     head: list[str]
     topics: dict[str, str]
     patches: list[Patch]
     tail: list[str] = dataclasses.field(default_factory=list)
+    waves: dict[tuple[str, str], list[str]] = dataclasses.field(default_factory=dict)
 
     @property
     def version(self) -> tuple[str, str]:
@@ -113,58 +130,117 @@ def _patch_files(files: Mapping[str, bytes]) -> dict[str, str]:
             if name != "series" and pathlib.PurePath(name).name not in (".gitkeep", "README", "COVER")}
 
 
+def key_of(line: str) -> tuple[str, str]:
+    """(key, value) of a line `# key: value`, ("", "") for any other line."""
+    match = re.match(r"#\s*([a-z]+):(?:\s+(.*))?$", line)
+    return (match.group(1), (match.group(2) or "").strip()) if match else ("", "")
+
+
+class _Reader:
+    """What the lines of `series` have said so far. The methods add a line: Failed where it is wrong."""
+
+    def __init__(self) -> None:
+        self.base, self.topic, self.wave = "", "", ""
+        self.begins = False  # no patch has followed the last heading
+        self.head: list[str] = []
+        self.topics: dict[str, str] = {}
+        self.waves: dict[tuple[str, str], list[str]] = {}
+        self.notes: list[str] = []
+
+    def comment(self, line: str) -> None:
+        """Add a line that is empty or a comment."""
+        key, value = key_of(line)
+        if key and key not in KEYS:
+            raise Failed(f"unknown key {key!r}; there are: {', '.join(KEYS)}")
+        if key and not value:
+            raise Failed(f"'# {key}:' has no value")
+        if key == "base":
+            self.base = value.split()[0]
+        if key == "topic":
+            self.topic, self.wave, self.begins = value.split()[0], "", True
+            self.topics.setdefault(self.topic, line)
+        elif not self.topic and key in ("", "base"):
+            self.head.append(line)
+        elif key == "wave" or key in OF_WAVES:
+            self._heading(key, value, line)
+        else:
+            self.notes.append(line)
+
+    def _heading(self, key: str, value: str, line: str) -> None:
+        if key == "wave":
+            if not re.fullmatch(r"\w[\w.+-]*", value):
+                raise Failed(f"{value!r} is no name of a wave")
+            if (self.topic, value) in self.waves:
+                raise Failed(f"wave {value} of topic {self.topic} begins a second time")
+            self.wave, self.begins = value, True
+        if not self.topic or not self.begins:
+            raise Failed(f"'# {key}:' stands between no '# topic:' or '# wave:' line and its first patch")
+        self.waves.setdefault((self.topic, self.wave), []).extend([*self.notes, line])
+        self.notes = []
+
+    def patch(self) -> list[str]:
+        """Add a patch; the comment lines above it."""
+        notes, self.notes, self.begins = self.notes, [], False
+        return notes
+
+
 def _parsed(top: pathlib.Path, files: Mapping[str, bytes]) -> Series:
     """files: as journal.read() gives them."""
     if "series" not in files:
         raise CannotJudge(f"no file {top / 'series'}: run this from a clone of the series")
-    lines = as_text(files["series"]).splitlines()
-    base: str | None = None
-    topic: str | None = None
+    reader = _Reader()
     seen: set[str] = set()
-    head: list[str] = []
-    topics: dict[str, str] = {}
     patches: list[Patch] = []
-    notes: list[str] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(as_text(files["series"]).splitlines(), 1):
         line = line.strip()
-        if match := re.match(r"#\s*base:\s*(\S+)", line):
-            base = match.group(1)
-        if match := re.match(r"#\s*topic:\s*(\S+)", line):
-            topic = match.group(1)
-            topics.setdefault(topic, line)
-        elif topic is None and (not line or line.startswith("#")):
-            head.append(line)
-        elif not line or line.startswith("#"):
-            notes.append(line)
-        else:
-            path = top / "patches" / line
-            if topic is None:
-                raise Failed(f"series:{number}: {line} stands before any '# topic:' line")
-            if line in seen:
-                raise Failed(f"series:{number}: {line} is listed twice")
-            if f"patches/{line}" not in files and not path.is_file():
-                raise Failed(f"series:{number}: no such patch: patches/{line}")
-            seen.add(line)
-            data = files.get(f"patches/{line}")
-            patches.append(Patch(len(patches) + 1, topic, line, path, notes,
-                                 path.read_bytes() if data is None else data))
-            notes = []
-    if base is None:
+        if not line or line.startswith("#"):
+            try:
+                reader.comment(line)
+            except Failed as error:
+                raise Failed(f"series:{number}: {error}") from None
+            continue
+        path = top / "patches" / line
+        if not reader.topic:
+            raise Failed(f"series:{number}: {line} stands before any '# topic:' line")
+        if line in seen:
+            raise Failed(f"series:{number}: {line} is listed twice")
+        if f"patches/{line}" not in files and not path.is_file():
+            raise Failed(f"series:{number}: no such patch: patches/{line}")
+        seen.add(line)
+        data = files.get(f"patches/{line}")
+        patches.append(Patch(len(patches) + 1, reader.topic, line, path, reader.patch(),
+                             path.read_bytes() if data is None else data, reader.wave))
+    if not reader.base:
         raise Failed("series: no '# base: vX.Y' line")
-    return Series(base, head, topics, patches, notes)
+    return Series(reader.base, reader.head, reader.topics, patches, reader.notes, reader.waves)
 
 
-def write(series: Series, entries: Sequence[tuple[str, str, Sequence[str]]]) -> str:
-    """The text of `series` for entries: [(topic, name, notes)]."""
+# An entry of `series`: its topic, its wave, its name, and the comment lines above it.
+Entry = tuple[str, str, str, Sequence[str]]
+
+
+def write(series: Series, entries: Sequence[Entry]) -> str:
+    """The text of `series`; Failed where the patches of a wave do not stand together."""
     lines = list(series.head)
-    topic: str | None = None
-    for name_of_topic, name, notes in entries:
-        if name_of_topic != topic:
-            topic = name_of_topic
+    told: set[tuple[str, str]] = set()
+    before = ("", "")
+    for topic, wave, name, notes in entries:
+        if topic != before[0]:
             lines.append(series.topics.get(topic, f"# topic: {topic}"))
+            if (topic, "") not in told:
+                lines += series.waves.get((topic, ""), [])
+        if wave and (topic, wave) != before:
+            if (topic, wave) in told:
+                raise Failed(f"wave {wave} of topic {topic} would be in two parts, of which the second "
+                             f"begins with {name}: move the line of one of the patches in series to the "
+                             "wave that it is to be in")
+            lines += series.waves.get((topic, wave), [f"# wave: {wave}"])
+        before = (topic, wave)
+        told |= {(topic, ""), before}
         lines += [*notes, name]
     if not entries:
-        lines += series.topics.values()
+        for topic, line in series.topics.items():
+            lines += [line, *[x for key, heading in series.waves.items() if key[0] == topic for x in heading]]
     return "\n".join([*lines, *series.tail]) + "\n"
 
 

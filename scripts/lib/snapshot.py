@@ -77,7 +77,7 @@ class Snapshot:
         self.state: dict[str, Any] = {}
 
     def _value(self, revision: str) -> str:
-        done = plumbing.attempt(self.tree, "rev-parse", "-q", "--verify", revision)
+        done = plumbing.result(self.tree, "rev-parse", "-q", "--verify", revision)
         return done.stdout.strip()
 
     def _lock_files(self) -> list[pathlib.Path]:
@@ -87,7 +87,7 @@ class Snapshot:
              refs: Sequence[str] = ()) -> None:
         """Keep what is there. Failed where another git works in the tree just now."""
         self.state = {
-            "head": plumbing.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip(),
+            "head": plumbing.result(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip(),
             "commit": git(self.tree, "rev-parse", "HEAD"),
             "refs": {ref: self._value(ref) for ref in refs}, "original": self._value("ORIG_HEAD"),
             "made": list(made), "target": target, "directories": [], "files": []}
@@ -160,7 +160,7 @@ class Snapshot:
     def _restore_head(self) -> None:
         head, commit = self.state["head"], self.state["commit"]
         reason = ["-m", "scripts/apply: undone"]
-        if head and plumbing.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip() != head:
+        if head and plumbing.result(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip() != head:
             git(self.tree, "symbolic-ref", *reason, "HEAD", head)
         if self._value("HEAD") != commit or not head:
             git(self.tree, "update-ref", *reason, *([] if head else ["--no-deref"]), "HEAD", commit)
@@ -198,7 +198,7 @@ class Snapshot:
 
     def _foreign(self) -> str:
         """What is in the tree that a killed run of ours cannot have left, or ""."""
-        head = plumbing.attempt(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip()
+        head = plumbing.result(self.tree, "symbolic-ref", "-q", "HEAD").stdout.strip()
         if head != self.state["head"] and head not in self.state["refs"]:
             return f"HEAD is {head or 'detached'}, not {self.state['head'] or 'detached'}"
         now, before = self._value("HEAD"), self.state["commit"]

@@ -30,7 +30,7 @@ Content = tuple[str, str]
 Lines = collections.Counter[str]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Reports:
     """lines: what the scripts report of each content, without positions; failed, unusable:
     scripts that could not judge, as something went wrong or is not installed, and why."""
@@ -102,7 +102,7 @@ class Spatch:
 
     def _kept(self, text: str) -> pathlib.Path:
         """The file with what a script reports, {key of a content: {line: count}}."""
-        return cache.directory() / "verdicts/coccinelle" / f"{digest(self.tools(), self.base, text)}.json"
+        return cache.store() / "coccinelle" / f"{digest(self.tools(), self.base, text)}.json"
 
     def _one(self, script: pathlib.Path, contents: Mapping[str, Content],
              ) -> tuple[str, dict[Content, Lines], CannotJudge | None]:

@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0
 """The branch that b4 makes the mails of: the patches, signed, above a cover letter."""
 
+import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import cache, checkout, cover, plumbing, posting, recipients, release, replay
-from . import series as series_file
+from . import below, cache, checkout, cover, plumbing, posting, recipients, release, replay
+from . import series as series_file, waves
 from .command import Failed, output, run, say
 from .plumbing import git
 from .request import Request
 
 MARKER = "--- b4-submit-tracking ---"
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What a branch was filled with. revision; letter: the user's cover letter; lines: for b4 and
+    git, where the branch comes from; changes: the range-diff against the last version sent, ""
+    where there is none."""
+
+    revision: int
+    letter: str
+    lines: Sequence[str]
+    changes: str
 
 
 class Branch:
@@ -93,26 +106,32 @@ def refuse_content(patches: Sequence[series_file.Patch]) -> None:
                      + "\n".join(found))
 
 
-def prepare(branch: Branch, series: series_file.Series, chosen: Request,
-            patches: Sequence[series_file.Patch]) -> tuple[int, str]:
-    """Fill the branch; (revision, text of the cover letter)."""
-    subject, body = cover.read(
-        cover.letter_of(chosen.cover, chosen.topic, len(patches) == len(series.patches)))
-    refuse_content(patches)
-    branch.start()
-    branch.am([p for p in series.choose(chosen.topic) if p not in patches])
-    to, cc = ([], []) if chosen.no_maintainers else recipients.maintainers(branch.tree, patches)
+def _people(branch: Branch, chosen: Request, wave: waves.Wave) -> list[str]:
+    """The lines To: and Cc: of the cover letter."""
+    to, cc = ([], []) if chosen.no_maintainers else recipients.of(branch.tree, wave)
     unwanted = {recipients.bare(person) for person in chosen.not_to}
     to, cc = ([x for x in people if recipients.bare(x) not in unwanted]
               for people in ([*to, *chosen.to], [*cc, *chosen.cc]))
     if not to and not cc:
         raise Failed("no recipient; give one: --to ADDRESS")
-    trailers = "\n".join([f"To: {x}" for x in to] + [f"Cc: {x}" for x in cc])
-    # The same series has the same change-id in all its versions.
+    return [f"To: {x}" for x in to] + [f"Cc: {x}" for x in cc]
+
+
+def prepare(branch: Branch, series: series_file.Series, chosen: Request, wave: waves.Wave) -> Made:
+    """Fill the branch with a wave, on what it needs."""
+    subject, body = cover.read(chosen.cover, wave, len(wave.patches) == len(series.patches))
+    refuse_content(wave.patches)
+    branch.start()
+    branch.am(waves.patches_of(waves.before(series, wave)))
+    lines = below.prerequisites(branch.tree)
+    trailers = "\n".join(_people(branch, chosen, wave))
+    # The same wave has the same change-id in all its versions.
     mark = hashlib.sha256(f"{branch.name} {series.base}".encode()).hexdigest()[:12]
     revision = chosen.revision or posting.next_revision(branch.name)
-    branch.cover(f"{subject}\n\n{body}\n\n{trailers}", {
+    branch.cover(f"{subject}\n\n{body}\n\n{below.letter(series, wave)}\n\n{trailers}", {
         "revision": revision, "change-id": f"20260101-{branch.name}-{mark}",
         "base-branch": f"b4/{branch.name}", "prefixes": chosen.prefix})
-    branch.am(patches)
-    return revision, f"{subject}\n\n{body}\n"
+    branch.am(wave.patches)
+    last = below.last_sent(branch.name, revision)
+    return Made(revision, f"{subject}\n\n{body}\n", lines,
+                below.changes(branch.tree, last, len(wave.patches)))

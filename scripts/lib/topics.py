@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The topic that each commit of the branch goes to."""
+"""The topic, and the wave of it, that each commit of the branch goes to."""
 
 import pathlib
 import re
@@ -11,8 +11,12 @@ from .plumbing import git
 from .series import Patch, Series, subject
 
 
+# A topic, None where there is none, and a wave of it.
+_Place = tuple[str | None, str]
+
+
 class Topics:
-    """Which topic each commit goes to."""
+    """Which topic and wave each commit goes to."""
 
     def __init__(self, series: Series, starts: Mapping[str, str]) -> None:
         self.by_subject = {subject(p.text): p for p in series.patches}
@@ -20,26 +24,26 @@ class Topics:
         for patch in series.patches:
             self.by_author.setdefault(export.author(patch.text), []).append(patch)
         self.starts = starts
-        self.first = next(iter(series.topics), None)
-        self.last: str | None = None
+        self.first: _Place = (next(iter(series.topics), None), "")
+        if series.patches:
+            self.first = series.patches[0].topic, series.patches[0].wave
+        self.last: _Place | None = None
 
-    def of(self, commit: str, text: str) -> tuple[str, Patch | None]:
-        """(topic, known patch or None) of the next commit."""
+    def of(self, commit: str, text: str) -> tuple[str, str, Patch | None]:
+        """(topic, wave, known patch or None) of the next commit."""
         known = self.by_subject.get(subject(text))
         if known is None:
             same = self.by_author.get(export.author(text), [])
             known = same[0] if len(same) == 1 else None
-        if commit in self.starts:
-            topic: str | None = self.starts[commit]
-        elif known:
-            topic = known.topic
-        else:
-            topic = self.last or self.first
+        place: _Place = (known.topic, known.wave) if known else self.last or self.first
+        topic, wave = place
+        if self.starts.get(commit, topic) != topic:
+            topic, wave = self.starts[commit], ""
         if topic is None:
             raise Failed(f"no topic for the first commit, {subject(text)!r}; "
                          "give one: --start TOPIC=REV")
-        self.last = topic
-        return topic, known
+        self.last = topic, wave
+        return topic, wave, known
 
 
 def starts_of(tree: pathlib.Path, words: list[str]) -> dict[str, str]:

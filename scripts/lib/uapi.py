@@ -19,6 +19,7 @@ from .command import CannotJudge, complete
 from .plumbing import git
 
 ARCH = "x86"  # the machine's own
+_IDENTITY = plumbing.identity("series", "series@localhost", "@0 +0000")
 _ROOTS = ("include/uapi/", f"arch/{ARCH}/include/uapi/")
 
 # What `make headers_install` needs of the tree besides headers; and all of asm/ and
@@ -65,8 +66,8 @@ class Headers:
         self.paths = {name(path): path for path in listed.splitlines() if name(path)}
         self.users: dict[str, set[str]] = collections.defaultdict(set)
         self.used: dict[str, set[str]] = collections.defaultdict(set)
-        found = plumbing.attempt(release.linux(), "grep", "-E", r"^[ \t]*#[ \t]*include[ \t]*[<\"]",
-                                 commit, "--", *_ROOTS)
+        found = plumbing.result(release.linux(), "grep", "-E", r"^[ \t]*#[ \t]*include[ \t]*[<\"]",
+                                commit, "--", *_ROOTS)
         if found.returncode not in (0, 1):
             raise CannotJudge(f"git grep ended with {found.returncode}: {found.stderr.strip()}")
         for line in found.stdout.splitlines():
@@ -157,7 +158,3 @@ class Pair:
             return ""
         done = complete(["make", "-k", "-s", "-f", rules, *goals], timeout=seconds, cwd=self.directory)
         return done.stderr.strip() or "make failed" if done.returncode != 0 else ""
-
-
-_IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
-             for what, value in (("NAME", "series"), ("EMAIL", "series@localhost"), ("DATE", "@0 +0000"))}

@@ -42,7 +42,7 @@ class Judgement:
 
     step: 0 is the base; lane: a lane's name, or "static" or "series";
     gate: apply, build, w1, sparse, diagnostics, built, boot:NAME, cases:NAME, lane, proof, splats,
-    known; of "static" a gate's name, or check where scripts/check did not come to its end;
+    known, mutants; of "static" a gate's name, or check where scripts/check did not come to its end;
     reason: empty only for a pass; log: path of the evidence or "";
     command: what repeats it; seconds: wall time, cpu: user+sys time;
     avoidable: a skip that a tool of ci/packages would have made a verdict.

@@ -18,8 +18,8 @@ from .process import shell
 ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # we read what git says
 
 
-def attempt(directory: pathlib.Path | str, *arguments: object, user: bool,
-            env: Mapping[str, str] | None = None, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+def result(directory: pathlib.Path | str, *arguments: object, user: bool,
+           env: Mapping[str, str] | None = None, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     """git in a worktree, however it ends."""
     return run(["git", "-C", directory, *arguments], user=user, env={**ENGLISH, **(env or {})},
                check=False, **kwargs)
@@ -27,7 +27,7 @@ def attempt(directory: pathlib.Path | str, *arguments: object, user: bool,
 
 def top(directory: pathlib.Path | str) -> pathlib.Path:
     """The top directory of the user's worktree; CannotJudge with git's words where it is none."""
-    done = attempt(directory, "rev-parse", "--show-toplevel", user=True)
+    done = result(directory, "rev-parse", "--show-toplevel", user=True)
     if done.returncode != 0:
         why = (done.stderr.strip() or "no worktree").splitlines()[0]
         raise CannotJudge(f"{directory}: not a git worktree ({why})")
@@ -85,13 +85,13 @@ def clean(directory: pathlib.Path, user: bool) -> None:
 
 def refresh_index(directory: pathlib.Path, user: bool) -> None:
     """Let the index know the time stamps of files that were put back."""
-    attempt(directory, "-c", "core.hooksPath=/dev/null", "update-index", "-q", "--refresh", user=user)
+    result(directory, "-c", "core.hooksPath=/dev/null", "update-index", "-q", "--refresh", user=user)
 
 
 def as_committed(directory: pathlib.Path, name: str, user: bool) -> bool:
     """Whether a file has the content that HEAD has for it."""
-    committed = attempt(directory, "rev-parse", "-q", "--verify", f"HEAD:{name}", user=user)
-    own = attempt(directory, "hash-object", "--", name, user=user)
+    committed = result(directory, "rev-parse", "-q", "--verify", f"HEAD:{name}", user=user)
+    own = result(directory, "hash-object", "--", name, user=user)
     return committed.returncode == 0 and committed.stdout == own.stdout
 
 

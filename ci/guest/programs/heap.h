@@ -82,6 +82,21 @@ static inline int sync_buffer(int buf, unsigned long flags)
 	return ioctl(buf, DMA_BUF_IOCTL_SYNC, &sync);
 }
 
+/* Have the module do something with an importer: 0 or the error. */
+static inline int tell_importer(const char *importer, const char *format, int buf)
+{
+	char path[256];
+	int fd, error;
+
+	snprintf(path, sizeof(path), IMPORTERS "%s", importer);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return errno;
+	error = dprintf(fd, format, buf) < 0 ? errno : 0;
+	close(fd);
+	return error;
+}
+
 /* Import a buffer; words after its number: what the module is to check, or NULL. */
 static inline struct import import(const char *importer, int buf,
 				   const char *words)

@@ -5,8 +5,11 @@
  *
  * usage: heap_coherent buffers [bounce]    prints KTAP: buffers of every pool
  *        heap_coherent capacity            how much of a pool its buffers take
+ *        heap_coherent nocpu               a pool that the CPU must not access
  *        heap_coherent stress              many processes, one pool
  *        heap_coherent owners              drivers of the same pools, and their heaps
+ *        heap_coherent large               a pool of 5 GiB: ci/lanes/arm64-large-pool.dtsi
+ *        heap_coherent untrusted           ... arm64-untrusted.dtsi, for the importer pci
  * bounce: the machine was booted with swiotlb=force, so that every device without
  * an IOMMU has to bounce, which these buffers cannot be.
  * Needs the module dmabuf_importer and CONFIG_DMA_API_DEBUG; owners needs the module
@@ -17,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fail_nth.h"
 #include "heap.h"
 #include "ktap.h"
 
@@ -32,8 +37,8 @@
 #define WORDS		(PAGE / sizeof(uint64_t))
 #define MIB		(1024 * 1024ul)
 #define SIZE		(37 * PAGE)	/* neither a power of two nor one segment of 64 KiB */
-#define SEGMENT		0x10000u	/* of importer-segments */
-#define UNREACHABLE	ENOMEM		/* the error of an import that the device cannot reach */
+#define SEGMENT		0x8000u		/* of importer-segments and -smmu-segments */
+#define UNREACHABLE	EREMOTEIO	/* the error of an import that the device cannot reach */
 #define NORMAL_NC	0x44u		/* memory type in PAR_EL1: Normal, non-cacheable */
 
 /* The pools that have a heap; a heap's buffers are in base .. base + size. */
@@ -43,6 +48,8 @@ static const struct pool {
 	bool coherent;
 } pools[] = {
 	{ "nomap", "nomap-pool@50000000", 0x50000000, 0x3000000, true },
+	/* below the window of importer-window, and inside the ranges of importer-ranges */
+	{ "low", "low-pool@4f000000", 0x4f000000, 0x100000, true },
 	{ "odd", "odd-pool@5a000000", 0x5a000000, 0x103000, true },
 	/* where the kernel may place it */
 	{ "dynamic", "dynamic-pool", 0x60000000, 0x20000000, true },
@@ -54,16 +61,18 @@ static const struct pool {
 
 static const struct importer {
 	const char *name;
-	enum { DIRECT, ONLY_32BIT, RANGES, BOUNCES, SMMU } kind;
+	enum { DIRECT, ONLY_32BIT, RANGES, WINDOW, BOUNCES, SMMU } kind;
 } importers[] = {
 	{ "direct", DIRECT },
 	{ "coherent", DIRECT },
 	{ "segments", DIRECT },
 	{ "32bit", ONLY_32BIT },
 	{ "ranges", RANGES },
+	{ "window", WINDOW },
 	{ "restricted", BOUNCES },
 	{ "smmu", SMMU },
 	{ "smmu-coherent", SMMU },
+	{ "smmu-segments", SMMU },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -81,6 +90,8 @@ static bool reaches(const struct importer *importer, const struct pool *pool, bo
 		return end <= 1ull << 32;
 	if (importer->kind == RANGES)
 		return pool->base >= 0x40000000 && end <= 0x60000000;
+	if (importer->kind == WINDOW)
+		return pool->base >= 0x50000000 && end <= 0x60000000;
 	return true;
 }
 
@@ -211,7 +222,7 @@ static void import_case(const struct pool *pool, const struct importer *importer
 		missing += mem[i * WORDS] != ~(seed + i);
 	result(!got.error && got.bytes == size && !got.wrong && !got.left && !missing &&
 	       !got.reports && filled(mem, size, seed) &&
-	       (strcmp(importer->name, "segments") || got.longest <= SEGMENT),
+	       (!strstr(importer->name, "segments") || got.longest <= SEGMENT),
 	       name(pool->label, what),
 	       "error %d; %u entries, %zu bytes, the longest %u; %lu pages wrong, %zu not written, %d left mapped, %ld reports of dma-debug",
 	       got.error, got.nents, got.bytes, got.longest, got.wrong, missing, got.left,
@@ -267,10 +278,92 @@ static bool zeroed_again(const struct pool *pool)
 	return zero;
 }
 
-static bool is_importer_of(const struct pool *pool, const struct importer *importer)
+/*
+ * A device that has the buffer mapped does not disturb another one that maps it: dma-debug
+ * has nothing to say, and the data arrives.
+ */
+static void two_devices(const struct pool *pool, int buf, uint64_t *mem)
+{
+	const uint64_t seed = 0x2de50000000000;
+	struct import got = {};
+	char words[32];
+	int error;
+
+	if (mem)
+		fill(mem, SIZE, seed);
+	snprintf(words, sizeof(words), "%" PRIx64, seed);
+	error = tell_importer("importer-smmu", "hold %d", buf);
+	if (!error)
+		got = import("importer-smmu-coherent", buf, words);
+	tell_importer("importer-smmu", "release", 0);
+	result(mem && !error && !got.error && !got.wrong && !got.reports &&
+	       filled(mem, SIZE, seed), name(pool->label, "two_devices_at_once"),
+	       "errors %d and %d, %lu pages wrong, %ld reports of dma-debug", error, got.error,
+	       got.wrong, got.reports);
+}
+
+/* DMA_BUF_IOCTL_SYNC in all directions, while a device has the buffer mapped and while not. */
+static bool synced(int buf)
+{
+	static const unsigned long directions[] = {
+		DMA_BUF_SYNC_READ, DMA_BUF_SYNC_WRITE, DMA_BUF_SYNC_RW,
+	};
+	bool ok = true;
+	size_t i;
+	int held;
+
+	for (held = 0; held <= 1; held++) {
+		if (held)
+			ok &= !tell_importer("importer-smmu", "hold %d", buf);
+		for (i = 0; i < COUNT(directions); i++) {
+			struct dma_buf_sync begin = { DMA_BUF_SYNC_START | directions[i] };
+			struct dma_buf_sync end = { DMA_BUF_SYNC_END | directions[i] };
+
+			ok &= !ioctl(buf, DMA_BUF_IOCTL_SYNC, &begin);
+			ok &= !ioctl(buf, DMA_BUF_IOCTL_SYNC, &end);
+		}
+		if (held)
+			tell_importer("importer-smmu", "release", 0);
+	}
+	return ok;
+}
+
+/*
+ * Accesses that fault in memory of a device, but not in memory that is merely uncached:
+ * of every alignment, and the instruction that zeroes a block.
+ */
+static bool any_access(uint64_t *mem)
+{
+	unsigned char *bytes = (unsigned char *)mem, copy[64];
+	unsigned int shift, i;
+	bool ok = true;
+
+	for (i = 0; i < 256; i++)
+		bytes[i] = i;
+	for (shift = 0; shift < 16; shift++) {
+		memcpy(copy, bytes + shift, sizeof(copy));
+		for (i = 0; i < sizeof(copy); i++)
+			ok &= copy[i] == (unsigned char)(shift + i);
+		memcpy(bytes + 512 + shift, copy, sizeof(copy));
+		ok &= !memcmp(bytes + 512 + shift, copy, sizeof(copy));
+	}
+#ifdef __aarch64__
+	memset(bytes, 0xa5, PAGE);
+	for (i = 0; i < PAGE; i += 64)
+		asm volatile("dc zva, %0" : : "r" (bytes + i) : "memory");
+	ok &= all_zero(mem, PAGE);
+#endif
+	return ok;
+}
+
+static bool is_importer_of(const struct pool *pool, const struct importer *importer,
+			   bool bounce)
 {
 	/* the CMA heap does not look at the importer's segments, and dma-debug says so */
-	return pool->coherent || strcmp(importer->name, "segments");
+	if (!pool->coherent && strstr(importer->name, "segments"))
+		return false;
+	/* nor need the bounce buffers be in what a device behind a window sees */
+	return pool->coherent || !bounce || importer->kind != WINDOW;
 }
 
 static void pool_buffers(const struct pool *pool, bool bounce)
@@ -297,9 +390,12 @@ static void pool_buffers(const struct pool *pool, bool bounce)
 		result(mem && beyond_refused(buf), name(p, "map_beyond_end_refused"), "%s",
 		       mem ? strerror(errno) : "no buffer");
 		result(mem && offset_mapped(buf, mem), name(p, "map_offset"), "another page");
+		result(mem && synced(buf), name(p, "sync"), "%s", strerror(errno));
+		result(mem && any_access(mem), name(p, "any_access"), "other data");
+		two_devices(pool, buf, mem);
 	}
 	for (i = 0; i < COUNT(importers); i++)
-		if (is_importer_of(pool, &importers[i]))
+		if (is_importer_of(pool, &importers[i], bounce))
 			import_case(pool, &importers[i], buf, mem, SIZE, bounce);
 	if (mem)
 		munmap(mem, SIZE);
@@ -325,20 +421,52 @@ static void large_buffer(bool bounce)
 	close(buf);
 }
 
+/*
+ * Imports that fail leave nothing behind: this importer can be given addresses for one
+ * such buffer at a time, as its IOVA space is 32 MiB and address 0 is none of them.
+ */
+static void import_after_failures(void)
+{
+	static const char window[] = "importer-smmu-window";
+	const char *what = name(pools[0].label, "import_after_failures");
+	int buf = allocate(pools[0].heap, 16 * MIB);
+	struct import before = import(window, buf, NULL), after;
+	struct fail_nth state;
+	int failed = 0, error;
+	char text[16];
+	bool more;
+
+	snprintf(text, sizeof(text), "%d", buf);
+	more = fail_nth_begin(&state, IMPORTERS "importer-smmu-window");
+	while (more) {
+		more = fail_nth_write(&state, text, &error);
+		failed += error != 0;
+	}
+	fail_nth_end(&state);
+	after = import(window, buf, NULL);
+	/* of the attachment, the mapping, the table: some can be done without */
+	result(buf >= 0 && !before.error && failed >= 3 && !after.error &&
+	       after.bytes == 16 * MIB && !after.left,
+	       what, "buffer %d, error %d before, %d failures, error %d after them, %zu bytes",
+	       buf, before.error, failed, after.error, after.bytes);
+	close(buf);
+}
+
 static void buffers(bool bounce)
 {
-	int cases = COUNT(importers);	/* the large buffer */
+	int cases = COUNT(importers) + 1;	/* the large buffer, and after failures */
 	size_t i, k;
 
 	for (i = 0; i < COUNT(pools); i++) {
-		cases += pools[i].coherent ? 9 : 5;
+		cases += pools[i].coherent ? 12 : 5;
 		for (k = 0; k < COUNT(importers); k++)
-			cases += is_importer_of(&pools[i], &importers[k]);
+			cases += is_importer_of(&pools[i], &importers[k], bounce);
 	}
 	plan(cases);
 	for (i = 0; i < COUNT(pools); i++)
 		pool_buffers(&pools[i], bounce);
 	large_buffer(bounce);
+	import_after_failures();
 }
 
 /* --- capacity */
@@ -371,13 +499,16 @@ static void capacity(void)
 	const char *heap = "nomap-pool@50000000";
 	int a, b, c, count;
 
-	plan(8);
+	plan(9);
 	count = how_many("odd-pool@5a000000", PAGE, 4000);
 	result(count == 259, "every_page_of_odd", "%d buffers", count);
 	count = how_many("odd-pool@5a000000", PAGE, 4000);
 	result(count == 259, "every_page_of_odd_again", "%d buffers", count);
+	count = how_many("odd-pool@5a000000", 15 * PAGE, 4000);
+	result(count == 17, "seventeen_times_15_pages", "%d buffers", count);
+	/* each begins at a multiple of 64 KiB */
 	count = how_many("odd-pool@5a000000", 37 * PAGE, 4000);
-	result(count == 7, "seven_times_37_pages", "%d buffers", count);
+	result(count == 5, "five_times_37_pages", "%d buffers", count);
 	count = how_many("offram-pool@90000000", PAGE, 4000);
 	result(count == 2048, "every_page_of_offram", "%d buffers", count);
 
@@ -397,6 +528,154 @@ static void capacity(void)
 	       a < 0 ? "not after all was freed" : strerror(errno));
 	close(a);
 	close(b);
+}
+
+/* --- nocpu */
+
+/* Whether the kernel has mapped the memory at a physical address. */
+static bool kernel_maps(uint64_t base)
+{
+	char line[256], phys[32];
+	bool found = false;
+	FILE *file = fopen("/proc/vmallocinfo", "r");
+
+	snprintf(phys, sizeof(phys), "phys=0x%016" PRIx64, base);
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strstr(line, phys);
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* A buffer that only devices can use; head: what they find in it, or 0 for anything. */
+static void nocpu_buffer(const struct pool *pool, unsigned long long head)
+{
+	struct import got;
+	void *mem;
+	size_t i;
+	int buf;
+
+	buf = allocate(pool->heap, SIZE);
+	result(buf >= 0, name(pool->label, "allocate"), "%s", strerror(errno));
+	mem = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, buf, 0);
+	result(buf >= 0 && mem == MAP_FAILED && errno == EINVAL, name(pool->label, "map_refused"),
+	       "%s", mem == MAP_FAILED ? strerror(errno) : "mapped");
+	for (i = 0; i < COUNT(importers); i++) {
+		char file[64], what[64];
+
+		snprintf(file, sizeof(file), "importer-%s", importers[i].name);
+		snprintf(what, sizeof(what), "import_%s", importers[i].name);
+		got = import(file, buf, NULL);
+		if (reaches(&importers[i], pool, false))
+			result(!got.error && got.bytes == SIZE && (!head || got.head == head) &&
+			       !got.left && !got.reports, name(pool->label, what),
+			       "error %d, %zu bytes, found %llx at %llx", got.error, got.bytes,
+			       got.head, got.first);
+		else
+			result(got.error == UNREACHABLE, name(pool->label, what), "error %d",
+			       got.error);
+	}
+	close(buf);
+	/* that of another pool shows that it would be seen */
+	result(!kernel_maps(pool->base) && kernel_maps(pools[0].base),
+	       name(pool->label, "not_mapped_by_the_kernel"), "it is");
+}
+
+static void nocpu(void)
+{
+	static const struct pool pool = {
+		"firewalled", "firewalled-pool@59800000", 0x59800000, 0x200000, true,
+	};
+
+	plan(3 + COUNT(importers));
+	nocpu_buffer(&pool, 0);
+}
+
+/* --- large */
+
+#define GIB		(1024 * MIB)
+
+/* More than a scatterlist entry can describe, and than 32 bits can count. */
+static void large(void)
+{
+	static const char *const by[] = { "direct", "smmu" };
+	const char *heap = "large-pool@180000000";
+	const size_t size = 4 * GIB + PAGE;
+	struct import got;
+	int buf, rest;
+	size_t i;
+
+	plan(4 + COUNT(by));
+	buf = allocate(heap, size);
+	result(buf >= 0, "allocate", "%s", strerror(errno));
+	for (i = 0; i < COUNT(by); i++) {
+		char file[64];
+
+		snprintf(file, sizeof(file), "importer-%s", by[i]);
+		got = import(file, buf, NULL);
+		result(!got.error && got.bytes == size && got.nents == 2 &&
+		       got.longest == (0xffffffff & ~(PAGE - 1)) && !got.left && !got.reports,
+		       by[i], "error %d; %u entries, %zu bytes, the longest %u, %d left mapped",
+		       got.error, got.nents, got.bytes, got.longest, got.left);
+	}
+	result(!sync_buffer(buf, DMA_BUF_SYNC_START) && !sync_buffer(buf, DMA_BUF_SYNC_END),
+	       "sync", "%s", strerror(errno));
+	/* what follows begins at the next multiple of 1 MiB */
+	rest = allocate(heap, GIB - MIB + PAGE);
+	result(rest < 0 && errno == ENOMEM, "no_more_than_the_rest", "%s",
+	       rest < 0 ? strerror(errno) : "there was more");
+	close(rest);
+	rest = allocate(heap, GIB - MIB);
+	result(rest >= 0, "the_rest", "%s", strerror(errno));
+	close(rest);
+	close(buf);
+}
+
+/* --- untrusted */
+
+static long swiotlb_used(void)
+{
+	FILE *file = fopen("/sys/kernel/debug/swiotlb/io_tlb_used", "r");
+	long used = -1;
+
+	if (file) {
+		if (fscanf(file, "%ld", &used) != 1)
+			used = -1;
+		fclose(file);
+	}
+	return used;
+}
+
+/* What a device that is not trusted imports is not bounced, page by page as it is. */
+static void untrusted(void)
+{
+	static const char *const heaps[] = { "nomap-pool@50000000", "offram-pool@90000000" };
+	size_t i;
+
+	plan(COUNT(heaps));
+	for (i = 0; i < COUNT(heaps); i++) {
+		const uint64_t seed = 0x7e57000000000000 + i;
+		long before = swiotlb_used();
+		struct import got = { .error = EBADF };
+		uint64_t *mem = NULL;
+		char words[32];
+		int buf = allocate(heaps[i], SIZE);
+
+		if (buf >= 0)
+			mem = map(buf, SIZE);
+		if (mem) {
+			fill(mem, SIZE, seed);
+			snprintf(words, sizeof(words), "%" PRIx64, seed);
+			got = import("pci", buf, words);
+		}
+		result(mem && !got.error && got.bytes == SIZE && !got.wrong && !got.left &&
+		       !got.reports && filled(mem, SIZE, seed) && swiotlb_used() == before,
+		       heaps[i], "error %d, %zu bytes, %lu pages wrong, %ld slots of the swiotlb, not %ld",
+		       got.error, got.bytes, got.wrong, swiotlb_used(), before);
+		if (mem)
+			munmap(mem, SIZE);
+		close(buf);
+	}
 }
 
 /* --- stress */
@@ -597,9 +876,10 @@ static void drivers_heap(void)
 	answers("unknown_flags", tell("spare", "heap 2"), -EINVAL);
 	answers("no_memory", tell("none", "heap 1"), -ENODEV);
 	answers("reusable_memory", tell("cma", "heap 1"), -ENODEV);
-	answers("memory_without_no_map", tell("map", "heap 1"), -ENODEV);
+	answers("memory_without_no_map", tell("map", "heap 1"), -EINVAL);
 	answers("heap_of_the_administrator", tell("nomap", "heap 1"), 0);
 	answers("no_access_to_the_administrators", tell("nomap", "heap 0"), -EBUSY);
+	answers("no_access_once_a_device_is_assigned", tell("spare", "heap 0"), -EBUSY);
 	ret = tell("spare", "heap 1");
 	result(!before && !ret && is_heap(pool.heap), "made", "%s", strerror(-ret));
 	answers("made_again", tell("spare", "heap 1"), 0);
@@ -627,40 +907,21 @@ static void drivers_heap(void)
 	close(buf);
 }
 
-/* A heap of memory that the CPU must not touch. */
+/* A heap of memory that the CPU must not touch, which its driver makes. */
 static void cpuless_heap(void)
 {
 	static const struct pool pool = { "cpuless", "cpuless-pool@59400000", 0x59400000, 0x400000, true };
 	struct import got;
-	void *mem;
-	size_t i;
 	int ret, buf;
 
 	/* something in every page that a heap must leave alone */
-	ret = tell("cpuless", "alloc %" PRIu64, pool.size);
-	tell("cpuless", "free");
+	ret = tell("cpuless", "fill");
 	result(!ret && !tell("cpuless", "heap 0") && is_heap(pool.heap), "cpuless_made", "%s",
 	       strerror(-ret));
 	answers("cpuless_made_again_with_access", tell("cpuless", "heap 1"), -EBUSY);
-	buf = allocate(pool.heap, SIZE);
-	result(buf >= 0, "cpuless_allocate", "%s", strerror(errno));
-	mem = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, buf, 0);
-	result(buf >= 0 && mem == MAP_FAILED && errno == EINVAL, "cpuless_map_refused", "%s",
-	       mem == MAP_FAILED ? strerror(errno) : "mapped");
-	for (i = 0; i < COUNT(importers); i++) {
-		char file[64], what[64];
-
-		snprintf(file, sizeof(file), "importer-%s", importers[i].name);
-		snprintf(what, sizeof(what), "cpuless_import_%s", importers[i].name);
-		got = import(file, buf, NULL);
-		if (reaches(&importers[i], &pool, false))
-			result(!got.error && got.bytes == SIZE && got.head == PATTERN && !got.left &&
-			       !got.reports, what, "error %d, %zu bytes, found %llx at %llx",
-			       got.error, got.bytes, got.head, got.first);
-		else
-			result(got.error == UNREACHABLE, what, "error %d", got.error);
-	}
-	close(buf);
+	answers("cpuless_made_again", tell("cpuless", "heap 0"), 0);
+	answers("cpuless_has_no_device", tell("cpuless", "assign"), -EACCES);
+	nocpu_buffer(&pool, PATTERN);
 	buf = allocate(pool.heap, SIZE);
 	got = import("importer-direct", buf, NULL);
 	result(!got.error && got.head == PATTERN, "cpuless_not_touched", "error %d, found %llx",
@@ -668,11 +929,24 @@ static void cpuless_heap(void)
 	close(buf);
 }
 
+/* sysfs leads from a heap to the memory and to its owner. */
+static void sysfs(void)
+{
+	char path[PATH_MAX], *end;
+
+	end = realpath("/sys/class/dma_heap/spare-pool@59000000/of_node", path);
+	result(end && strstr(end, "/reserved-memory/spare-pool@59000000"), "node_of_the_region", "%s",
+	       end ?: strerror(errno));
+	end = realpath("/sys/class/dma_heap/spare-pool@59000000/device", path);
+	result(end && strstr(end, "owner-spare"), "device_of_the_owner", "%s", end ?: strerror(errno));
+}
+
 static void owners(void)
 {
-	plan(9 + 11 + 5 + 2 * COUNT(importers));
+	plan(9 + 12 + 2 + 5 + 3 + 2 * COUNT(importers));
 	shared_pool();
 	drivers_heap();
+	sysfs();
 	cpuless_heap();
 }
 
@@ -685,12 +959,19 @@ int main(int argc, char **argv)
 		buffers(argc == 3 && !strcmp(argv[2], "bounce"));
 	} else if (argc == 2 && !strcmp(argv[1], "capacity")) {
 		capacity();
+	} else if (argc == 2 && !strcmp(argv[1], "nocpu")) {
+		nocpu();
+	} else if (argc == 2 && !strcmp(argv[1], "large")) {
+		large();
+	} else if (argc == 2 && !strcmp(argv[1], "untrusted")) {
+		untrusted();
 	} else if (argc == 2 && !strcmp(argv[1], "stress")) {
 		stress();
 	} else if (argc == 2 && !strcmp(argv[1], "owners")) {
 		owners();
 	} else {
-		fprintf(stderr, "usage: %s buffers [bounce] | capacity | stress | owners\n", argv[0]);
+		fprintf(stderr, "usage: %s buffers [bounce] | capacity | nocpu | stress | owners | large | untrusted\n",
+			argv[0]);
 		return EXIT_FAILURE;
 	}
 	return ktap_failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -30,3 +30,10 @@ static inline bool result(bool ok, const char *name, const char *reason, ...)
 	fflush(stdout);
 	return ok;
 }
+
+/* One case that cannot be judged here */
+static inline void skip(const char *name, const char *reason)
+{
+	printf("ok %d %s # SKIP %s\n", ++ktap_count, name, reason);
+	fflush(stdout);
+}

@@ -59,6 +59,18 @@ struct vfio_device_attach_iommufd_pt {
 #if __has_include(<linux/iommufd.h>)
 #include <linux/iommufd.h>
 #else
+#define IOMMU_IOAS_MAP_FIXED_IOVA (1 << 0)
+#define IOMMU_IOAS_MAP_WRITEABLE (1 << 1)
+#define IOMMU_IOAS_MAP_READABLE (1 << 2)
+#define IOMMU_IOAS_UNMAP _IO(';', 0x86)
+
+struct iommu_ioas_unmap {
+	__u32 size;
+	__u32 ioas_id;
+	__aligned_u64 iova;
+	__aligned_u64 length;
+};
+
 #define IOMMU_IOAS_ALLOC _IO(';', 0x81)
 
 struct iommu_ioas_alloc {
@@ -68,8 +80,25 @@ struct iommu_ioas_alloc {
 };
 #endif
 
-/* Bind a device to an iommufd and attach it to an address space of its own. */
-static inline int vfio_attach(int fd, int iommufd)
+#ifndef IOMMU_IOAS_MAP_FILE
+#define IOMMU_IOAS_MAP_FILE _IO(';', 0x8f)
+
+struct iommu_ioas_map_file {
+	__u32 size;
+	__u32 flags;
+	__u32 ioas_id;
+	__s32 fd;
+	__aligned_u64 start;
+	__aligned_u64 length;
+	__aligned_u64 iova;
+};
+#endif
+
+/*
+ * Bind a device to an iommufd and attach it to an address space: that of *@pt, or a
+ * new one, whose number *@pt becomes, where it is 0.
+ */
+static inline int vfio_attach(int fd, int iommufd, uint32_t *pt)
 {
 	struct vfio_device_bind_iommufd bind = {
 		.argsz = sizeof(bind),
@@ -80,24 +109,28 @@ static inline int vfio_attach(int fd, int iommufd)
 		.argsz = sizeof(attach),
 	};
 
-	if (ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ||
-	    ioctl(iommufd, IOMMU_IOAS_ALLOC, &ioas))
+	if (ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
 		return -1;
-	attach.pt_id = ioas.out_ioas_id;
+	if (!*pt) {
+		if (ioctl(iommufd, IOMMU_IOAS_ALLOC, &ioas))
+			return -1;
+		*pt = ioas.out_ioas_id;
+	}
+	attach.pt_id = *pt;
 	return ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 }
 
 /*
- * The device at a PCI address, which vfio-pci is bound to, ready to be used: a
- * file descriptor, or -1 after a line on standard error. The iommufd lives as
- * long.
+ * The device at a PCI address, which vfio-pci is bound to, ready to be used in an
+ * address space of an iommufd, as vfio_attach() has it: a file descriptor, or -1 after
+ * a line on standard error.
  */
-static inline int vfio_open(const char *bdf)
+static inline int vfio_open_in(const char *bdf, int iommufd, uint32_t *pt)
 {
 	const char *what = "no vfio-dev";
-	int fd = -1, iommufd = -1;
 	char path[128];
 	glob_t found;
+	int fd = -1;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev/vfio*",
 		 bdf);
@@ -113,23 +146,68 @@ static inline int vfio_open(const char *bdf)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		goto fail;
-	what = "open /dev/iommu";
-	iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	if (iommufd < 0)
-		goto fail;
 	what = "bind and attach";
-	if (vfio_attach(fd, iommufd))
+	if (vfio_attach(fd, iommufd, pt))
 		goto fail;
-	/* the device has a reference of its own */
-	close(iommufd);
 	return fd;
 fail:
 	fprintf(stderr, "vfio %s: %s: %s\n", bdf, what, strerror(errno));
-	if (iommufd >= 0)
-		close(iommufd);
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+static inline int vfio_open_iommufd(void)
+{
+	int iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+
+	if (iommufd < 0)
+		perror("/dev/iommu");
+	return iommufd;
+}
+
+/* The same with an iommufd of its own, which lives as long. */
+static inline int vfio_open(const char *bdf)
+{
+	int iommufd = vfio_open_iommufd(), fd;
+	uint32_t pt = 0;
+
+	if (iommufd < 0)
+		return -1;
+	fd = vfio_open_in(bdf, iommufd, &pt);
+	/* the device has a reference of its own */
+	close(iommufd);
+	return fd;
+}
+
+/* Map the start of a dma-buf at an IOVA of an address space. 0 or -errno. */
+static inline int vfio_import(int iommufd, uint32_t pt, int buf, uint64_t iova,
+			      uint64_t length)
+{
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = pt,
+		.fd = buf,
+		.length = length,
+		.iova = iova,
+	};
+
+	return ioctl(iommufd, IOMMU_IOAS_MAP_FILE, &map) ? -errno : 0;
+}
+
+static inline int vfio_unimport(int iommufd, uint32_t pt, uint64_t iova,
+				uint64_t length)
+{
+	struct iommu_ioas_unmap unmap = {
+		.size = sizeof(unmap),
+		.ioas_id = pt,
+		.iova = iova,
+		.length = length,
+	};
+
+	return ioctl(iommufd, IOMMU_IOAS_UNMAP, &unmap) ? -errno : 0;
 }
 
 /* What a region is: where it is in the device's file, its size. 0 or -errno. */
@@ -142,9 +220,9 @@ static inline int vfio_region(int fd, unsigned int index,
 	return ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, info) ? -errno : 0;
 }
 
-/* A dma-buf of a part of a BAR: a file descriptor or -errno. */
-static inline int vfio_export(int fd, unsigned int bar, uint64_t offset,
-			      uint64_t length)
+/* A dma-buf of a part of a BAR: a file descriptor, of that access mode, or -errno. */
+static inline int vfio_export_mode(int fd, unsigned int bar, uint64_t offset,
+				   uint64_t length, uint32_t mode)
 {
 	struct {
 		struct vfio_device_feature feature;
@@ -158,7 +236,7 @@ static inline int vfio_export(int fd, unsigned int bar, uint64_t offset,
 		},
 		.buf = {
 			.region_index = bar,
-			.open_flags = O_RDWR | O_CLOEXEC,
+			.open_flags = mode | O_CLOEXEC,
 			.nr_ranges = 1,
 		},
 		.range = { .offset = offset, .length = length },
@@ -166,6 +244,12 @@ static inline int vfio_export(int fd, unsigned int bar, uint64_t offset,
 	int buf = ioctl(fd, VFIO_DEVICE_FEATURE, &arg);
 
 	return buf < 0 ? -errno : buf;
+}
+
+static inline int vfio_export(int fd, unsigned int bar, uint64_t offset,
+			      uint64_t length)
+{
+	return vfio_export_mode(fd, bar, offset, length, O_RDWR);
 }
 
 /* Set or clear the bit of the command register that BARs need. 0 or -errno. */

@@ -150,7 +150,7 @@ static void bench_fault(const struct source *from)
 			break;
 		measured(from, what, FAULTS, took, "instructions");
 	}
-	allowed(from, what, "1.05");
+	allowed(from, what, "1.03");
 	check(i == REPETITIONS, from, what, "%ld faults for %lu pages", count,
 	      FAULTS);
 }
@@ -198,7 +198,7 @@ static void bench_mmap(const struct source *from)
 				 "instructions");
 	}
 out:
-	allowed(from, what, "any");
+	allowed(from, what, "1.05");
 	check(i == REPETITIONS, from, what, "%s", strerror(errno));
 }
 
@@ -276,14 +276,15 @@ static struct memory memory(void)
 
 /*
  * Many mappings by one process: what they cost and take, that the cgroup is
- * charged for it, and that all comes back.
+ * charged for it, that they take no file, and that all comes back. What the
+ * first mapping of a BAR makes for all of them is there before.
  */
 static void bench_many(const struct source *from)
 {
 	const char *what = "mmap_10000";
 	static char *mappings[MAPPINGS];
 	struct memory before, during, after;
-	long used, charged, uncharged = 0, left = 0, files = 0;
+	long used, charged, uncharged = 0, left = 0, files = 0, taken = 0;
 	uint64_t made, gone;
 	unsigned int i = 0;
 	int repetition;
@@ -320,11 +321,15 @@ static void bench_many(const struct source *from)
 			left = after.charged - before.charged;
 		if (after.files - before.files > files)
 			files = after.files - before.files;
+		if (during.files - before.files > taken)
+			taken = during.files - before.files;
 	}
-	allowed(from, what, "any");
-	allowed(from, "munmap_10000", "any");
-	allowed(from, "mmap_memory", "any");
-	allowed(from, "mmap_charged", "any");
+	allowed(from, what, "1.05");
+	allowed(from, "munmap_10000", "1.05");
+	/* as much as before; a few pages come and go with the machine */
+	allowed(from, "mmap_memory", "1.01");
+	allowed(from, "mmap_charged", "1.01");
+	check(!taken, from, "mmap_takes_no_file", "%ld files", taken);
 	check(uncharged <= UNCHARGED * (long)MAPPINGS, from, "mmap_is_charged",
 	      "not %ld bytes", uncharged);
 	check(left <= (long)LOST && !files, from, "mmap_comes_back",
@@ -336,8 +341,7 @@ out:
 
 /*
  * That somebody who is not root, and has the device, gets as many mappings as a
- * process may have. They may count for file-max, which the machine's memory
- * decides: 1 GiB lets this pass, 512 MiB does not.
+ * process may have.
  */
 static void bench_user(const struct source *from)
 {

@@ -13,6 +13,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <linux/dma-buf.h>
+
 #include "clock.h"
 #include "ktap.h"
 #include "number.h"
@@ -27,6 +29,7 @@
 #define MAPPINGS	4000
 
 #define BAR		0
+#define IOVA		0x10000000ULL
 #define IMPORTER	"/sys/kernel/debug/slow_importer"
 
 static const char *bdf;
@@ -70,15 +73,17 @@ static int importer(const char *format, ...)
 static int importer_says(const char *word)
 {
 	FILE *file = fopen(IMPORTER, "re");
-	int mapped = -1, notified = -1;
+	int mapped = -1, notified = -1, fence = -1;
 
 	if (file) {
-		if (fscanf(file, "mapped %d notified %d", &mapped,
-			   &notified) != 2)
-			mapped = notified = -1;
+		if (fscanf(file, "mapped %d notified %d fence %d", &mapped,
+			   &notified, &fence) != 3)
+			mapped = notified = fence = -1;
 		fclose(file);
 	}
-	return strcmp(word, "mapped") ? notified : mapped;
+	if (!strcmp(word, "mapped"))
+		return mapped;
+	return strcmp(word, "fence") ? notified : fence;
 }
 
 static void *map(int fd, off_t offset, size_t size)
@@ -162,6 +167,90 @@ static void test_unmap_frees(int device)
 	close(buf);
 }
 
+/* --- importers that must be refused, and one with a fence */
+
+static void test_attach_refused(int device)
+{
+	int buf = vfio_export(device, BAR, 0, page);
+	int pages = importer("attach %d pages", buf), forever;
+
+	if (!pages)
+		importer("detach");
+	result(pages == -EOPNOTSUPP, "needs_pages_refused", "attach %d", pages);
+
+	forever = importer("attach %d forever", buf);
+	if (!forever)
+		importer("detach");
+	result(forever == -EOPNOTSUPP, "not_revocable_refused", "attach %d",
+	       forever);
+	close(buf);
+}
+
+/* What others map the buffer by has a mode of its own; the buffer's must hold. */
+static void test_mmap_by_importer(int device)
+{
+	int ro = vfio_export_mode(device, BAR, 0, page, O_RDONLY);
+	int rw = vfio_export(device, BAR, 0, page);
+	int file = open("/dev/slow_importer", O_RDWR | O_CLOEXEC);
+	int ret, writable, readable, raised, both;
+	void *vaddr;
+
+	ret = importer("attach %d", ro);
+	vaddr = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	writable = vaddr == MAP_FAILED ? -errno : 0;
+	if (!writable)
+		munmap(vaddr, page);
+	vaddr = mmap(NULL, page, PROT_READ, MAP_SHARED, file, 0);
+	readable = vaddr == MAP_FAILED ? -errno : touch(vaddr);
+	raised = vaddr == MAP_FAILED ? 0 :
+		mprotect(vaddr, page, PROT_READ | PROT_WRITE) ? -errno : 0;
+	if (vaddr != MAP_FAILED)
+		munmap(vaddr, page);
+	importer("detach");
+
+	ret = ret ?: importer("attach %d", rw);
+	vaddr = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	both = vaddr == MAP_FAILED ? -errno : touch(vaddr);
+	if (vaddr != MAP_FAILED)
+		munmap(vaddr, page);
+	importer("detach");
+
+	result(!ret && writable == -EACCES && raised == -EACCES,
+	       "importer_mmap_read_only",
+	       "attach %d, mmap for writing %d, mprotect %d", ret, writable,
+	       raised);
+	result(!ret && !readable && !both, "importer_mmap",
+	       "attach %d, read of the one %d, of the other %d", ret, readable,
+	       both);
+	close(file);
+	close(ro);
+	close(rw);
+}
+
+/* The importer has unmapped, but what it has begun takes its time. */
+static void test_fence(int device)
+{
+	int buf = vfio_export(device, BAR, 0, page);
+	int ret, before, after;
+	uint64_t start;
+	long took;
+
+	ret = importer("attach %d", buf) ?: importer("map 0 notified") ?:
+	      importer("fence %d", SLEEP_MS / 2);
+	before = importer_says("fence");
+	start = now_ns();
+	vfio_memory(device, false);
+	after = importer_says("fence");
+	took = (now_ns() - start) / 1000000;
+	vfio_memory(device, true);
+	result(!ret && before == 1 && !after && took >= SLEEP_MS / 2 - AMID_MS,
+	       "memory_off_waits_for_fence",
+	       "import %d, fence pending %d, then %d, took %ld ms", ret, before,
+	       after, took);
+	importer("detach");
+	close(buf);
+}
+
 /* --- what others do while the importer takes its time */
 
 struct stop {
@@ -193,6 +282,8 @@ static void stop_begin(struct stop *stop)
 
 struct others {
 	int device;
+	int iommufd;
+	uint32_t pt;
 	int buf;	/* what the importer has mapped */
 	int other;	/* another buffer, of the page after it */
 	void *bar;
@@ -252,19 +343,32 @@ static int deed_close(struct others *others)
 	return ret;
 }
 
+/* Memory is still on, and says so again: importers get nothing all the same. */
+static int deed_import(struct others *others)
+{
+	int ret = vfio_memory(others->device, true) ?:
+		  vfio_import(others->iommufd, others->pt, others->other, IOVA,
+			      page);
+
+	if (!ret)
+		vfio_unimport(others->iommufd, others->pt, IOVA, page);
+	return ret == -ENODEV ? 0 : ret ?: -EEXIST;
+}
+
 static const struct deed deeds[] = {
 	{ "bar_fault", deed_bar_fault },
 	{ "other_buffer_fault", deed_other_fault },
 	{ "own_buffer_fault", deed_own_fault },
 	{ "bar_mmap", deed_mmap },
 	{ "export", deed_export },
+	{ "import_refused", deed_import },
 	{ "other_buffer_close", deed_close },
 };
 
 #define DEEDS (sizeof(deeds) / sizeof(deeds[0]))
 
 /* A case each: done while the importer has not given its mapping back yet. */
-static void test_others(int device, const char *how)
+static void test_others(int device, int iommufd, uint32_t pt, const char *how)
 {
 	struct stop stop = { .device = device };
 	struct vfio_region_info info;
@@ -275,6 +379,8 @@ static void test_others(int device, const char *how)
 
 	vfio_region(device, BAR, &info);
 	others.device = device;
+	others.iommufd = iommufd;
+	others.pt = pt;
 	others.buf = vfio_export(device, BAR, 0, page);
 	others.other = vfio_export(device, BAR, page, page);
 	others.bar = map(device, info.offset, page);
@@ -311,6 +417,38 @@ static void test_others(int device, const char *how)
 	close(others.buf);
 }
 
+/* A task that only needs the lock of the buffer does not wait for its fences. */
+static void test_fence_lock(int device)
+{
+	int buf = vfio_export(device, BAR, 0, page);
+	int other = vfio_export(device, BAR, page, page);
+	struct dma_buf_export_sync_file from = { .flags = DMA_BUF_SYNC_RW };
+	struct dma_buf_import_sync_file to = { .flags = DMA_BUF_SYNC_RW };
+	struct stop stop = { .device = device };
+	int ret, did = -1, pending = -1;
+
+	/* a fence that is signalled already: that buffer has none */
+	ret = ioctl(other, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &from) ? -errno : 0;
+	to.fd = from.fd;
+	ret = ret ?: importer("attach %d", buf) ?: importer("map 0 notified") ?:
+	      importer("fence %d", SLEEP_MS);
+	if (!ret) {
+		stop_begin(&stop);
+		did = ioctl(buf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &to) ? -errno :
+			0;
+		pending = importer_says("fence");
+		pthread_join(stop.thread, NULL);
+		vfio_memory(device, true);
+		close(from.fd);
+	}
+	result(!ret && !did && pending == 1, "fence_does_not_lock_the_buffer",
+	       "import %d, a fence added %d, the importer's then pending %d",
+	       ret, did, pending);
+	importer("detach");
+	close(other);
+	close(buf);
+}
+
 /* Closing the device waits, too; the CPU loses the buffer at once. */
 static void test_close(int device, const char *how)
 {
@@ -344,7 +482,8 @@ int main(int argc, char **argv)
 {
 	static const char *const ways[] = { "notified", "later" };
 	struct sigaction action = { .sa_handler = handler };
-	int device;
+	int device, iommufd;
+	uint32_t pt = 0;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: vfio_importer BDF\n");
@@ -355,15 +494,20 @@ int main(int argc, char **argv)
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 
-	plan(3 + 2 * (DEEDS + 2));
-	device = vfio_open(bdf);
+	plan(9 + 2 * (DEEDS + 2));
+	iommufd = vfio_open_iommufd();
+	device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
 	if (device < 0)
 		return 1;
 	test_notified_once(device);
 	test_attach_while_revoked(device);
 	test_unmap_frees(device);
-	test_others(device, ways[0]);
-	test_others(device, ways[1]);
+	test_attach_refused(device);
+	test_mmap_by_importer(device);
+	test_fence(device);
+	test_fence_lock(device);
+	test_others(device, iommufd, pt, ways[0]);
+	test_others(device, iommufd, pt, ways[1]);
 	test_close(device, ways[0]);
 	device = vfio_open(bdf);
 	if (device < 0)

@@ -2,6 +2,9 @@
 # shellcheck shell=sh
 # Run a selftest of vfio on a device; sourced by the tests, never run.
 
+# The tests may write to BARs that are memory: all devices are emulated.
+export VFIO_SELFTESTS_BAR_IS_MEMORY=1
+
 # vfio_device NAME VENDOR DEVICE PROGRAM OPTION...: run a program of the selftests on the
 # first device of that kind, as the subtest NAME.
 vfio_device() {

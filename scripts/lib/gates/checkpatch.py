@@ -17,7 +17,9 @@ from .tools import Tools
 
 # FILE_PATH_CHANGES asks to look at MAINTAINERS for every new file, whether or not an
 # entry covers it: the gate `maintainers` looks.
-_IGNORED = "FILE_PATH_CHANGES"
+_IGNORED = ["FILE_PATH_CHANGES"]
+# Without history it calls every commit of a Fixes: unknown; the gate `message` looks at their form.
+_NEEDS_HISTORY = ["UNKNOWN_COMMIT_ID"]
 
 
 def _signed(text: str) -> str:
@@ -69,6 +71,7 @@ class Checkpatch(Gate):
             return skip("the tree has no scripts/checkpatch.pl")
         # Without history checkpatch takes each Fixes: for a mistake; GIT_DIR tells it of none.
         directory = environment.NOWHERE if tools.history.missing else str(tools.history.git_directory())
+        ignored = _IGNORED + (_NEEDS_HISTORY if tools.history.missing else [])
         with tempfile.NamedTemporaryFile("w", suffix=".patch", encoding="utf-8",
                                          errors="surrogateescape") as stream, \
                 tempfile.NamedTemporaryFile("w", encoding="utf-8") as typos:
@@ -78,7 +81,7 @@ class Checkpatch(Gate):
             stream.write(_signed(step.patch.text))
             stream.flush()
             done = complete([script, "--strict", "--no-color", "--show-types", "--no-summary",
-                             "--ignore", _IGNORED, "--codespell", "--codespellfile", typos.name,
+                             "--ignore", ",".join(ignored), "--codespell", "--codespellfile", typos.name,
                              stream.name], timeout=self.seconds, cwd=tree,
                             env={"GIT_DIR": directory})
             text = done.stdout.replace(stream.name, f"patches/{step.patch.name}")

@@ -9,9 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from .. import cache, clone
+from .. import cache, clone, proofs
 from ..command import CannotJudge, Missing
-from ..kernel import diagnostics, sources
+from ..kernel import diagnostics, sources, unbuilt
 from ..kernel.record import Objects
 from ..lane import Lane
 from ..series import slug
@@ -34,7 +34,7 @@ class Compiled(Gate):
 
     round = 1
     code = ("gates/compiled.py", "kernel/build.py", "kernel/compiler", "kernel/diagnostics.py",
-            "kernel/kconfig.py", "kernel/sources.py")
+            "kernel/kconfig.py", "kernel/sources.py", "kernel/unbuilt.py")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -44,9 +44,13 @@ class Compiled(Gate):
 
     def inputs(self, step: Step, tools: Tools) -> dict[str, Any]:
         checker = {"sparse": tools.version(str(tools.sparse()))} if self.name == "sparse" else {}
-        elsewhere = sources.elsewhere(clone.TOP).get(slug(step.patch), "")
         return {**checker, "trees": step.trees, "directories": sources.directories(step.everything),
-                "elsewhere": elsewhere, "lanes": [self._lane(lane, step, tools) for lane in tools.lanes]}
+                "elsewhere": self._elsewhere(step),
+                "lanes": [self._lane(lane, step, tools) for lane in tools.lanes]}
+
+    @staticmethod
+    def _elsewhere(step: Step) -> str:
+        return proofs.elsewhere(clone.TOP).get(slug(step.patch), "")
 
     @staticmethod
     def _lane(lane: Lane, step: Step, tools: Tools) -> list[Any]:
@@ -60,7 +64,7 @@ class Compiled(Gate):
     def judge(self, step: Step, tools: Tools) -> Answer:
         if not sources.directories(step.everything):
             return skip("the series touches no directory with objects")
-        left = sources.there(step.after, [f for f in sources.compiled(step.files) if f.endswith(".c")])
+        left = unbuilt.touched(step.patch, step.after)
         lines: list[str] = []
         missing: list[str] = []
         used = 0
@@ -84,23 +88,15 @@ class Compiled(Gate):
             return judged(lines, "new")
         if missing and (left or not used):
             raise Missing("; ".join(missing) + (f"; not built: {', '.join(left)}" if left else ""))
-        return self._not_built(left, step, tools) if left else PASS if used else skip("no lane in ci/lanes")
+        if left:
+            return Answer(*unbuilt.judge(left, left, (), self._elsewhere(step)))
+        return PASS if used else skip("no lane in ci/lanes")
 
     def _new(self, before: Objects, after: Objects) -> list[str]:
         said, says = before["diagnostics"], after["diagnostics"]
         if not said:
             raise CannotJudge(f"what to compare with does not build: {before['reason']}")
-        if self.name == "sparse":
-            return diagnostics.new_of_sparse(said["sparse"], says["sparse"])
-        return diagnostics.new(said["w1"], says["w1"])
-
-    @staticmethod
-    def _not_built(left: list[str], step: Step, tools: Tools) -> Answer:
-        names = ", ".join(lane.name for lane in tools.lanes)
-        if where := sources.elsewhere(clone.TOP).get(slug(step.patch)):
-            return skip(f"{', '.join(left)}: {where}")
-        return Answer(Verdict.FAIL, f"not built in any lane ({names}): {', '.join(left)}; add it to a "
-                      "lane's configuration, or say in ci/proofs.toml where it was built, as built = \"...\"")
+        return diagnostics.added(self.name, said, says)
 
     @staticmethod
     def _records(lane: Lane, step: Step, tools: Tools) -> tuple[Objects, Objects]:

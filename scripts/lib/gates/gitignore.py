@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import release
 from ..command import CannotJudge, complete
-from ..plumbing import attempt, git, succeeds
+from ..plumbing import git, result, succeeds
 from .gate import Answer, Gate, judged
 from .step import Step
 from .tools import Tools
@@ -54,8 +54,8 @@ class Gitignore(Gate):
         with tempfile.TemporaryDirectory() as scratch:
             self._rules(pathlib.Path(scratch), step, commit, f"{TOP}/{where}")
             git(scratch, "init", "-q")
-            done = attempt(scratch, "check-ignore", "--no-index", "-z", "--stdin",
-                           data="".join(f"{name}\0" for name in names))
+            done = result(scratch, "check-ignore", "--no-index", "-z", "--stdin",
+                          data="".join(f"{name}\0" for name in names))
         if done.returncode not in (0, 1):  # 1: it ignores none
             raise CannotJudge(f"git check-ignore ended with {done.returncode}: {done.stderr.strip()}")
         ignored = set(done.stdout.split("\0"))

@@ -49,9 +49,9 @@ def compilers(lane: Lane) -> list[str]:
 
 def toolchain(lane: Lane) -> str:
     """What compiles this lane: part of every key; Missing where it is not installed."""
-    linker = f"ld.lld{lane.llvm}" if lane.llvm else f"{lane.cross}ld"
+    linker = lane.linker or (f"ld.lld{lane.llvm}" if lane.llvm else f"{lane.cross}ld")
     words = []
-    for tool in (compilers(lane)[0], linker):
+    for tool in (compilers(lane)[0], linker, *([lane.objcopy] if lane.objcopy else [])):
         try:
             words.append(output([tool, "--version"]).splitlines()[0])
         except (FileNotFoundError, Broken):
@@ -75,7 +75,7 @@ class Builder:
         self.directories = [d for d in directories if not d.startswith("arch/")
                             or d.startswith(f"arch/{arch}/")]
         self.checker, self.jobs = checker, jobs
-        self.directory = cache.directory() / "lanes" / lane.name
+        self.directory = cache.lanes() / lane.name
         if lane.builds == "objects":
             # one for all such lanes, which are at the same steps and carry no test-only patches
             self.tree = cache.directory() / "objects-source"
@@ -121,7 +121,7 @@ class Builder:
 
         Whoever calls this holds the lock of the lanes.
         """
-        store, inputs = Store(cache.directory() / "verdicts"), self.inputs(commit)
+        store, inputs = Store(cache.store()), self.inputs(commit)
         kept = cast(Objects | None, store.get("objects", inputs))
         if kept is not None and self.covers(kept, directories):
             return kept
@@ -132,7 +132,7 @@ class Builder:
     def keep(self, commit: str, record: Objects) -> None:
         """Keep a record of compile() for judged(), unless the machine may be to blame for it."""
         if record["configured"] and not record["lost"]:
-            Store(cache.directory() / "verdicts").put("objects", self.inputs(commit), Objects(
+            Store(cache.store()).put("objects", self.inputs(commit), Objects(
                 ok=record["ok"], reason=record["reason"], lost=record["lost"],
                 configured=record["configured"], diagnostics=record["diagnostics"],
                 sources=record["sources"]), f"{self.lane.name}/{commit}")
@@ -157,7 +157,9 @@ class Builder:
     def tools(self) -> list[str]:
         """The words of make that name the lane's architecture and tools."""
         return [f"ARCH={self.lane.arch}",
-                f"LLVM={self.lane.llvm}" if self.lane.llvm else f"CROSS_COMPILE={self.lane.cross}"]
+                f"LLVM={self.lane.llvm}" if self.lane.llvm else f"CROSS_COMPILE={self.lane.cross}",
+                *([f"LD={self.lane.linker}"] if self.lane.linker else []),
+                *([f"OBJCOPY={self.lane.objcopy}"] if self.lane.objcopy else [])]
 
     def make(self, *words: object) -> list[object]:
         """The command that makes something of the lane."""

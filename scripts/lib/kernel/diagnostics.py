@@ -77,6 +77,21 @@ def new_of_sparse(before: Mapping[str, Mapping[str, int]],
     return new(peak(before[d] for d in both), peak(after[d] for d in both))
 
 
+def added(gate: str, before: Said, after: Said) -> list[str]:
+    """What a gate finds new in what end() gave of two builds: sorted.
+
+    gate: w1, the compiler; sparse; or diagnostics: modpost, objtool and the linker.
+    """
+    if gate == "sparse":
+        return new_of_sparse(before["sparse"], after["sparse"])
+    return new(flat(gate, before), flat(gate, after))
+
+
+def flat(gate: str, said: Said) -> Counts:
+    """What a gate but sparse looks at."""
+    return said["tools"] if gate == "diagnostics" else said["w1"]
+
+
 class Diagnostics:
     """The store of one lane. directory: of the store; source: the worktree."""
 

@@ -76,7 +76,7 @@ def make(lane: Lane, commit: str, tree: pathlib.Path, words: Sequence[object], t
 
 
 def _made(lane: Lane, tree: pathlib.Path, words: Sequence[object]) -> str:
-    scratch = cache.directory() / "lanes" / lane.name / "config"
+    scratch = cache.lanes() / lane.name / "config"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     log = scratch / "log"
@@ -114,8 +114,8 @@ def how_ended(rc: int | None, seconds: float) -> str:
 @functools.cache
 def _symbols(commit: str) -> frozenset[str]:
     """The symbols that the Kconfig files of a commit define."""
-    done = plumbing.attempt(release.linux(), "grep", "-h", "-o", "-E", r"^\s*(menu)?config\s+[A-Za-z0-9_]+",
-                            commit, "--", "*Kconfig*")
+    done = plumbing.result(release.linux(), "grep", "-h", "-o", "-E", r"^\s*(menu)?config\s+[A-Za-z0-9_]+",
+                           commit, "--", "*Kconfig*")
     if done.returncode not in (0, 1):
         raise CannotJudge(f"git grep ended with {done.returncode}: {done.stderr.strip()}")
     return frozenset(f"CONFIG_{line.split()[-1]}" for line in done.stdout.splitlines())

@@ -2,11 +2,10 @@
 """What kbuild reads of a tree, and where the series touches it."""
 
 import functools
-import pathlib
 import re
 from collections.abc import Collection, Iterable
 
-from .. import plumbing, release, series, table
+from .. import plumbing, release, series
 from ..lane import Lane
 from ..store import digest
 
@@ -85,11 +84,3 @@ def there(commit: str, files: Collection[str]) -> list[str]:
         return []
     text = plumbing.git(release.linux(), "ls-tree", "-r", "--name-only", commit, "--", *files)
     return [name for name in text.split("\n") if name]
-
-
-def elsewhere(top: pathlib.Path) -> dict[str, str]:
-    """Where the sources of patches are built that no lane builds: {slug: "built" of ci/proofs.toml}."""
-    name = "ci/proofs.toml"
-    data = table.load(top, name) if (pathlib.Path(top) / name).exists() else {}
-    return {entry["patch"]: entry["built"] for entry in data.get("proof", [])
-            if isinstance(entry, dict) and "patch" in entry and "built" in entry}

@@ -9,6 +9,9 @@
  *   alloc BYTES	allocate with dma_alloc_coherent(), keep it and fill it
  *   free		free all that was allocated
  *   heap FLAGS		coherent_heap_register()
+ *   assign		of_reserved_mem_device_init(), for a node with test,unassigned,
+ *			which the driver leaves out when it is bound
+ *   fill		fill all of the region, by a mapping for just that
  *
  * the write fails with the error of that. Read
  *
@@ -20,6 +23,7 @@
  */
 
 #include <linux/debugfs.h>
+#include <linux/io.h>
 #include <linux/dma-mapping.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -32,11 +36,12 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#if IS_ENABLED(CONFIG_DMABUF_HEAPS_COHERENT)
+#if IS_ENABLED(CONFIG_DMABUF_HEAPS_COHERENT) && __has_include(<linux/coherent-heap.h>)
 #include <linux/coherent-heap.h>
 MODULE_IMPORT_NS("DMA_BUF_HEAP");
-#else	/* a kernel without such heaps */
-static int coherent_heap_register(struct device *dev, unsigned int flags)
+#else	/* a kernel whose drivers make no such heaps */
+static int coherent_heap_register(struct device *dev, int idx,
+				  unsigned int flags)
 {
 	return -EOPNOTSUPP;
 }
@@ -92,6 +97,26 @@ static void owner_free(struct owner *owner)
 	}
 }
 
+static int owner_fill(struct owner *owner)
+{
+	struct device_node *np = of_parse_phandle(owner->dev->of_node,
+						  "memory-region", 0);
+	struct reserved_mem *rmem = np ? of_reserved_mem_lookup(np) : NULL;
+	size_t i;
+	u64 *mem;
+
+	of_node_put(np);
+	if (!rmem)
+		return -ENODEV;
+	mem = memremap(rmem->base, rmem->size, MEMREMAP_WC);
+	if (!mem)
+		return -ENOMEM;
+	for (i = 0; i < rmem->size / sizeof(u64); i++)
+		mem[i] = PATTERN;
+	memunmap(mem);
+	return 0;
+}
+
 static ssize_t owner_write(struct file *file, const char __user *text,
 			   size_t count, loff_t *ppos)
 {
@@ -110,7 +135,11 @@ static ssize_t owner_write(struct file *file, const char __user *text,
 	if (sscanf(line, "alloc %lu", &number) == 1)
 		ret = owner_alloc(owner, number);
 	else if (sscanf(line, "heap %lu", &number) == 1)
-		ret = coherent_heap_register(owner->dev, number);
+		ret = coherent_heap_register(owner->dev, 0, number);
+	else if (!strncmp(line, "assign", 6))
+		ret = owner->assigned = of_reserved_mem_device_init(owner->dev);
+	else if (!strncmp(line, "fill", 4))
+		ret = owner_fill(owner);
 	else if (!strncmp(line, "free", 4))
 		owner_free(owner);
 	else
@@ -176,7 +205,9 @@ static int owner_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 	/* A device without memory is one of the cases: it stays bound. */
-	owner->assigned = of_reserved_mem_device_init(dev);
+	owner->assigned = -ENODEV;
+	if (!of_property_read_bool(dev->of_node, "test,unassigned"))
+		owner->assigned = of_reserved_mem_device_init(dev);
 
 	owner->file = debugfs_create_file(dev->of_node->full_name, 0600,
 					  owner_dir, owner, &owner_fops);

@@ -11,13 +11,15 @@
  *   rows	runs the rows that use the API as it should be used
  *   stray	runs the rows that unmap with an attribute the mapping was not
  *		made with
+ *   internal	maps memory with an attribute that is not for drivers
  *
  * WAY is iommu, direct or bounce for the PCI device; platform, restricted,
- * range_in and range_out (memory inside and outside of the dma-ranges) for the
- * others. rows and stray answer one line a row: "pass NAME", or
- * "fail NAME: WHY". stray ends with "reports N": the N calls that dma-debug has
- * to complain about. They are in a file of their own so that whoever reads it
- * can have these complaints counted without having them printed.
+ * range_in and range_out (memory inside and outside of the dma-ranges), short (32
+ * address bits) and trusted (with private memory) for the others. rows and stray
+ * answer one line a row: "pass NAME", or "fail NAME: WHY". stray and internal, which
+ * only direct has, end with "reports N": the N calls that dma-debug has to complain
+ * about. They are in files of their own so that whoever reads them can have these
+ * complaints counted without having them printed.
  */
 
 #include <linux/cc_platform.h>
@@ -29,6 +31,7 @@
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
+#include <linux/mem_encrypt.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/of_address.h>
@@ -37,6 +40,7 @@
 #include <linux/scatterlist.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/swiotlb.h>
 
 /* QEMU's edu device: it copies between memory and a buffer of its own */
@@ -51,6 +55,9 @@
 #define EDU_BUFFER	0x40000
 #define EDU_BYTES	1024
 
+/* entries: 2 MiB of addresses in a trace */
+#define LONG_TABLE	SZ_256K
+
 /* What the bus of the node "testbus-ranges" translates. */
 #define RANGE_START	0x40000000ULL
 #define RANGE_END	0x60000000ULL
@@ -64,20 +71,29 @@ enum way {
 	RESTRICTED,	/* a restricted pool: all is bounced */
 	RANGE_IN,	/* memory within dma-ranges */
 	RANGE_OUT,	/* memory that no range covers */
+	SHORT,		/* direct, for a device of 32 address bits */
+	TRUSTED,	/* direct; an encrypted guest lets it use private memory */
 	WAYS,
 };
 
 static const char * const ways[WAYS] = {
 	"iommu", "direct", "bounce", "platform", "restricted", "range_in",
-	"range_out",
+	"range_out", "short", "trusted",
 };
 
+/*
+ * Where memory is encrypted, it has one address as private and another one as shared
+ * memory: its physical address, and that with a bit more. Which of the two has the
+ * bit is for the machine to say.
+ */
 enum answer {
 	UNDEFINED,	/* no row: that it works is a known gap */
-	PHYSICAL,	/* at its physical address */
-	OFFSET,		/* at its physical address, plus the offset of the bus */
+	PHYSICAL,	/* at its physical address, as private memory */
+	SHARED,		/* at its physical address, as shared memory */
+	OFFSET,		/* where the bus has it, as private memory */
+	SHARED_OFFSET,	/* where the bus has it, as shared memory */
 	TRANSLATED,	/* at an address that the IOMMU translates to it */
-	BOUNCED,	/* at the address of a bounce buffer with the same data */
+	BOUNCED,	/* in a bounce buffer with the same data, as shared memory */
 	REFUSED,	/* DMA_MAPPING_ERROR, -EOPNOTSUPP, NULL */
 	UNREACHABLE,	/* DMA_MAPPING_ERROR, -EIO */
 };
@@ -107,18 +123,22 @@ static const enum answer plain[WAYS][ARRAY_SIZE(columns)] = {
 	[RESTRICTED] = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, UNREACHABLE },
 	[RANGE_IN]   = { OFFSET,     REFUSED,     OFFSET,      OFFSET,      OFFSET },
 	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     PHYSICAL,    PHYSICAL },
+	[SHORT]	     = { PHYSICAL,   REFUSED,     PHYSICAL,    PHYSICAL,    PHYSICAL },
+	[TRUSTED]    = { PHYSICAL,   REFUSED,     PHYSICAL,    PHYSICAL,    PHYSICAL },
 };
 
-/* The same in a guest whose memory is encrypted. */
-static const enum answer encrypted[WAYS][ARRAY_SIZE(columns)] = {
+/* The same in a guest whose memory is encrypted: devices need shared memory. */
+static const enum answer guest[WAYS][ARRAY_SIZE(columns)] = {
 	/*		none	     coherent	  cc_shared    mmio	    both */
 	[IOMMU]	     = { UNDEFINED,  UNDEFINED,   REFUSED,     UNDEFINED,   REFUSED },
-	[DIRECT]     = { BOUNCED,    UNREACHABLE, PHYSICAL,    UNREACHABLE, PHYSICAL },
+	[DIRECT]     = { BOUNCED,    UNREACHABLE, SHARED,      UNREACHABLE, SHARED },
 	[BOUNCE]     = { BOUNCED,    UNREACHABLE, BOUNCED,     UNREACHABLE, UNREACHABLE },
-	[PLATFORM]   = { BOUNCED,    REFUSED,     PHYSICAL,    UNREACHABLE, PHYSICAL },
+	[PLATFORM]   = { BOUNCED,    REFUSED,     SHARED,      UNREACHABLE, SHARED },
 	[RESTRICTED] = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, UNREACHABLE },
-	[RANGE_IN]   = { BOUNCED,    REFUSED,     OFFSET,      UNREACHABLE, OFFSET },
-	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, PHYSICAL },
+	[RANGE_IN]   = { BOUNCED,    REFUSED,     SHARED_OFFSET, UNREACHABLE, SHARED_OFFSET },
+	[RANGE_OUT]  = { BOUNCED,    REFUSED,     BOUNCED,     UNREACHABLE, SHARED },
+	[SHORT]	     = { UNREACHABLE, REFUSED,    UNREACHABLE, UNREACHABLE, UNREACHABLE },
+	[TRUSTED]    = { PHYSICAL,   REFUSED,     SHARED,      PHYSICAL,    SHARED },
 };
 
 struct attrs_device {
@@ -133,15 +153,25 @@ struct attrs_device {
 
 static struct dentry *attrs_dir;
 
-static bool memory_encrypted(void)
+static bool guest_encrypted(void)
 {
 	return cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT);
 }
 
 static enum answer expected(struct attrs_device *ad, unsigned int column)
 {
-	return memory_encrypted() ? encrypted[ad->way][column] :
-				    plain[ad->way][column];
+	return guest_encrypted() ? guest[ad->way][column] : plain[ad->way][column];
+}
+
+/* The bits of private and of shared memory in addresses; neither without encryption. */
+static u64 private_bit(struct device *dev)
+{
+	return dev ? dma_addr_encrypted(0ULL) : 0;
+}
+
+static u64 shared_bit(struct device *dev)
+{
+	return dev ? dma_addr_unencrypted(0ULL) : 0;
 }
 
 /* Memory is mapped without DMA_ATTR_MMIO, somebody's registers with it. */
@@ -150,26 +180,45 @@ static phys_addr_t source(struct attrs_device *ad, unsigned long attrs)
 	return attrs & DMA_ATTR_MMIO ? ad->mmio : page_to_phys(ad->page);
 }
 
+static const char *judge_bounce(struct attrs_device *ad, dma_addr_t addr,
+				phys_addr_t phys)
+{
+	dma_addr_t canonical = addr & ~(private_bit(ad->dev) | shared_bit(ad->dev));
+
+	if (canonical == phys || canonical == phys + RANGE_OFFSET)
+		return "not bounced";
+	if (canonical + shared_bit(ad->dev) != addr)
+		return "the bounce buffer is not at its shared address";
+	if (memcmp(phys_to_virt(dma_to_phys(ad->dev, addr)), phys_to_virt(phys),
+		   PAGE_SIZE))
+		return "other data in the bounce buffer";
+	return NULL;
+}
+
 /* Whether the address is where the memory has to be. */
 static const char *judge_address(struct attrs_device *ad, enum answer answer,
 				 dma_addr_t addr, phys_addr_t phys)
 {
+	u64 private = private_bit(ad->dev), shared = shared_bit(ad->dev);
+
 	switch (answer) {
 	case PHYSICAL:
-		return addr == phys ? NULL : "not at its physical address";
+		return addr == phys + private ? NULL :
+			"not at its physical address, as private memory";
+	case SHARED:
+		return addr == phys + shared ? NULL :
+			"not at its physical address, as shared memory";
 	case OFFSET:
-		return addr == phys + RANGE_OFFSET ? NULL :
-			"not where the bus has it";
+		return addr == phys + RANGE_OFFSET + private ? NULL :
+			"not where the bus has it, as private memory";
+	case SHARED_OFFSET:
+		return addr == phys + RANGE_OFFSET + shared ? NULL :
+			"not where the bus has it, as shared memory";
 	case TRANSLATED:
 		return iommu_iova_to_phys(ad->domain, addr) == phys ? NULL :
 			"the address leads somewhere else";
 	case BOUNCED:
-		if (addr == phys || addr == phys + RANGE_OFFSET)
-			return "not bounced";
-		if (memcmp(phys_to_virt(dma_to_phys(ad->dev, addr)),
-			   phys_to_virt(phys), PAGE_SIZE))
-			return "other data in the bounce buffer";
-		return NULL;
+		return judge_bounce(ad, addr, phys);
 	default:
 		return "mapped, with the attribute ignored";
 	}
@@ -288,6 +337,30 @@ static const char *row_iova_link(struct attrs_device *ad, unsigned long attrs,
 	return wrong ?: judge_unmap(ad, addr);
 }
 
+/*
+ * A table that is refused and far longer than what a trace event keeps of it. What
+ * would be written of it beyond the event would not stop at the next page of memory.
+ */
+static const char *row_map_long_table(struct attrs_device *ad)
+{
+	struct scatterlist *sg;
+	struct sg_table table;
+	unsigned int i;
+	int ret;
+
+	if (sg_alloc_table(&table, LONG_TABLE, GFP_KERNEL))
+		return "no memory";
+	for_each_sgtable_sg(&table, sg, i)
+		sg_set_page(sg, ad->page, PAGE_SIZE, 0);
+	ret = dma_map_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL,
+			      DMA_ATTR_REQUIRE_COHERENT);
+	if (!ret)
+		dma_unmap_sgtable(ad->dev, &table, DMA_BIDIRECTIONAL,
+				  DMA_ATTR_REQUIRE_COHERENT);
+	sg_free_table(&table);
+	return ret == -EOPNOTSUPP ? NULL : "not refused";
+}
+
 static const struct {
 	const char *name;
 	unsigned long never;	/* the call makes no sense with this attribute */
@@ -318,15 +391,23 @@ static const char *row_changes_nothing(struct attrs_device *ad,
 	return wrong;
 }
 
-/* An allocation is refused where the device can only use shared memory. */
+/*
+ * An allocation is refused where the device can only use shared memory and its IOMMU
+ * cannot map any, or that is out of its reach.
+ */
 static bool no_allocation(struct attrs_device *ad)
 {
-	return ad->domain && memory_encrypted();
+	return guest_encrypted() && (ad->domain || ad->way == SHORT);
 }
 
+/* A guest allocates shared memory for all devices but those that it trusts. */
 static const char *judge_alloc(struct attrs_device *ad, bool allocated,
 			       dma_addr_t addr, phys_addr_t phys)
 {
+	u64 bit = guest_encrypted() && ad->way != TRUSTED ?
+			  shared_bit(ad->dev) : private_bit(ad->dev);
+	bool ranges = ad->way == RANGE_IN || ad->way == RANGE_OUT;
+
 	if (allocated == no_allocation(ad))
 		return allocated ? "memory, but the device cannot use it" :
 				   "no memory";
@@ -335,7 +416,7 @@ static const char *judge_alloc(struct attrs_device *ad, bool allocated,
 	if (ad->domain)
 		return iommu_iova_to_phys(ad->domain, addr) == phys ? NULL :
 			"the address leads somewhere else";
-	return dma_to_phys(ad->dev, addr) == phys ? NULL :
+	return addr == phys + (ranges ? RANGE_OFFSET : 0) + bit ? NULL :
 		"not the address of the memory";
 }
 
@@ -447,12 +528,14 @@ static int rows_show(struct seq_file *seq, void *unused)
 				say(seq, calls[i].name, columns[k].name,
 				    calls[i].run(ad, columns[k].attrs,
 						 expected(ad, k)));
-	if (ad->domain && !memory_encrypted()) {
+	if (ad->domain && !guest_encrypted()) {
 		say(seq, "cc_shared", "changes_nothing",
 		    row_changes_nothing(ad, DMA_ATTR_CC_SHARED));
 		say(seq, "mmio_cc_shared", "changes_nothing",
 		    row_changes_nothing(ad, DMA_ATTR_MMIO | DMA_ATTR_CC_SHARED));
 	}
+	if (ad->way == PLATFORM)
+		say(seq, "map_sgtable", "of_many_entries", row_map_long_table(ad));
 	say(seq, "alloc", "attrs", row_alloc_attrs(ad));
 	say(seq, "alloc", "pages", row_alloc_pages(ad));
 	say(seq, "alloc", "noncontiguous", row_alloc_noncontiguous(ad));
@@ -519,11 +602,32 @@ static const char *stray_unmap_sgtable(struct attrs_device *ad,
 	return wrong;
 }
 
-/* A stray DMA_ATTR_MMIO leaves a bounce buffer, and only an IOMMU tells more. */
+/*
+ * A bounce buffer that is given back is copied back before. One that is left behind, a
+ * page, stays so: dma-debug has forgotten the mapping, and would report a second unmap.
+ */
+static const char *stray_unmap_bounced(struct attrs_device *ad, unsigned long attr)
+{
+	u8 *data = page_address(ad->page), *bounced;
+	dma_addr_t addr;
+
+	memset(data, 0, PAGE_SIZE);
+	addr = dma_map_phys(ad->dev, page_to_phys(ad->page), PAGE_SIZE,
+			    DMA_BIDIRECTIONAL, 0);
+	if (dma_mapping_error(ad->dev, addr))
+		return "the mapping failed";
+	bounced = phys_to_virt(dma_to_phys(ad->dev, addr));
+	memset(bounced, 0xa5, PAGE_SIZE);
+	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, attr);
+	return data == bounced ? "not bounced" :
+	       memchr_inv(data, 0xa5, PAGE_SIZE) ? "the bounce buffer is left behind" :
+	       NULL;
+}
+
 static int stray_show(struct seq_file *seq, void *unused)
 {
 	struct attrs_device *ad = seq->private;
-	int reports = 3;
+	int reports = expected(ad, 0) == UNREACHABLE ? 0 : 3;
 
 	say(seq, "unmap_phys", "stray_cc_shared",
 	    stray_unmap_phys(ad, DMA_ATTR_CC_SHARED));
@@ -536,7 +640,27 @@ static int stray_show(struct seq_file *seq, void *unused)
 		    stray_unmap_page(ad, DMA_ATTR_MMIO));
 		reports++;
 	}
+	if (ad->way == BOUNCE) {
+		say(seq, "unmap_phys", "stray_mmio",
+		    stray_unmap_bounced(ad, DMA_ATTR_MMIO));
+		reports++;
+	}
 	seq_printf(seq, "reports %d\n", reports);
+	return 0;
+}
+
+/* A driver that takes the internal attribute for DMA_ATTR_CC_SHARED. */
+static int internal_show(struct seq_file *seq, void *unused)
+{
+	struct attrs_device *ad = seq->private;
+	dma_addr_t addr;
+
+	addr = dma_map_phys(ad->dev, page_to_phys(ad->page), PAGE_SIZE,
+			    DMA_BIDIRECTIONAL, __DMA_ATTR_ALLOC_CC_SHARED);
+	if (!dma_mapping_error(ad->dev, addr))
+		dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL,
+			       __DMA_ATTR_ALLOC_CC_SHARED);
+	seq_puts(seq, "reports 1\n");
 	return 0;
 }
 
@@ -551,6 +675,11 @@ static int stray_open(struct inode *inode, struct file *file)
 	return single_open_size(file, stray_show, inode->i_private, SZ_16K);
 }
 
+static int internal_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, internal_show, inode->i_private);
+}
+
 static const struct file_operations rows_fops = {
 	.owner = THIS_MODULE,
 	.open = rows_open,
@@ -562,6 +691,14 @@ static const struct file_operations rows_fops = {
 static const struct file_operations stray_fops = {
 	.owner = THIS_MODULE,
 	.open = stray_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static const struct file_operations internal_fops = {
+	.owner = THIS_MODULE,
+	.open = internal_open,
 	.read = seq_read,
 	.llseek = seq_lseek,
 	.release = single_release,
@@ -625,6 +762,8 @@ static int attrs_publish(struct device *dev, enum way way,
 	ad->dir = debugfs_create_dir(ways[way], attrs_dir);
 	debugfs_create_file("rows", 0400, ad->dir, ad, &rows_fops);
 	debugfs_create_file("stray", 0400, ad->dir, ad, &stray_fops);
+	if (way == DIRECT)
+		debugfs_create_file("internal", 0400, ad->dir, ad, &internal_fops);
 	return devm_add_action_or_reset(dev, attrs_unpublish, ad);
 }
 
@@ -688,20 +827,35 @@ static int attrs_platform_probe(struct platform_device *pdev)
 	/* outside of all ranges: the console's registers; inside: no-map memory */
 	phys_addr_t outside = start_of(of_find_compatible_node(NULL, NULL, "arm,pl011"));
 	phys_addr_t inside = start_of(of_find_node_by_path("/reserved-memory/nomap-pool@50000000"));
-	const char *name = dev_of_node(&pdev->dev)->full_name;
+	static const struct {
+		const char *name;
+		enum way way;
+	} nodes[] = {
+		{ "attrs-direct", PLATFORM },
+		{ "attrs-restricted", RESTRICTED },
+		{ "attrs-short", SHORT },
+		{ "attrs-trusted", TRUSTED },
+	};
+	struct device *dev = &pdev->dev;
+	unsigned int i;
+	u32 bits = 64;
 	int ret;
 
 	if (!outside || !inside)
 		return -ENXIO;
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	of_property_read_u32(dev->of_node, "test,dma-bits", &bits);
+	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(bits));
 	if (ret)
 		return ret;
-	if (!strcmp(name, "attrs-restricted"))
-		return attrs_publish(&pdev->dev, RESTRICTED, NULL, NULL, outside);
-	if (strcmp(name, "attrs-dma-ranges"))
-		return attrs_publish(&pdev->dev, PLATFORM, NULL, NULL, outside);
-	ret = attrs_publish(&pdev->dev, RANGE_IN, NULL, NULL, inside);
-	return ret ?: attrs_publish(&pdev->dev, RANGE_OUT, NULL, NULL, outside);
+	for (i = 0; i < ARRAY_SIZE(nodes); i++)
+		if (!strcmp(dev->of_node->full_name, nodes[i].name))
+			return attrs_publish(dev, nodes[i].way, NULL, NULL, outside);
+
+	/* the bus passes the bits on that are not for it */
+	if (dev->bus_dma_limit)
+		dev->bus_dma_limit |= private_bit(dev) | shared_bit(dev);
+	ret = attrs_publish(dev, RANGE_IN, NULL, NULL, inside);
+	return ret ?: attrs_publish(dev, RANGE_OUT, NULL, NULL, outside);
 }
 
 static const struct of_device_id attrs_platform_match[] = {

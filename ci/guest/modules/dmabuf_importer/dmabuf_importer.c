@@ -26,6 +26,9 @@
  * device would not find them. It then leaves ~(SEED + n) in the first eight
  * bytes. left: 1 when an address still leads somewhere after the unmap.
  *
+ * Write "hold FD" to map a buffer and leave it mapped until "release" is written,
+ * whatever is imported in between.
+ *
  * par_el1 in the same directory, on arm64: write an address of the writing process
  * (0x...), read in PAR_EL1's words where the CPU's page tables lead and as what
  * type of memory.
@@ -41,6 +44,7 @@
 #include <linux/io.h>
 #include <linux/iommu.h>
 #include <linux/ioport.h>
+#include <linux/mem_encrypt.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/pci.h>
@@ -65,6 +69,8 @@ struct importer {
 	struct dentry *file;
 	u64 window[3];	/* bus address, physical address, size; or no size */
 	struct found found;
+	struct dma_buf_attachment *held;
+	struct sg_table *held_table;
 };
 
 /* The memory behind one address of the device, mapped a piece at a time. */
@@ -77,15 +83,24 @@ struct view {
 static struct dentry *importer_dir;
 static struct importer direct_importer, pci_importer;
 
-/* Where the device gets to; 0 for nowhere. */
+/*
+ * Where the device gets to; 0 for nowhere. On a machine with encrypted memory a device
+ * finds its data only at addresses with a bit: in a guest, that of shared memory, on a
+ * host, that of private memory, as what it imports is not bounced there.
+ */
 static phys_addr_t importer_phys(struct importer *imp, dma_addr_t addr)
 {
-	struct iommu_domain *domain = iommu_get_domain_for_dev(imp->dev);
+	struct device *dev = imp->dev;
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	u64 bit = dma_addr_unencrypted(0ULL) | dma_addr_encrypted(0ULL);
 
 	if (domain && domain->type != IOMMU_DOMAIN_IDENTITY)
 		return iommu_iova_to_phys(domain, addr);
-	if (addr > dma_get_mask(imp->dev))
+	if (addr > dma_get_mask(dev))
 		return 0;
+	if ((addr & bit) != bit)
+		return 0;
+	addr &= ~bit;
 	if (!imp->window[2])
 		return addr;
 	if (addr < imp->window[0] || addr - imp->window[0] >= imp->window[2])
@@ -207,6 +222,54 @@ put:
 	return ret;
 }
 
+static void importer_release(struct importer *imp)
+{
+	struct dma_buf_attachment *attach = imp->held;
+	struct dma_buf *buf;
+
+	if (!attach)
+		return;
+	buf = attach->dmabuf;
+	dma_buf_unmap_attachment_unlocked(attach, imp->held_table,
+					  DMA_BIDIRECTIONAL);
+	dma_buf_detach(buf, attach);
+	dma_buf_put(buf);
+	imp->held = NULL;
+}
+
+static int importer_hold(struct importer *imp, int fd)
+{
+	struct dma_buf_attachment *attach;
+	struct sg_table *table;
+	struct dma_buf *buf;
+	int ret;
+
+	if (imp->held)
+		return -EBUSY;
+	buf = dma_buf_get(fd);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	attach = dma_buf_attach(buf, imp->dev);
+	if (IS_ERR(attach)) {
+		ret = PTR_ERR(attach);
+		goto put;
+	}
+	table = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
+	if (IS_ERR(table)) {
+		ret = PTR_ERR(table);
+		goto detach;
+	}
+	imp->held = attach;
+	imp->held_table = table;
+	return 0;
+
+detach:
+	dma_buf_detach(buf, attach);
+put:
+	dma_buf_put(buf);
+	return ret;
+}
+
 static ssize_t importer_write(struct file *file, const char __user *text,
 			      size_t count, loff_t *ppos)
 {
@@ -220,6 +283,14 @@ static ssize_t importer_write(struct file *file, const char __user *text,
 	if (copy_from_user(line, text, count))
 		return -EFAULT;
 	line[count] = 0;
+	if (sscanf(line, "hold %d", &fd) == 1) {
+		ret = importer_hold(seq->private, fd);
+		return ret ?: count;
+	}
+	if (!strncmp(line, "release", 7)) {
+		importer_release(seq->private);
+		return count;
+	}
 	words = sscanf(line, "%d %llx", &fd, &seed);
 	if (words < 1)
 		return -EINVAL;
@@ -314,6 +385,7 @@ static int importer_pci_probe(struct pci_dev *pdev,
 static void importer_pci_remove(struct pci_dev *pdev)
 {
 	debugfs_remove(pci_importer.file);
+	importer_release(&pci_importer);
 	pci_importer.dev = NULL;
 }
 
@@ -357,6 +429,7 @@ static void importer_remove(struct platform_device *pdev)
 	struct importer *imp = platform_get_drvdata(pdev);
 
 	debugfs_remove(imp->file);
+	importer_release(imp);
 }
 
 static const struct of_device_id importer_match[] = {
@@ -414,6 +487,7 @@ static void __exit importer_exit(void)
 	platform_driver_unregister(&importer_driver);
 	pci_unregister_driver(&importer_pci_driver);
 	debugfs_remove_recursive(importer_dir);
+	importer_release(&direct_importer);
 	platform_device_unregister(to_platform_device(direct_importer.dev));
 }
 module_exit(importer_exit);

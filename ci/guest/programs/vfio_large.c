@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A BAR of more than 4 GiB, at an address of more than 32 bits: as a dma-buf whose length
+ * does not fit into a segment of a scatterlist, and as the target of DMA by a device
+ * that has an address mask of 32 bits and is behind the IOMMU.
+ *
+ * usage: vfio_large LARGE EDU    prints KTAP; both are bound to vfio-pci. LARGE is
+ *	ivshmem, whose BAR 2 is the memory. /modules/slow_importer.ko is bound to another
+ *	device.
+ * exit: 0 all pass, 1 not so
+ */
+
+#include <sys/mman.h>
+
+#include "clock.h"
+#include "ktap.h"
+#include "vfio.h"
+
+#define BAR		2
+#define IMPORTER	"/sys/kernel/debug/slow_importer"
+#define GIB		(1ULL << 30)
+
+/* Where edu finds memory and the BAR: within its mask */
+#define MEMORY_IOVA	0x10000000ULL
+#define BAR_IOVA	0x20000000ULL
+
+/* A page of the BAR that is at more than 32 bits, whatever the BAR's address */
+#define FAR		(6 * GIB)
+
+/* The registers of edu that are for DMA, and the memory that it has inside */
+#define EDU_SOURCE	0x80
+#define EDU_TARGET	0x88
+#define EDU_COUNT	0x90
+#define EDU_COMMAND	0x98
+#define EDU_START	1ULL
+#define EDU_WRITE	2ULL
+#define EDU_INSIDE	0x40000ULL
+
+#ifndef IOMMU_IOAS_MAP
+#define IOMMU_IOAS_MAP _IO(';', 0x85)
+
+struct iommu_ioas_map {
+	__u32 size;
+	__u32 flags;
+	__u32 ioas_id;
+	__u32 __reserved;
+	__aligned_u64 user_va;
+	__aligned_u64 length;
+	__aligned_u64 iova;
+};
+#endif
+
+static size_t page;
+
+/* Tell the importer; 0 or -errno. */
+__attribute__((format(printf, 1, 2)))
+static int importer(const char *format, ...)
+{
+	int ret = 0, fd = open(IMPORTER, O_WRONLY | O_CLOEXEC);
+	char line[64];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (fd < 0 || write(fd, line, strlen(line)) < 0)
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* --- the length */
+
+static void test_length(int device, uint64_t length, const char *name)
+{
+	int buf = vfio_export(device, BAR, 0, length), ret;
+	unsigned int entries = 0, largest = 0;
+	unsigned long long bytes = 0;
+	FILE *file;
+
+	ret = buf < 0 ? buf : importer("attach %d", buf) ?:
+	      importer("map 0 notified");
+	file = fopen(IMPORTER, "re");
+	if (!file || fscanf(file, "mapped %*d notified %*d fence %*d entries %u largest %u bytes %llu",
+			    &entries, &largest, &bytes) != 3)
+		ret = ret ?: -EIO;
+	if (file)
+		fclose(file);
+	result(!ret && bytes == length && entries && largest % page == 0, name,
+	       "import %d, %u segments, the largest of %u bytes, %llu bytes of %llu",
+	       ret, entries, largest, bytes, (unsigned long long)length);
+	importer("detach");
+	if (buf >= 0)
+		close(buf);
+}
+
+/* --- the address */
+
+/* What edu copies at once. A page is all that it has inside, and QEMU 7.2 takes that for too much. */
+static size_t edu_bytes;
+
+/* Let edu do DMA, which takes it 100 ms. 0 or -errno. */
+static int edu_dma(volatile uint64_t *edu, uint64_t source, uint64_t target,
+		   uint64_t command)
+{
+	int i;
+
+	edu[EDU_SOURCE / 8] = source;
+	edu[EDU_TARGET / 8] = target;
+	edu[EDU_COUNT / 8] = edu_bytes;
+	edu[EDU_COMMAND / 8] = command | EDU_START;
+	for (i = 0; i < 100; i++) {
+		if (!(edu[EDU_COMMAND / 8] & EDU_START))
+			return 0;
+		sleep_ms(50);
+	}
+	return -ETIMEDOUT;
+}
+
+/* Let the device do DMA. 0 or -errno. */
+static int master(int device)
+{
+	struct vfio_region_info config;
+	uint16_t command;
+	off_t offset;
+
+	if (vfio_region(device, VFIO_PCI_CONFIG_REGION_INDEX, &config))
+		return -errno;
+	offset = config.offset + PCI_COMMAND;
+	if (pread(device, &command, sizeof(command), offset) != sizeof(command))
+		return -EIO;
+	command |= PCI_COMMAND_MASTER;
+	if (pwrite(device, &command, sizeof(command), offset) != sizeof(command))
+		return -EIO;
+	return 0;
+}
+
+/* Memory goes by way of edu into the BAR. 0 or -errno. */
+static int copy(volatile uint64_t *edu, unsigned char *memory,
+		const volatile unsigned char *bar, unsigned char seed)
+{
+	size_t at;
+	int ret;
+
+	for (at = 0; at < edu_bytes; at++)
+		memory[at] = seed + at * 7;
+	ret = edu_dma(edu, MEMORY_IOVA, EDU_INSIDE, 0) ?:
+	      edu_dma(edu, EDU_INSIDE, BAR_IOVA, EDU_WRITE);
+	for (at = 0; !ret && at < edu_bytes; at++)
+		if (bar[at] != memory[at])
+			ret = -EILSEQ;
+	return ret;
+}
+
+static void test_address(int large, const char *bdf)
+{
+	int iommufd = vfio_open_iommufd(), buf = -1, ret = -1, again = -1;
+	struct vfio_region_info registers, info;
+	struct iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.length = page,
+		.iova = MEMORY_IOVA,
+	};
+	void *edu = MAP_FAILED, *bar = MAP_FAILED, *memory;
+	uint32_t pt = 0;
+	int device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
+
+	memory = mmap(NULL, page, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (device >= 0 && !vfio_region(device, 0, &registers))
+		edu = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   device, registers.offset);
+	if (!vfio_region(large, BAR, &info))
+		bar = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, large,
+			   info.offset + FAR);
+	if (edu != MAP_FAILED && bar != MAP_FAILED && memory != MAP_FAILED) {
+		buf = vfio_export(large, BAR, FAR, page);
+		map.ioas_id = pt;
+		map.user_va = (uintptr_t)memory;
+		ret = ioctl(iommufd, IOMMU_IOAS_MAP, &map) ? -errno :
+			vfio_import(iommufd, pt, buf, BAR_IOVA, page) ?:
+			master(device) ?: copy(edu, memory, bar, 1);
+		/* the buffer goes and comes back, and is mapped again */
+		vfio_memory(large, false);
+		vfio_unimport(iommufd, pt, BAR_IOVA, page);
+		vfio_memory(large, true);
+		again = vfio_import(iommufd, pt, buf, BAR_IOVA, page) ?:
+			copy(edu, memory, bar, 2);
+	}
+	result(!ret, "dma_to_a_far_bar", "device %d, buffer %d, outcome %d",
+	       device >= 0, buf >= 0, ret);
+	result(!again, "dma_to_a_far_bar_mapped_again", "outcome %d", again);
+}
+
+int main(int argc, char **argv)
+{
+	struct vfio_region_info info;
+	int large;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: vfio_large LARGE EDU\n");
+		return 1;
+	}
+	page = getpagesize();
+	edu_bytes = page / 2;
+
+	plan(4);
+	large = vfio_open(argv[1]);
+	if (large < 0 || vfio_region(large, BAR, &info))
+		return 1;
+	test_length(large, info.size, "whole_bar");
+	test_length(large, 4 * GIB + page, "four_gib_and_a_page");
+	test_address(large, argv[2]);
+
+	return ktap_failed != 0;
+}

@@ -110,7 +110,7 @@ class Policy:
     proofs: Sequence[Proof]
     boot_names: Collection[str] = ()
     forced: Collection[str] = ()
-    _proven: dict[tuple[str, str], list[Proof]] = dataclasses.field(
+    _marked: dict[tuple[str, str], tuple[set[int], set[int]]] = dataclasses.field(
         default_factory=dict, compare=False, repr=False)
 
     def boots(self, lane: Lane) -> list[Boot]:
@@ -146,21 +146,25 @@ class Policy:
             return Due(True, f"the steps of {', '.join(boot.topics)}")
         if boot.at == "last" and step == last(self.series):
             return Due(True, "the last step")
-        proofs = self._proofs(lane, boot)
-        its_topics = {*boot.topics, *(p.patch.topic for p in proofs)}
-        its_ends = {k for k in ends(self.series) if self.series.patches[k - 1].topic in its_topics}
-        if boot.at != "last" and step in {0, last(self.series), *its_ends}:
+        its_ends, proving = self._marks(lane, boot)
+        if boot.at != "last" and step in its_ends:
             return Due(True, _ITS_ENDS)
-        if step in proof.milestones(proofs, lane.name, boot):
+        if step in proving:
             return Due(True, _PROOF)
         return Due(False, _LEFT_OUT[boot.at].format(topics=", ".join(boot.topics)))
 
-    def _proofs(self, lane: Lane, boot: Boot) -> list[Proof]:
-        """The proofs that cases of a boot are for."""
+    def _marks(self, lane: Lane, boot: Boot) -> tuple[set[int], set[int]]:
+        """(the base, the last step, and the ends of the topics that a boot is for; the steps around
+        the patches that cases of it prove)."""
         where = lane.name, boot.name
-        if where not in self._proven:
-            self._proven[where] = proof.of_boot(self.proofs, lane.name, boot)
-        return self._proven[where]
+        if where not in self._marked:
+            proofs = proof.of_boot(self.proofs, lane.name, boot)
+            topics = {*boot.topics, *(p.patch.topic for p in proofs)}
+            self._marked[where] = (
+                {0, last(self.series),
+                 *(k for k in ends(self.series) if self.series.patches[k - 1].topic in topics)},
+                proof.milestones(proofs))
+        return self._marked[where]
 
     def before(self, lane: Lane, step: int) -> int:
         """The step that a lane's step is compared with, the last one before it whose objects may

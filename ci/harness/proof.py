@@ -30,18 +30,17 @@ def due(proofs: Collection[Proof], case: str) -> int:
     return max(steps, default=0)
 
 
-def milestones(proofs: Collection[Proof], lane: str, boot: Boot) -> set[int]:
-    """The steps around the patches that cases of this boot prove: {step - 1, step, ...}.
-
-    lane: a lane's name; boot: one of its Boot. A boot that confirms is due around those only whose
-    proofs name its lane.
-    """
-    return {step for proof in of_boot(proofs, lane, boot)
-            for step in (proof.patch.step - 1, proof.patch.step)}
+def milestones(proofs: Collection[Proof]) -> set[int]:
+    """The steps around the patches of these proofs: {step - 1, step, ...}."""
+    return {step for proof in proofs for step in (proof.patch.step - 1, proof.patch.step)}
 
 
 def of_boot(proofs: Collection[Proof], lane: str, boot: Boot) -> list[Proof]:
-    """The proofs whose cases a boot may have, see milestones()."""
+    """The proofs whose cases a boot may have.
+
+    lane: a lane's name; boot: one of its Boot. To a boot that confirms belong only the proofs
+    that name its lane.
+    """
     return [proof for proof in proofs
             if any(may_have(plain(case), lane, boot) for case in proof.patterns + proof.drops
                    if not (boot.confirms and case.startswith("*")))]

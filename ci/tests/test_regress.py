@@ -137,9 +137,14 @@ class OwnTest(unittest.TestCase):
                       known=lambda case: asked.append(case) or "why")
         self.assertEqual((found[1][0], asked), ("pass", ["x/main/t/b"]))
 
+    @staticmethod
+    def due(proofs, boot):
+        """The steps around the patches that a boot of lane x proves."""
+        return proof.milestones(proof.of_boot(proofs, "x", boot))
+
     def test_where_the_boot_of_what_is_dropped_is_due(self):
         boot = types.SimpleNamespace(name="main", tests=["t"], confirms=False)
-        self.assertEqual(proof.milestones([entry(4, drops=["x/main/t@step/b"])], "x", boot), {3, 4})
+        self.assertEqual(self.due([entry(4, drops=["x/main/t@step/b"])], boot), {3, 4})
 
     def test_where_the_boots_of_a_pattern_without_a_lane_are_due(self):
         boot = types.SimpleNamespace(name="main", tests=["t", "u"], confirms=False)
@@ -147,14 +152,14 @@ class OwnTest(unittest.TestCase):
                                   ("*/v/b", set()), ("*/other/t/b", set()), ("x/main/end", {3, 4}),
                                   ("x/other/t/b", set()), ("y/main/t/b", set())):
             with self.subTest(pattern):
-                self.assertEqual(proof.milestones([entry(4, cases=[pattern])], "x", boot), expected)
+                self.assertEqual(self.due([entry(4, cases=[pattern])], boot), expected)
 
     def test_a_boot_that_confirms_is_due_where_a_proof_names_its_lane(self):
         boot = types.SimpleNamespace(name="main", tests=["t"], confirms=True)
         for patterns, expected in ((["*/t/b"], set()), (["x/main/t/b"], {3, 4}),
                                    (["*/main/t/a", "x/main/t/b"], {3, 4}), (["y/main/t/b"], set())):
             with self.subTest(patterns):
-                self.assertEqual(proof.milestones([entry(4, cases=patterns)], "x", boot), expected)
+                self.assertEqual(self.due([entry(4, cases=patterns)], boot), expected)
 
 class ProofTest(unittest.TestCase):
     def turned(self, one, results, **kwargs):

@@ -24,6 +24,13 @@ class Gates(GatesFixture):
         self.assertEqual(len(results), 12)
         self.assertEqual(done.stdout.split("\n")[-2], "12 pass, 0 fail, 0 skip, 0 lost")
 
+    def test_cheap(self):
+        results, _ = self.check("--cheap")
+        self.assertEqual(sorted(gate for _, gate in results),
+                         ["checkpatch", "fixes", "gitignore", "kernel-doc", "maintainers", "message",
+                          "stable"])
+        self.script("check", "--cheap", "--gate", "w1", expect=1)
+
     def test_again_is_from_the_cache(self):
         self.check()
         results, _ = self.check()

@@ -91,7 +91,10 @@ class PolicyTest(unittest.TestCase):
         self.assertEqual(made.phases[0].cells[0].boots[0][1].why, "every step of the lane")
         made = self.policy.plan(range(9), [lane("e", boot(), at="last")])
         self.assertEqual([p.steps for p in made.phases], [[8]])
-        self.assertEqual({c.due.why for c in made.idle}, {"the lane is due on the last step"})
+        self.assertEqual({c.due.why for c in made.idle},
+                         {"the lane is due on the last step, and where a case of it is a proof"})
+        made = self.policy.plan(range(9), [lane("x", boot(at="last"), at="last")])
+        self.assertEqual([p.steps for p in made.phases], [[8, 5, 4]], "step 5 is proven by a case of it")
         forced = plan.Policy(self.series, [], forced=["e"]).plan([4, 5], [lane("e", boot(), at="ends")])
         self.assertEqual([(p.steps, p.lanes) for p in forced.phases], [([5], ["e"]), ([4], ["e"])])
 

@@ -5,16 +5,21 @@ Each comparison is of two steps that are both judged, in whichever order they we
 """
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from lib.kernel.record import Said
-from lib.lane import Boot
+from lib.lane import Boot, Lane
 from lib.verdict import Judgement, Verdict
 
 from . import added, coverage, regress
 from .cell import Built, Cell, again
+from .expectations import Expectations
 from .lane_run import LaneRun
+from .plan import Policy
 from .work import Work
+
+# (lane, step, boot) of a step that a run does not judge: what others found, None where nobody did.
+Elsewhere = Callable[[str, int, Boot], regress.Ran | None]
 
 
 def new_diagnostics(lane: LaneRun, built: Mapping[int, Built], step: int) -> tuple[Judgement, ...]:
@@ -47,7 +52,8 @@ def passed_over(lane: LaneRun, built: Mapping[int, Built], step: int) -> int:
     return step
 
 
-def still_there(work: Work, lane: LaneRun, cells: Sequence[Cell]) -> list[Judgement]:
+def still_there(policy: Policy, expectations: Expectations, lane: Lane, cells: Sequence[Cell],
+                elsewhere: Elsewhere) -> list[Judgement]:
     """Whether the cases of each boot that passed are still there on the next step of the boot.
 
     cells: of the lane. A step whose predecessors are no part of this run is compared with what
@@ -55,32 +61,31 @@ def still_there(work: Work, lane: LaneRun, cells: Sequence[Cell]) -> list[Judgem
     """
     judgements: list[Judgement] = []
     mine = {c.step: c for c in cells}
-    for boot in work.policy.boots(lane.lane):
+    for boot in policy.boots(lane):
         history = {k: c.ran[boot.name] for k, c in mine.items() if boot.name in c.ran}
         earlier: dict[int, regress.Ran] = {}
         for step in history:
-            earlier |= _earlier(lane, boot, step, mine.keys(), history.keys())
+            due = (k for k in range(step - 1, -1, -1) if k in history or k not in mine and
+                   policy.lane(lane, k) and policy.boot(lane, boot, k))
+            earlier |= _earlier(due, history.keys(), functools.partial(elsewhere, lane.name), boot)
         judgements += regress.judge(
-            lane.lane.name, boot.name, earlier | history, history.keys(), work.expectations.proofs,
-            work.expectations.excuse, functools.partial(again, lane.lane.name, boot=boot.name))
+            lane.name, boot.name, earlier | history, history.keys(), expectations.proofs,
+            expectations.excuse, functools.partial(again, lane.name, boot=boot.name))
     return judgements
 
 
-def _earlier(lane: LaneRun, boot: Boot, step: int, steps: Collection[int], ran_on: Collection[int],
-             ) -> dict[int, regress.Ran]:
+def _earlier(due: Iterable[int], ran_on: Collection[int],
+             elsewhere: Callable[[int, Boot], regress.Ran | None], boot: Boot) -> dict[int, regress.Ran]:
     """What other runs judged of a boot below a step: {step: Ran}, back to where it was good.
 
-    steps: those of this run, for which nothing is taken from others; ran_on: those of them that
-    the boot ran on, before which it is not looked for.
+    due: the steps below it that the boot is due on, downwards, without those of this run that it did
+    not run on; ran_on: those that it ran on, before which it is not looked for.
     """
     found: dict[int, regress.Ran] = {}
-    policy = lane.work.policy
-    for k in range(step - 1, -1, -1):
+    for k in due:
         if k in ran_on:
             break
-        if k in steps or not policy.lane(lane.lane, k) or not policy.boot(lane.lane, boot, k):
-            continue
-        if ran := lane.ran(k, boot):
+        if ran := elsewhere(k, boot):
             found[k] = ran
             if ran.good and not ran.idle:
                 break

@@ -184,8 +184,7 @@ class Report:
                 old.unlink()
         for j in self.judgements:
             if j.log and pathlib.Path(j.log).is_file():
-                name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
-                shutil.copyfile(j.log, logs / name)
+                shutil.copyfile(j.log, logs / j.log_name)
         write_atomically(directory / "table.txt", self.table().encode())
         write_atomically(directory / "results.ktap", self.ktap().encode())
         write_atomically(directory / "results.json", self.results().encode())
@@ -235,8 +234,7 @@ class Report:
     def _cell(self, step: int, column: str, found: Sequence[Judgement]) -> str:
         out = [f'<h3 id="s{step}-{column}">step {step}, {html.escape(column)}</h3><table>']
         for j in found:
-            name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
-            log = f'<a href="logs/{name}">log</a>' if pathlib.Path(j.log).is_file() else \
+            log = f'<a href="logs/{j.log_name}">log</a>' if pathlib.Path(j.log).is_file() else \
                 "the log is missing" if j.log else ""
             out.append(f'<tr><td class="{j.verdict.value}">{j.verdict.value}</td>'
                        f"<td>{html.escape(j.gate)}</td><td>{html.escape(j.reason)}</td><td>{log}</td>"

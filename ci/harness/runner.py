@@ -5,6 +5,7 @@ import concurrent.futures
 import threading
 from collections.abc import Callable, Iterable
 
+from lib import lane as lanes
 from lib import process
 from lib.command import CannotJudge, Failed
 from lib.verdict import Judgement, Verdict, worst
@@ -14,6 +15,7 @@ from .cell import Booted, Built, Cell, again
 from .jobs import Jobs
 from .lane_run import LaneRun
 from .plan import CellPlan, Phase, Plan
+from .regress import Ran
 from .spans import spans
 from .work import Work, ends_the_run
 
@@ -77,6 +79,8 @@ class Run:
             beside()
             for number, phase in phases[answer:]:
                 watchers.append(self._phase(number, phase, jobs))
+            for lane in list(self.lanes.values()):
+                self._lend(lane)
             for boots in self._boots.values():
                 for boot in boots:
                     boot.result()
@@ -135,14 +139,43 @@ class Run:
     def _compare(self, lane: LaneRun) -> None:
         """Compare the diagnostics of each step of a lane whose step before is there by now."""
         name, built = lane.lane.name, self._built[lane.lane.name]
-        planned = {c.step for phase in self.plan.phases for c in phase.cells if c.lane == name}
-        for step in sorted(built):
-            before = compare.passed_over(lane, built, self.work.policy.before(lane.lane, step))
-            if (name, step) not in self._compared and (before in built or before not in planned):
+        planned = self._planned(name)
+        for step in sorted(planned & built.keys()):
+            before = self._before(lane, step)
+            if (name, step) not in self._compared and (
+                    before in built or before not in planned and not self._lends(lane, before)):
                 found = self._compared[name, step] = compare.new_diagnostics(lane, built, step)
                 for one in found:
                     if one.verdict is Verdict.FAIL:
                         self.work.progress.note(f"step {step} {name}: {one.gate} fail: {one.reason}")
+
+    def _planned(self, name: str) -> set[int]:
+        """The steps that a lane is built on."""
+        return {c.step for phase in self.plan.phases for c in phase.cells if c.lane == name}
+
+    def _before(self, lane: LaneRun, step: int) -> int:
+        """The step that a step of a lane is compared with, as far as is known by now; below 0 for none."""
+        return compare.passed_over(lane, self._built[lane.lane.name],
+                                   self.work.policy.before(lane.lane, step))
+
+    def _lends(self, lane: LaneRun, step: int) -> bool:
+        """Whether a step is built that another machine judges, if a step here is compared with it."""
+        return step in self.work.lent and bool(self.work.policy.lane(lane.lane, step))
+
+    def _lend(self, lane: LaneRun) -> None:
+        """Build the steps that steps of this run are compared with and that another machine judges:
+        one, or where that does not build, the ones before it."""
+        name, built = lane.lane.name, self._built[lane.lane.name]
+        while True:
+            wanted = {self._before(lane, step) for step in self._planned(name) & built.keys()
+                      if (name, step) not in self._compared} - built.keys()
+            if not (lent := [step for step in wanted if self._lends(lane, step)]):
+                return
+            if self.work.broken:
+                raise self.work.broken
+            for step in sorted(lent, reverse=True):
+                built[step] = lane.build(step, [])
+            self._compare(lane)
 
     def _count(self, boots: list[Boot]) -> None:
         concurrent.futures.wait(boots)
@@ -177,11 +210,9 @@ class Run:
         return Cell(planned, self._built[name][step], self._compared.get((name, step), ()),
                     tuple(made[boot] for boot, _ in planned.boots if boot in made))
 
-    def still_there(self, cells: Iterable[Cell]) -> list[Judgement]:
-        """Whether the cases of each boot that passed are still there on the next step."""
-        cells = list(cells)
-        return [j for name, lane in self.lanes.items() for j in compare.still_there(
-            self.work, lane, [c for c in cells if c.lane == name])]
+    def elsewhere(self, lane: str, step: int, boot: lanes.Boot) -> Ran | None:
+        """A boot on a step that this run does not judge, where the store has it."""
+        return self.lanes[lane].ran(step, boot)
 
     def covered(self, cells: Iterable[Cell]) -> list[Judgement]:
         """Whether each source that a patch touches is built in some lane."""

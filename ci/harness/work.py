@@ -35,7 +35,8 @@ class Work:
     """commits: of the steps, from the base on, as many as apply; why: say which input changed;
     again: builds and boots are made anew, where boots were asked for by name only these;
     tell_kept: say when a kept verdict is taken; outside: a commit is not of the series, and what
-    is judged of it is not the last that was judged of its step.
+    is judged of it is not the last that was judged of its step; lent: the steps that another machine
+    judges, and that this one builds where it compares with them.
 
     jobs: of make; fresh: keys of records that this run made.
     """
@@ -51,6 +52,7 @@ class Work:
     again: bool = False
     tell_kept: bool = True
     outside: bool = False
+    lent: frozenset[int] = frozenset()
     jobs: int = dataclasses.field(default=os.cpu_count() or 1, init=False)
     fresh: set[str] = dataclasses.field(default_factory=set, init=False)
     _broken: list[BaseException] = dataclasses.field(default_factory=list, init=False)

@@ -60,6 +60,11 @@ class Judgement:
     cached: bool = False
     avoidable: bool = False
 
+    @property
+    def log_name(self) -> str:
+        """The name of the copy of its log that a report has."""
+        return f"{self.step}-{self.lane}-{self.gate.replace(':', '-')}.txt"
+
     def data(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return {**dataclasses.asdict(self), "verdict": self.verdict.value}

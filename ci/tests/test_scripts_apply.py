@@ -512,24 +512,6 @@ class Apply(Fixture):
             "apply", "--topic", "toy", "--wave", "w4", self.user, expect=1).stderr)
         self.assertIn("--wave needs --topic", self.script("apply", "--wave", "w1", expect=1).stderr)
 
-    def test_other_tools_take_series_with_its_waves(self):
-        """The real git quiltimport and quilt: keys and notes are comments to them."""
-        series = self.repo / "series"
-        series.write_text(series.read_text().replace(
-            "toy/0002", "# wave: two\n# needs: nothing\n# stable: 6.1+\ntoy/0002"))
-        wanted = self.tree(self.work)
-        self.git(self.user, "quiltimport", "--patches", self.repo / "patches", "--series", series)
-        self.assertEqual(self.tree(self.user), wanted)
-        self.assertEqual(self.git(self.user, "rev-list", "--count", "v7.3.."), "3")
-        self.git(self.user, "reset", "-q", "--hard", "v7.3")
-        quilt = {"QUILT_PATCHES": self.repo / "patches", "QUILT_SERIES": series}
-        self.command("quilt", "push", "-a", cwd=self.user, **quilt)
-        self.git(self.user, "add", "-u")
-        self.assertEqual(self.git(self.user, "write-tree"), wanted)
-        self.command("quilt", "pop", "-a", cwd=self.user, **quilt)
-        self.git(self.user, "add", "-u")
-        self.assertEqual(self.git(self.user, "write-tree"), self.tree(self.user))
-
     def test_wrong_use(self):
         self.assertIn("usage:", self.script("apply", "--no-such-option", expect=1).stderr)
 

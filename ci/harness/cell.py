@@ -23,12 +23,13 @@ def again(lane: str, *steps: int, boot: str = "") -> str:
 class Built:
     """The build of a step. record: as the store has it, None where none was begun; image: the
     directory of the image and the modules, None where there is none; unknown: an error ended the
-    judging."""
+    judging; text: the bytes of the kernel's code, 0 for unknown."""
 
     judgement: Judgement
     record: Build | None = None
     image: pathlib.Path | None = None
     unknown: bool = False
+    text: int = 0
 
     @property
     def good(self) -> Build | None:

@@ -23,7 +23,7 @@ Place = Callable[[Judgement], Judgement]
 def data(cell: Cell) -> dict[str, Any]:
     """The cell as JSON values."""
     built = cell.built and {"judgement": cell.built.judgement.data(), "image": cell.built.image is not None,
-                            "unknown": cell.built.unknown}
+                            "unknown": cell.built.unknown, "text": cell.built.text}
     return {"step": cell.step, "lane": cell.lane, "due": _due(cell.plan.due),
             "boots": {name: _due(due) for name, due in cell.plan.boots}, "built": built,
             "diagnostics": [j.data() for j in cell.diagnostics],
@@ -38,7 +38,7 @@ def read(found: Mapping[str, Any], place: Place) -> Cell:
                     tuple((name, Due(**due)) for name, due in found["boots"].items()))
     built = found["built"] and Built(_judgement(found["built"]["judgement"], place),
                                      image=pathlib.Path("image") if found["built"]["image"] else None,
-                                     unknown=found["built"]["unknown"])
+                                     unknown=found["built"]["unknown"], text=found["built"]["text"])
     return Cell(plan, built, tuple(_judgement(j, place) for j in found["diagnostics"]),
                 tuple(_read_booted(b, place) for b in found["booted"]),
                 found["unable"] and _judgement(found["unable"], place))

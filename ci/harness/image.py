@@ -88,6 +88,7 @@ class ImageBuilder(kernel.Builder):
         os.replace(keep / ".image", target)
         record["image"] = hash_file(target)
         symbols.keep(self.objects / "System.map", keep)
+        record["text"] = symbols.text_size(keep)
         for directory in self.lane.sizes:
             self._keep_objects(keep, directory)
 

@@ -18,6 +18,7 @@ import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from lib.command import CannotJudge
 from lib.verdict import Verdict
@@ -113,6 +114,14 @@ class Row:
         if self.before and self.after and self.before.median:
             return self.after.median / self.before.median
         return None
+
+    def data(self) -> dict[str, Any]:
+        """What a plot needs, as JSON values: the medians and the ratio, null where there is none."""
+        verdict, reason = self.judge()
+        samples = self.after or self.before
+        return {"name": self.name, "before": self.before and self.before.median,
+                "after": self.after and self.after.median, "ratio": self.ratio,
+                "unit": samples.unit if samples else "", "verdict": verdict.value, "reason": reason}
 
     def judge(self) -> tuple[Verdict, str]:
         """(Verdict, reason): not dearer than before, within the larger of the two spreads

@@ -6,12 +6,14 @@ import pathlib
 from collections.abc import Sequence
 
 from lib.series import Series
+from lib.store import write_atomically
 from lib.verdict import Judgement, Verdict, overall
 
 from . import junit, results
 from .cost import Cost
 from .expectations import Expectations
 from .outcome import Outcome
+from .page import Beside, Page
 from .paths import Paths
 from .report import Report
 from .trees import Trees
@@ -24,6 +26,7 @@ def write(paths: Paths, found: Series, lanes: Sequence[str], outcome: Outcome,
     whole = Report(found, sorted({*outcome.runnable, *(j.step for j in judgements)}), lanes, judgements,
                    outcome.cells, expectations.proofs, cost, outcome.accelerators)
     whole.write(output)
+    write_atomically(output / "index.html", Page(whole, Beside.read(output)).html())
     junit.write(output / "results.xml", results.parser(Trees(paths), paths), found.base, judgements,
                 outcome.cells, expectations.may_fail)
     outcome.write(output)

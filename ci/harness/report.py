@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One result, four forms: a plain table, KTAP, JSON, and one static HTML page."""
+"""One result in three forms: a plain table, KTAP, JSON. page.py makes the fourth of it."""
 
 import fnmatch
-import html
 import json
 import pathlib
 import re
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lib.command import CannotJudge
 from lib.proofs import Proof
-from lib.series import Series, last, title
+from lib.series import Series, title
 from lib.store import write_atomically
 from lib.verdict import Judgement, Verdict, worst
 
@@ -76,7 +75,7 @@ class Report:
             words = {c: self.word(step, c) for c in self.columns}
             lines.append(f"{step:4}  " + "".join(
                 f"{word.value if word else '-':<{widths[c]}}" for c, word in words.items())
-                + self._title(step))
+                + self.title(step))
         lines.append("-" * min(max(map(len, lines)), 100))
         for proof in self.proofs:
             lines += self._proof_lines(proof)
@@ -97,7 +96,7 @@ class Report:
         for fingerprint, places in self.splats().items():
             one = places[0][2]
             lines.append(f"splat: {one.line}")
-            lines += [f"      {_places(places)}", f"      trace: {fingerprint}",
+            lines += [f"      {told_places(places)}", f"      trace: {fingerprint}",
                       *(f"      | {line}" for line in one.excerpt)]
         lines += self.cost.lines() if self.cost else []
         return "\n".join(lines) + "\n"
@@ -110,25 +109,31 @@ class Report:
                 found.setdefault(one.fingerprint, []).append((cell.step, f"{cell.lane}/{boot}", one))
         return found
 
-    def _title(self, step: int) -> str:
+    def title(self, step: int) -> str:
+        """The subject of a step's patch."""
         return title(self.series, step)
 
-    def _proof_lines(self, proof: Proof) -> list[str]:
-        """The results of each pattern of a proof, step by step; cases with equal results share a line."""
-        lines = []
+    def stories(self, proof: Proof) -> Iterator[tuple[str, dict[int, str]]]:
+        """(case, {step: word}) of each case of a proof; of cases with equal results one alone, with
+        its pattern and how many there are."""
         for pattern in proof.patterns:
             seen: dict[str, dict[int, str]] = {}
             for cell in self.cells:
                 for cases in cell.cases.values():
                     for case in fnmatch.filter(cases, pattern):
                         seen.setdefault(case, {})[cell.step] = cases[case]
-            stories: dict[str, list[str]] = {}
+            alike: dict[str, list[str]] = {}
             for case, words in sorted(seen.items()):
-                stories.setdefault(story(words), []).append(case)
-            for told, alike in stories.items():
-                name = alike[0] if len(alike) == 1 else f"{pattern} ({len(alike)} cases)"
-                lines.append(f"proof of step {proof.patch.step}: {name}: {told}")
-        return lines
+                alike.setdefault(story(words), []).append(case)
+            for cases_alike in alike.values():
+                first = cases_alike[0]
+                name = first if len(cases_alike) == 1 else f"{pattern} ({len(cases_alike)} cases)"
+                yield name, seen[first]
+
+    def _proof_lines(self, proof: Proof) -> list[str]:
+        """The results of each pattern of a proof, step by step; cases with equal results share a line."""
+        return [f"proof of step {proof.patch.step}: {name}: {story(words)}"
+                for name, words in self.stories(proof)]
 
     def skipped(self) -> dict[str, dict[str, list[int]]]:
         """Skipped test cases by reason: {reason: {case: [steps]}}."""
@@ -173,10 +178,10 @@ class Report:
                            "accelerators": self.accelerators,
                            **({"cost": self.cost.data()} if self.cost else {})}, indent=1) + "\n"
 
-    # --- HTML
+    # --- files
 
     def write(self, directory: pathlib.Path) -> None:
-        """Write table.txt, results.ktap, results.json, index.html and the logs they name."""
+        """Write table.txt, results.ktap, results.json and the logs that page.py links to."""
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         for old in logs.iterdir():
@@ -188,85 +193,6 @@ class Report:
         write_atomically(directory / "table.txt", self.table().encode())
         write_atomically(directory / "results.ktap", self.ktap().encode())
         write_atomically(directory / "results.json", self.results().encode())
-        write_atomically(directory / "index.html", self.page().encode())
-
-    def page(self) -> str:
-        """The page: the matrix first, each cell one click from its gates and logs."""
-        out = [_HEAD, f"<h1>{html.escape(self.series.base)} + {last(self.series)} patches</h1>",
-               "<table><tr><th>step</th><th>patch</th>"]
-        out += [f"<th>{html.escape(c)}</th>" for c in self.columns]
-        out.append("</tr>")
-        for step in self.steps:
-            out.append(f"<tr><td>{step}</td><td>{html.escape(self._title(step))}</td>")
-            for column in self.columns:
-                word = self.word(step, column)
-                value = word.value if word else "none"
-                out.append(f'<td class="{value}"><a href="#s{step}-{column}">{value}</a></td>')
-            out.append("</tr>")
-        out.append("</table><h2>Proof per patch</h2><pre>")
-        for proof in self.proofs:
-            out += [html.escape(line) + "\n" for line in self._proof_lines(proof)]
-        out.append("</pre><h2>Skipped cases</h2><table><tr><th>reason</th><th>case</th><th>steps</th></tr>")
-        for reason, cases in self.skipped().items():
-            for case, steps in cases.items():
-                out.append(f"<tr><td>{html.escape(reason)}</td><td>{html.escape(case)}</td>"
-                           f"<td>{', '.join(map(str, steps))}</td></tr>")
-        out.append("</table>" + "".join(f"<p>Lane {html.escape(name)} boots under {html.escape(what)}</p>"
-                                        for name, what in self.accelerators.items()))
-        out.append(self._splats() + "<h2>Cost</h2>" + self._cost())
-        for step in self.steps:
-            for column in self.columns:
-                found = self.of(step, column)
-                if found:
-                    out.append(self._cell(step, column, found))
-        return "\n".join(out) + "</body></html>\n"
-
-    def _splats(self) -> str:
-        """The splats that nothing explains, with their traces; equal ones are one."""
-        out = ["<h2>Splats</h2>"] if self.splats() else []
-        for fingerprint, places in self.splats().items():
-            one = places[0][2]
-            out.append(f"<details open><summary><b>{html.escape(one.line)}</b><br>"
-                       f"{html.escape(_places(places))}<br>trace: {html.escape(fingerprint)}</summary>"
-                       f"<pre>{html.escape(chr(10).join(one.excerpt))}</pre></details>")
-        return "\n".join(out)
-
-    def _cell(self, step: int, column: str, found: Sequence[Judgement]) -> str:
-        out = [f'<h3 id="s{step}-{column}">step {step}, {html.escape(column)}</h3><table>']
-        for j in found:
-            log = f'<a href="logs/{j.log_name}">log</a>' if pathlib.Path(j.log).is_file() else \
-                "the log is missing" if j.log else ""
-            out.append(f'<tr><td class="{j.verdict.value}">{j.verdict.value}</td>'
-                       f"<td>{html.escape(j.gate)}</td><td>{html.escape(j.reason)}</td><td>{log}</td>"
-                       f"<td><code>{html.escape(j.command)}</code></td>"
-                       f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu"
-                       f"{' (kept)' if j.cached else ''}</td></tr>")
-        return "".join(out) + "</table>"
-
-    def _cost(self) -> str:
-        """What this run spent on what; then seconds a step and lane, where kept verdicts show what
-        they cost when they were made."""
-        out = self._spent() + ["<table><tr><th>step</th>"]
-        kinds = [(c, k) for c in self.lanes for k in ("build", "boot")]
-        out += [f"<th>{html.escape(c)} {k}: wall / cpu s</th>" for c, k in kinds]
-        out.append("</tr>")
-        for step in [*self.steps, "all"]:
-            out.append(f"<tr><td>{step}</td>")
-            for lane, kind in kinds:
-                found = [j for j in self.judgements if j.lane == lane and j.gate.startswith(kind)
-                         and step in (j.step, "all")]
-                out.append(f"<td>{sum(j.seconds for j in found):.0f} / "
-                           f"{sum(j.cpu for j in found):.0f}</td>")
-            out.append("</tr>")
-        return "".join(out) + "</table>"
-
-    def _spent(self) -> list[str]:
-        """What this run spent, of the judgements that it made itself, beside the budget."""
-        if not self.cost:
-            return []
-        rows = ["".join(f"<td>{html.escape(word)}</td>" for word in row) for row in self.cost.table()]
-        return ["<table><tr><th>in this run</th><th>made</th><th>wall s</th><th>CPU s</th></tr>",
-                *(f"<tr>{row}</tr>" for row in rows), f"</table><p>{html.escape(self.cost.verdict)}</p>"]
 
 
 def _log(path: str) -> str:
@@ -274,18 +200,10 @@ def _log(path: str) -> str:
     return path + " (missing)" if path and not pathlib.Path(path).is_file() else path
 
 
-def _places(places: list[tuple[int, str, splat.Splat]]) -> str:
+def told_places(places: list[tuple[int, str, splat.Splat]]) -> str:
     """Where splats of one fingerprint were seen."""
     boots: dict[str, set[int]] = {}
     for step, where, _ in places:
         boots.setdefault(where, set()).add(step)
     return "; ".join(f"step {spans(sorted(steps))} {where}" for where, steps in boots.items())
 
-
-_HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
-<title>Patch by patch</title><style>
-body { font: 14px/1.4 sans-serif; margin: 2em; color: #222 }
-table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2em .6em; text-align: left }
-td a { color: inherit } .pass { background: #cfc } .fail { background: #f99 }
-.skip, .none { background: #eee } .flaky { background: #fd8 } .lost { background: #fca }
-</style></head><body>"""

@@ -13,7 +13,7 @@ from lib.series import last
 from lib.store import digest, hash_file, write_atomically
 from lib.verdict import Judgement, Verdict
 
-from . import prune
+from . import prune, symbols
 from .cell import Built, again
 from .image import ImageBuilder, modules_of
 from .work import Work
@@ -93,7 +93,9 @@ class Builds:
                               str(self.work.paths.log(record["log"])), repeat, record["seconds"],
                               record["cpu"], cached)
         self.work.told(judgement, "build")
-        return Built(judgement, record, image if record["ok"] and self.lane.boots else None)
+        if not (record["ok"] and self.lane.boots):
+            return Built(judgement, record)
+        return Built(judgement, record, image, text=record.get("text") or symbols.text_size(image))
 
     def _usable(self, step: int, inputs: dict[str, Any], image: pathlib.Path,
                 booted: Callable[[Build], bool]) -> Build | None:

@@ -22,6 +22,21 @@ def keep(system_map: pathlib.Path, directory: pathlib.Path) -> None:
     write_atomically(directory / _NAME, gzip.compress("\n".join(lines).encode(), 6, mtime=0))
 
 
+def text_size(directory: pathlib.Path) -> int:
+    """The bytes of a kernel's code, from its first function to the start of the last one; 0 where
+    its functions were not kept. What the linker aligns the end to is not counted."""
+    try:
+        lines = gzip.decompress((directory / _NAME).read_bytes()).splitlines()
+    except (OSError, EOFError, ValueError):
+        return 0
+    found = {name: int(address, 16) for address, _, name in (line.split(b" ", 2) for line in lines
+                                                             if line.endswith((b" _stext", b" _etext")))}
+    if len(found) < 2:
+        return 0
+    below = (int(line.split(b" ", 1)[0], 16) for line in reversed(lines))
+    return next(address for address in below if address < found[b"_etext"]) - found[b"_stext"]
+
+
 class Symbols:
     """The functions of the image in a directory; none where none were kept."""
 

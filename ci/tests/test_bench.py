@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """ci/bench: its parser and its rule on made-up counts, and the command on the fake kernel."""
 
+import json
 import pathlib
 import sys
 import unittest
@@ -169,6 +170,11 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(code, 0, text)
         self.assertRegex(text, r"map +50\.00 +50\.00\.\.50\.00 +49\.00 .* 0\.9800 +instructions +pass")
         self.assertIn("verdict: pass", (self.fixture.top / "out/bench.txt").read_text())
+        told = json.loads((self.fixture.top / "out/bench.json").read_text())
+        self.assertEqual(told["steps"], [2, 3])
+        row = told["lanes"]["bench-fake"][0]
+        self.assertEqual((row["name"], row["before"], row["after"], row["ratio"], row["verdict"]),
+                         ("map", 50.0, 49.0, 0.98, "pass"))
 
     def test_dearer(self):
         self.step(500, 510)

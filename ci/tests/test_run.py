@@ -166,7 +166,7 @@ class RunTest(unittest.TestCase):
         lane.write_text(lane.read_text().replace('"ends"', '"last"'))
         code, text = other.run()
         self.assertEqual(code, 0, text)
-        self.assertIn("skip: step 0-3 second build: the lane is due on the last step", text)
+        self.assertIn("skip: step 2-3 second build: the lane is due on the last step, and where", text)
         lane.write_text(lane.read_text().replace('"last"', '"first"'))
         code, text = other.run()
         self.assertEqual((code, text), (1, "ci/run: ci/lanes/second.toml: at = 'first' is not "

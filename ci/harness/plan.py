@@ -28,8 +28,9 @@ _BY_NAME = "asked for by name"
 _ENDS = "the base and the end of each topic"
 _ITS_ENDS = "the base, the last step, and the end of a topic that it is for"
 _PROOF = "before and after a patch that a case of this boot proves"
+_LANE_PROOF = "before and after a patch that a case of this lane proves"
 _LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
-                  "last": "the lane is due on the last step"}
+                  "last": "the lane is due on the last step, and where a case of it is a proof"}
 _NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
     "every": "is due in {topics}, and at the end of topics and around patches that it proves",
@@ -133,6 +134,8 @@ class Policy:
             return Due(True, "the end of each topic")
         if lane.at == "last" and step == last(self.series):
             return Due(True, "the last step")
+        if lane.at == "last" and any(step in self._marks(lane, boot)[1] for boot in lane.boots):
+            return Due(True, _LANE_PROOF)
         return Due(False, _LANE_LEFT_OUT[lane.at])
 
     def boot(self, lane: Lane, boot: Boot, step: int) -> Due:

@@ -54,8 +54,9 @@ class Lane:
     OBJCOPY= likewise; config: the configuration target that the fragments modify; fragments: files
     of kconfig-fragments, "fragment" in the file, a name or a list of names, of which a later one
     overrides those before; at:
-    "every" step; or built and booted only on the last step of each topic, "ends", or of the
-    series, "last";
+    "every" step; or built and booted only on the last step of each topic, "ends"; or only on the last
+    step of the series, and on the steps before and after each patch that a case of its boots
+    proves, "last";
     default: whether the lane runs when no lane is named; targets: make targets to build; of
     objects, the directories that the series touches where it is left out;
     image: path of the bootable image in the object directory; strip: reduce it to what

@@ -94,6 +94,30 @@ struct iommu_ioas_map_file {
 };
 #endif
 
+#ifndef VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE
+#define VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE 14
+
+struct vfio_device_feature_dma_buf_revoke {
+	__s32 dmabuf_fd;
+};
+#endif
+
+#ifndef VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR
+#define VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR 15
+
+struct vfio_device_feature_dma_buf_memattr {
+	__s32 dmabuf_fd;
+	__u32 memattr;
+#define VFIO_DMA_BUF_MEMATTR_NC 0
+#define VFIO_DMA_BUF_MEMATTR_WC 1
+};
+#endif
+
+#ifndef VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY
+#define VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY 3
+#define VFIO_DEVICE_FEATURE_LOW_POWER_EXIT 5
+#endif
+
 /*
  * Bind a device to an iommufd and attach it to an address space: that of *@pt, or a
  * new one, whose number *@pt becomes, where it is 0.
@@ -273,4 +297,44 @@ static inline int vfio_memory(int fd, bool on)
 	if (pwrite(fd, &command, sizeof(command), offset) != sizeof(command))
 		return -errno;
 	return 0;
+}
+
+/* Set a feature of a device, with an argument. 0 or -errno. */
+static inline int vfio_feature(int fd, uint32_t number, const void *data,
+			       size_t size)
+{
+	struct {
+		struct vfio_device_feature feature;
+		uint8_t data[16];
+	} arg = {
+		.feature = {
+			.argsz = sizeof(arg.feature) + size,
+			.flags = VFIO_DEVICE_FEATURE_SET | number,
+		},
+	};
+
+	if (size)
+		memcpy(arg.data, data, size);
+	return ioctl(fd, VFIO_DEVICE_FEATURE, &arg) ? -errno : 0;
+}
+
+/* Revoke a dma-buf for good. 0 or -errno. */
+static inline int vfio_revoke(int fd, int buf)
+{
+	struct vfio_device_feature_dma_buf_revoke arg = { .dmabuf_fd = buf };
+
+	return vfio_feature(fd, VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE, &arg,
+			    sizeof(arg));
+}
+
+/* Choose how the CPU is to map a dma-buf. 0 or -errno. */
+static inline int vfio_memattr(int fd, int buf, uint32_t memattr)
+{
+	struct vfio_device_feature_dma_buf_memattr arg = {
+		.dmabuf_fd = buf,
+		.memattr = memattr,
+	};
+
+	return vfio_feature(fd, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR, &arg,
+			    sizeof(arg));
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What it costs to map BARs of vfio-pci and dma-bufs of them: instructions,
- * faults and memory, on the machine of ci/lanes/bench-vfio.toml.
+ * What it costs to map BARs of vfio-pci and dma-bufs of them, and to revoke these:
+ * instructions, faults and memory, on the machine of ci/lanes/bench-vfio.toml.
  *
  * usage: vfio_bench ADDRESS ADDRESS    the two devices of ivshmem; prints the
  *        lines of ci/guest/tests/bench.sh
  * Under -icount a nanosecond is an instruction. A kernel whose dma-bufs cannot
- * be mapped is measured for the BARs alone.
+ * be mapped, or not be revoked, is measured for the rest alone.
  * exit: 0, 1 when it could not be set up
  */
 
@@ -45,6 +45,19 @@
 
 /* Bytes that may be missing when all mappings are gone: no object of each */
 #define LOST		(16 * PAGE)
+
+/* Mappings that a buffer has when it is revoked, and how often that is measured */
+static const struct {
+	unsigned int mappings;
+	unsigned int calls;
+} revocations[] = { { 1, 200 }, { 100, 20 }, { 10000, 2 } };
+
+/* Mappings of another buffer, and the most that they may add to a revocation */
+#define OTHERS		10000u
+#define BESIDE		1.05
+
+/* How dear a mapping may be among 10,000, compared with one among 100 */
+#define EACH		1.5
 
 /* What is mapped: a BAR, in its device's file, or a dma-buf of all of it */
 struct source {
@@ -193,6 +206,30 @@ static void bench_mmap(const struct source *from)
 				goto out;
 			munmap(mapping, PAGE);
 		}
+		if (i >= 0)
+			measured(from, what, CALLS, now_ns() - start,
+				 "instructions");
+	}
+out:
+	allowed(from, what, "1.05");
+	check(i == REPETITIONS, from, what, "%s", strerror(errno));
+}
+
+/* A read() of four bytes, as of a register whose mapping is trapped */
+static void bench_read(const struct source *from)
+{
+	const char *what = "read";
+	unsigned int call;
+	uint32_t value;
+	uint64_t start;
+	int i;
+
+	for (i = -1; i < REPETITIONS; i++) {
+		start = now_ns();
+		for (call = 0; call < CALLS; call++)
+			if (pread(from->fd, &value, sizeof(value),
+				  from->offset) != sizeof(value))
+				goto out;
 		if (i >= 0)
 			measured(from, what, CALLS, now_ns() - start,
 				 "instructions");
@@ -376,6 +413,112 @@ out:
 	      strerror(got.error));
 }
 
+/* Make mappings of a buffer, and touch each; false where that cannot be done */
+static bool map_each(int buf, char **mappings, unsigned int count)
+{
+	const struct source from = { .fd = buf };
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		mappings[i] = map(&from, NULL, PAGE);
+		if (mappings[i] == MAP_FAILED)
+			return false;
+		(void)*(const volatile char *)mappings[i];
+	}
+	return true;
+}
+
+static void unmap_each(char **mappings, unsigned int count)
+{
+	while (count--)
+		munmap(mappings[count], PAGE);
+}
+
+/*
+ * Revoke buffers that have as many mappings, each with an entry in a page table.
+ * Returns what one takes, the least of all repetitions, or 0 where it did not work.
+ */
+static uint64_t revoke_with(int device, const char *what, unsigned int count,
+			    unsigned int calls)
+{
+	const struct source from = { .name = "revoke" };
+	static char *mappings[OTHERS];
+	uint64_t took, start, least = 0;
+	unsigned int call;
+	int i, buf;
+
+	for (i = -1; i < REPETITIONS; i++) {
+		took = 0;
+		for (call = 0; call < calls; call++) {
+			buf = vfio_export(device, BAR, 0, PAGE);
+			if (buf < 0 || !map_each(buf, mappings, count))
+				return 0;
+			start = now_ns();
+			if (vfio_revoke(device, buf))
+				return 0;
+			took += now_ns() - start;
+			unmap_each(mappings, count);
+			close(buf);
+		}
+		if (i < 0)
+			continue;
+		measured(&from, what, calls, took, "instructions");
+		if (!least || took / calls < least)
+			least = took / calls;
+	}
+	allowed(&from, what, "1.05");
+	return least;
+}
+
+/*
+ * What a revocation takes is a matter of the mappings that the buffer has, each as dear
+ * as the other, and not of those that another buffer of the device has.
+ */
+static void bench_revoke(int device)
+{
+	const struct source from = { .name = "revoke" };
+	const size_t kinds = sizeof(revocations) / sizeof(revocations[0]);
+	static char *others[OTHERS];
+	double few, many;
+	uint64_t took[3] = {}, beside = 0;
+	unsigned long lost = 0;
+	char what[32];
+	size_t i;
+	int other;
+
+	for (i = 0; i < kinds; i++) {
+		snprintf(what, sizeof(what), "mapped_%u",
+			 revocations[i].mappings);
+		took[i] = revoke_with(device, what, revocations[i].mappings,
+				      revocations[i].calls);
+	}
+	few = (double)(took[1] - took[0]) / 99;
+	many = (double)(took[2] - took[0]) / 9999;
+	check(took[0] && took[1] > took[0] && took[2] > took[1] &&
+	      many <= EACH * few, &from, "takes_what_its_mappings_take",
+	      "%llu, %llu and %llu instructions with 1, 100 and 10,000",
+	      (unsigned long long)took[0], (unsigned long long)took[1],
+	      (unsigned long long)took[2]);
+
+	/* of the same range: nothing but the buffers is apart */
+	other = vfio_export(device, BAR, 0, PAGE);
+	if (other >= 0 && map_each(other, others, OTHERS)) {
+		beside = revoke_with(device, "beside_10000", 1,
+				     revocations[0].calls);
+		lost = faults();
+		for (i = 0; i < OTHERS; i++)
+			(void)*(const volatile char *)others[i];
+		lost = faults() - lost;
+		unmap_each(others, OTHERS);
+	}
+	close(other);
+	check(beside && beside <= BESIDE * took[0] && !lost, &from,
+	      "leaves_others_alone",
+	      "%llu instructions instead of %llu; %lu faults of others",
+	      (unsigned long long)beside, (unsigned long long)took[0], lost);
+	printf("compared revoke_beside_10000 revoke_mapped_1\n");
+}
+
 /*
  * All that is measured of BARs and of dma-bufs alike; a small and a large
  * source
@@ -434,6 +577,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	bench(bars);
+	bench_read(&bars[0]);
 	if (map(bufs, PLACE, PAGE) != MAP_FAILED) {
 		munmap(PLACE, PAGE);
 		bench(bufs);
@@ -441,6 +585,9 @@ int main(int argc, char **argv)
 			printf("compared dmabuf_%s bar_%s\n", alike[i],
 			       alike[i]);
 	}
+
+	if (vfio_revoke(bars[0].fd, -1) == -EBADF)
+		bench_revoke(bars[0].fd);
 
 	bench_many(&bars[0]);
 	bench_user(&bars[0]);

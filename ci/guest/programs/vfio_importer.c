@@ -9,15 +9,15 @@
  */
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/mman.h>
 
 #include <linux/dma-buf.h>
 
 #include "clock.h"
+#include "importer.h"
 #include "ktap.h"
 #include "number.h"
+#include "touch.h"
 #include "vfio.h"
 
 /* How long the importer sleeps; all that others do is to fit in it */
@@ -30,61 +30,9 @@
 
 #define BAR		0
 #define IOVA		0x10000000ULL
-#define IMPORTER	"/sys/kernel/debug/slow_importer"
 
 static const char *bdf;
 static size_t page;
-static sigjmp_buf env;
-
-static void handler(int signal)
-{
-	siglongjmp(env, signal);
-}
-
-/* Read at an address: 0 or the signal that comes. */
-static int touch(const volatile void *address)
-{
-	int signal = sigsetjmp(env, 1);
-
-	if (!signal)
-		(void)*(const volatile unsigned int *)address;
-	return signal;
-}
-
-/* Tell the importer; 0 or -errno. */
-__attribute__((format(printf, 1, 2)))
-static int importer(const char *format, ...)
-{
-	int ret = 0, fd = open(IMPORTER, O_WRONLY | O_CLOEXEC);
-	char line[64];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	if (fd < 0 || write(fd, line, strlen(line)) < 0)
-		ret = -errno;
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
-/* What the importer says; -1 where it says nothing. */
-static int importer_says(const char *word)
-{
-	FILE *file = fopen(IMPORTER, "re");
-	int mapped = -1, notified = -1, fence = -1;
-
-	if (file) {
-		if (fscanf(file, "mapped %d notified %d fence %d", &mapped,
-			   &notified, &fence) != 3)
-			mapped = notified = fence = -1;
-		fclose(file);
-	}
-	if (!strcmp(word, "mapped"))
-		return mapped;
-	return strcmp(word, "fence") ? notified : fence;
-}
 
 static void *map(int fd, off_t offset, size_t size)
 {
@@ -481,7 +429,6 @@ static void test_close(int device, const char *how)
 int main(int argc, char **argv)
 {
 	static const char *const ways[] = { "notified", "later" };
-	struct sigaction action = { .sa_handler = handler };
 	int device, iommufd;
 	uint32_t pt = 0;
 
@@ -491,8 +438,7 @@ int main(int argc, char **argv)
 	}
 	bdf = argv[1];
 	page = getpagesize();
-	sigaction(SIGBUS, &action, NULL);
-	sigaction(SIGSEGV, &action, NULL);
+	touch_begin();
 
 	plan(9 + 2 * (DEEDS + 2));
 	iommufd = vfio_open_iommufd();

@@ -34,3 +34,12 @@ vfio_iommufd() {
 	vfio_device $what -V vfio_type1_iommu -V vfio_type1v2_iommu \
 		-V iommufd_compat_type1 -V iommufd_compat_type1v2 "$@"
 }
+
+# Tests of vfio_pci_dmabuf_test that vfio-dmabuf-revoke and vfio-wc run, as options that
+# leave them out elsewhere.
+later="-F vfio_pci_dmabuf_revoke -T revoke_o_path -T revoke_mappings -T revoke_ranges
+	-T revoke_huge -T revoke_mremap -T revoke_while_reset -T revoke_many -T revoke_errors
+	-T memattr_errors -T memattr_nc -T memattr_ranges -T sysfs_reset_stops
+	-T bridge_reset_stops -T sysfs_reset_waits -T sysfs_reset_close
+	-T memattr_wc -T memattr_wc_part -T memattr_wc_slices"
+export later

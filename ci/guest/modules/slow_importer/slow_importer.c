@@ -10,10 +10,11 @@
  *			the notification, and unmap before it returns
  *   map MS later	the same, but a work item does it, so that the notification
  *			returns at once
+ *   map MS apart	the same, but it has slept before it takes the lock
  *   detach		unmap, if that has not happened, and detach
  *
- * Either way the sleep is under the dma_resv lock of the buffer. A write fails
- * with the error of what it asks for. Read "mapped N notified N fence N entries N
+ * The first two sleep under the dma_resv lock of the buffer. A write fails with the
+ * error of what it asks for. Read "mapped N notified N fence N entries N
  * largest N bytes N": 1 while there is a mapping, how often the importer was notified
  * since it attached, 1 while the fence is not signalled; of the last mapping, how many
  * DMA segments it had, the length of the largest, and that of all.
@@ -33,6 +34,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/seq_file.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
@@ -41,13 +43,14 @@ struct importer {
 	struct dentry *file;
 	struct mutex lock;	/* for writers */
 	struct work_struct work;
+	struct delayed_work apart;
 	struct delayed_work signal;
 
 	struct dma_buf_attachment *attach;
 
 	/* under the dma_resv lock */
 	unsigned int ms;
-	bool later;
+	enum { NOTIFIED, LATER, APART } how;
 	unsigned int notified;
 	struct sg_table *table;
 	unsigned int entries;
@@ -97,6 +100,23 @@ static void importer_work(struct work_struct *work)
 	dma_resv_unlock(resv);
 }
 
+static void importer_work_apart(struct work_struct *work)
+{
+	struct importer *imp = container_of(to_delayed_work(work),
+					    struct importer, apart);
+	struct dma_resv *resv = imp->attach->dmabuf->resv;
+
+	dma_resv_lock(resv, NULL);
+	importer_unmap(imp, 0);
+	dma_resv_unlock(resv);
+}
+
+static void importer_cancel(struct importer *imp)
+{
+	cancel_work_sync(&imp->work);
+	cancel_delayed_work_sync(&imp->apart);
+}
+
 static void importer_invalidate(struct dma_buf_attachment *attach)
 {
 	struct importer *imp = attach->importer_priv;
@@ -105,8 +125,10 @@ static void importer_invalidate(struct dma_buf_attachment *attach)
 	if (imp->fence)
 		schedule_delayed_work(&imp->signal,
 				      msecs_to_jiffies(imp->fence_ms));
-	if (imp->later)
+	if (imp->how == LATER)
 		schedule_work(&imp->work);
+	else if (imp->how == APART)
+		schedule_delayed_work(&imp->apart, msecs_to_jiffies(imp->ms));
 	else
 		importer_unmap(imp, imp->ms);
 }
@@ -131,12 +153,12 @@ static void importer_detach(struct importer *imp)
 	if (!imp->attach)
 		return;
 	buf = imp->attach->dmabuf;
-	cancel_work_sync(&imp->work);
+	importer_cancel(imp);
 	dma_resv_lock(buf->resv, NULL);
 	importer_unmap(imp, 0);
 	dma_resv_unlock(buf->resv);
 	/* one more notification may have come meanwhile */
-	cancel_work_sync(&imp->work);
+	importer_cancel(imp);
 	dma_buf_detach(buf, imp->attach);
 	if (imp->fence) {
 		cancel_delayed_work_sync(&imp->signal);
@@ -183,12 +205,17 @@ static void importer_measure(struct importer *imp, struct sg_table *table)
 	}
 }
 
-static int importer_map(struct importer *imp, unsigned int ms, bool later)
+static int importer_map(struct importer *imp, unsigned int ms, const char *how)
 {
+	static const char * const ways[] = { "notified", "later", "apart" };
+	int way = match_string(ways, ARRAY_SIZE(ways), how);
+
 	struct dma_resv *resv;
 	struct sg_table *table;
 	int ret = 0;
 
+	if (way < 0)
+		return way;
 	if (!imp->attach)
 		return -ENODEV;
 	resv = imp->attach->dmabuf->resv;
@@ -198,7 +225,7 @@ static int importer_map(struct importer *imp, unsigned int ms, bool later)
 		goto unlock;
 	}
 	imp->ms = ms;
-	imp->later = later;
+	imp->how = way;
 	table = dma_buf_map_attachment(imp->attach, DMA_BIDIRECTIONAL);
 	if (IS_ERR(table)) {
 		ret = PTR_ERR(table);
@@ -270,9 +297,8 @@ static ssize_t importer_write(struct file *file, const char __user *text,
 		ret = importer_attach(imp, fd, &importer_ops);
 	else if (sscanf(line, "fence %u", &ms) == 1)
 		ret = importer_fence(imp, ms);
-	else if (sscanf(line, "map %u %15s", &ms, how) == 2 &&
-		 (!strcmp(how, "later") || !strcmp(how, "notified")))
-		ret = importer_map(imp, ms, !strcmp(how, "later"));
+	else if (sscanf(line, "map %u %15s", &ms, how) == 2)
+		ret = importer_map(imp, ms, how);
 	else
 		ret = -EINVAL;
 	mutex_unlock(&imp->lock);
@@ -373,6 +399,7 @@ static int __init importer_init(void)
 
 	mutex_init(&importer.lock);
 	INIT_WORK(&importer.work, importer_work);
+	INIT_DELAYED_WORK(&importer.apart, importer_work_apart);
 	INIT_DELAYED_WORK(&importer.signal, importer_signal);
 	ret = misc_register(&importer_misc);
 	if (ret)

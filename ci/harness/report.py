@@ -19,6 +19,7 @@ from lib.verdict import Judgement, Verdict, worst
 from . import splat
 from .cell import Cell
 from .cost import Cost
+from .gallery import Gallery
 from .spans import spans, story
 
 # The names that write() gives to logs, and no others.
@@ -46,6 +47,7 @@ class Report:
         self.accelerators = dict(accelerators or {})
         self.series, self.steps, self.lanes = series, steps, lanes
         self.judgements, self.cells, self.proofs, self.cost = judgements, cells, proofs, cost
+        self.gallery = Gallery(cells)
 
     def of(self, step: int, lane: str) -> list[Judgement]:
         """The judgements of a step in a lane."""
@@ -176,7 +178,7 @@ class Report:
     # --- HTML
 
     def write(self, directory: pathlib.Path) -> None:
-        """Write table.txt, results.ktap, results.json, index.html and the logs they name."""
+        """Write table.txt, results.ktap, results.json, index.html, the logs and pictures they name."""
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         for old in logs.iterdir():
@@ -186,6 +188,7 @@ class Report:
             if j.log and pathlib.Path(j.log).is_file():
                 name = f"{j.step}-{j.lane}-{j.gate.replace(':', '-')}.txt"
                 shutil.copyfile(j.log, logs / name)
+        self.gallery.write(directory)
         write_atomically(directory / "table.txt", self.table().encode())
         write_atomically(directory / "results.ktap", self.ktap().encode())
         write_atomically(directory / "results.json", self.results().encode())
@@ -243,7 +246,7 @@ class Report:
                        f"<td><code>{html.escape(j.command)}</code></td>"
                        f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu"
                        f"{' (kept)' if j.cached else ''}</td></tr>")
-        return "".join(out) + "</table>"
+        return "".join(out) + "</table>" + self.gallery.of(step, column)
 
     def _cost(self) -> str:
         """What this run spent on what; then seconds a step and lane, where kept verdicts show what
@@ -290,4 +293,5 @@ body { font: 14px/1.4 sans-serif; margin: 2em; color: #222 }
 table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2em .6em; text-align: left }
 td a { color: inherit } .pass { background: #cfc } .fail { background: #f99 }
 .skip, .none { background: #eee } .flaky { background: #fd8 } .lost { background: #fca }
+figure { display: inline-block; margin: .4em; padding: .4em; max-width: 500px }
 </style></head><body>"""

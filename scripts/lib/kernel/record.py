@@ -32,13 +32,14 @@ class Objects(TypedDict):
 
 
 class Build(Objects):
-    """seconds, cpu: what it took. image: sha256, of a lane that has one; modules: {file name:
+    """seconds, cpu: what it took. image, dtb: sha256, of a lane that has one; modules: {file name:
     sha256} of those that were built for it; modules_failed: why others were not, sentences;
     log: the name of a file in cache.logs()."""
 
     seconds: float
     cpu: float
     image: NotRequired[str]
+    dtb: NotRequired[str]
     modules: NotRequired[dict[str, str]]
     modules_failed: NotRequired[list[str]]
     log: NotRequired[str]

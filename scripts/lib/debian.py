@@ -130,9 +130,14 @@ def unpack(target: pathlib.Path, architecture: str, packages: Sequence[str]) -> 
     with scratch.directory("apt") as holder:
         archive, root = Archive(holder / "apt", architecture=architecture), holder / "root"
         root.mkdir()
-        what = "update"
+        what, missing = "update", None
         try:
-            archive.update()
+            try:
+                archive.update()
+            except Broken as error:
+                if full(error):
+                    raise
+                missing = error  # of one suite, perhaps; the others may have the packages
             for package in packages:
                 what = f"download {package}:{architecture}"
                 archive.get("download", package, timeout=300)
@@ -143,6 +148,8 @@ def unpack(target: pathlib.Path, architecture: str, packages: Sequence[str]) -> 
         except Broken as error:
             if full(error):
                 raise
+            if missing:
+                what, error = "update", missing
             raise CannotJudge(f"apt-get {what}: {_said(error)}") from None
         root.chmod(0o755)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -130,7 +130,8 @@ def unpack(target: pathlib.Path, architecture: str, packages: Sequence[str]) -> 
     with scratch.directory("apt") as holder:
         archive, root = Archive(holder / "apt", architecture=architecture), holder / "root"
         root.mkdir()
-        what, missing = "update", None
+        what = "update"
+        missing: Broken | None = None
         try:
             try:
                 archive.update()
@@ -149,8 +150,8 @@ def unpack(target: pathlib.Path, architecture: str, packages: Sequence[str]) -> 
             if full(error):
                 raise
             if missing:
-                what, error = "update", missing
-            raise CannotJudge(f"apt-get {what}: {_said(error)}") from None
+                what = "update"
+            raise CannotJudge(f"apt-get {what}: {_said(missing or error)}") from None
         root.chmod(0o755)
         target.parent.mkdir(parents=True, exist_ok=True)
         root.rename(target)

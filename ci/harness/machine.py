@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from lib import process
 from lib.command import Broken, CannotJudge, output
-from lib.lane import Boot, Lane
+from lib.lane import Boot, Lane, arguments
 from lib.store import write_atomically
 
 from . import devicetree, hang, qmp
@@ -44,7 +44,7 @@ def command(lane: Lane, boot: Boot, tests: Sequence[str], image: object, initrd:
     words += f" ci.timeout={boot.test_seconds}"
     values = {"image": str(image), "initrd": str(initrd), "results": str(results),
               "append": " ".join(words.split())}
-    return _fill([*lane.qemu, *boot.qemu], values, lane)
+    return _fill(arguments(lane, boot), values, lane)
 
 
 def described(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path,

@@ -22,6 +22,7 @@ sys.path.insert(0, str(TOP / "ci"))
 
 from harness import accelerator, hang, machine, qmp, symbols  # noqa: E402
 from lib import lane, process  # noqa: E402
+from lib.command import Failed  # noqa: E402
 
 # A monitor: what it answers to each command is on the lines of the file "answers" beside it, a
 # JSON value a command; it says nothing to a command that is not there.
@@ -291,6 +292,29 @@ class AcceleratorTest(unittest.TestCase):
                              "tcg: only TCG counts instructions")):
             found = dataclasses.replace(self.lane, **change)
             self.assertEqual(accelerator.suited(found, ""), (found, why))
+
+
+class CommandTest(unittest.TestCase):
+    def test_boot_without_a_device_of_the_lane(self):
+        found = dataclasses.replace(lane.read(TOP, "x86_64"), append="",
+                                    qemu=["qemu", "-device", "a", "-device", "b", "{results}"])
+        boot = dataclasses.replace(found.boots[0], qemu=["-device", "c"], without=["-device", "a"])
+        self.assertEqual(machine.command(found, boot, ["unit"], "image", "initrd", "out"),
+                         ["qemu", "-device", "b", "out", "-device", "c"])
+        self.assertEqual(found.qemu[2], "a")
+
+    def test_boot_without_what_the_lane_does_not_have(self):
+        with tempfile.TemporaryDirectory(prefix="series-test-") as name:
+            top = pathlib.Path(name)
+            (top / "ci/lanes").mkdir(parents=True)
+            (top / "kconfig-fragments").mkdir()
+            (top / "kconfig-fragments/a.config").touch()
+            (top / "ci/lanes/a.toml").write_text(
+                'arch = "a"\nconfig = "a"\nfragment = "a.config"\ntargets = ["a"]\nimage = "a"\n'
+                'qemu = ["qemu", "-device", "a"]\n'
+                '[[boot]]\nname = "main"\ntests = ["unit"]\nseconds = 9\nwithout = ["-device", "b"]\n')
+            with self.assertRaisesRegex(Failed, "boot main: the lane's qemu does not have -device b"):
+                lane.read(top, "a")
 
 
 class RunTest(unittest.TestCase):

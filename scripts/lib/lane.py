@@ -27,7 +27,8 @@ class Boot:
     after such a patch; topics: those whose steps "every" means, all of them if empty;
     on steps of other topics the boot is due as for "ends"; confirms: what a proof names in every
     lane, by a pattern that begins with "*", does not make it due: the boot of another lane
-    shows that, and this one confirms it where it is due anyway.
+    shows that, and this one confirms it where it is due anyway; without: arguments of the
+    lane, one after the other there, that the boot leaves out.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Boot:
     at: str
     topics: list[str]
     confirms: bool
+    without: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,7 @@ _FOREIGN = {"architecture": TEXT, "library": TEXT, "packages": TEXTS}
 _BOOT = {"name": TEXT, "tests": TEXTS, "seconds": NUMBER}
 _BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "confirms": FLAG,
               "devicetree": TEXT, "qemu": TEXTS, "silence": NUMBER, "test_seconds": NUMBER,
-              "topics": TEXTS}
+              "topics": TEXTS, "without": TEXTS}
 # Names that stand in paths, in the kernel command line and in the names of cases.
 _NAME = re.compile(r"[\w.-]+$")
 
@@ -119,6 +121,21 @@ _NAME = re.compile(r"[\w.-]+$")
 def names(top: pathlib.Path) -> list[str]:
     """All lanes that have a file."""
     return sorted(p.stem for p in (pathlib.Path(top) / "ci/lanes").glob("*.toml"))
+
+
+def _place(words: list[str], part: list[str]) -> int | None:
+    """Where a part of a list of words begins, or None."""
+    places = range(len(words) - len(part) + 1)
+    return next((n for n in places if words[n:n + len(part)] == part), None)
+
+
+def arguments(lane: Lane, boot: Boot) -> list[str]:
+    """The emulator and its arguments for a boot: the lane's but those it is without, then its own."""
+    words = list(lane.qemu)
+    place = _place(words, boot.without) if boot.without else None
+    if place is not None:
+        del words[place:place + len(boot.without)]
+    return words + boot.qemu
 
 
 def _check(data: dict[str, Any], where: str) -> None:
@@ -131,6 +148,9 @@ def _check(data: dict[str, Any], where: str) -> None:
         table.check(data["foreign"], f"{where}: foreign", _FOREIGN)
     for number, boot in enumerate(data["boot"], 1):
         table.check(boot, f"{where}: boot {boot.get('name', number)}", _BOOT, _BOOT_MORE)
+        if "without" in boot and _place(data["qemu"], boot["without"]) is None:
+            raise Failed(f"{where}: boot {boot['name']}: the lane's qemu does not have "
+                         f"{' '.join(boot['without'])}")
     every = [b["name"] for b in data["boot"]]
     for name in [*every, *(t for b in data["boot"] for t in b["tests"])]:
         if not _NAME.match(name):
@@ -146,7 +166,7 @@ def _boot(data: dict[str, Any], path: pathlib.Path) -> Boot:
                 tests=data["tests"], seconds=data["seconds"], silence=data.get("silence", 120),
                 test_seconds=data.get("test_seconds", data["seconds"]),
                 at=data.get("at", "every"), topics=data.get("topics", []),
-                confirms=data.get("confirms", False))
+                confirms=data.get("confirms", False), without=data.get("without", []))
 
 
 def read(top: pathlib.Path, name: str) -> Lane:

@@ -13,11 +13,11 @@
 #include <sys/mman.h>
 
 #include "clock.h"
+#include "importer.h"
 #include "ktap.h"
 #include "vfio.h"
 
 #define BAR		2
-#define IMPORTER	"/sys/kernel/debug/slow_importer"
 #define GIB		(1ULL << 30)
 
 /* Where edu finds memory and the BAR: within its mask */
@@ -51,24 +51,6 @@ struct iommu_ioas_map {
 #endif
 
 static size_t page;
-
-/* Tell the importer; 0 or -errno. */
-__attribute__((format(printf, 1, 2)))
-static int importer(const char *format, ...)
-{
-	int ret = 0, fd = open(IMPORTER, O_WRONLY | O_CLOEXEC);
-	char line[64];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	if (fd < 0 || write(fd, line, strlen(line)) < 0)
-		ret = -errno;
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
 
 /* --- the length */
 

@@ -3,6 +3,8 @@
 
 from typing import NotRequired, TypedDict
 
+from .picture import Seen
+
 
 class Found(TypedDict):
     """A splat: see splat.Splat."""
@@ -22,10 +24,19 @@ class Test(TypedDict):
     measured: NotRequired[list[str]]
 
 
+class Shown(TypedDict):
+    """A picture of the display: see picture.Seen; seen, expected: names of logs, "" for none."""
+
+    name: str
+    wrong: str
+    seen: str
+    expected: str
+
+
 class Raw(TypedDict):
     """ended: "done" when the emulator ended by itself and with 0, else why, and where the machine
     hung; console, results: text; judged: how many characters of the console are of before the
-    machine was asked where it hangs, None where it was not."""
+    machine was asked where it hangs, None where it was not; pictures: of the display, in order."""
 
     ended: str
     rc: int
@@ -34,13 +45,14 @@ class Raw(TypedDict):
     judged: int | None
     console: str
     results: str
+    pictures: list[Seen]
 
 
 class Attempt(TypedDict):
     """The first four as in Raw; console, results: names, see Paths.log(); due: the tests that were
     to run, in order; complete: whether the guest came to its end; scanned: the key of the patterns
     that the splats were found with; missing: lines that the console of each boot has, and that
-    this one has not."""
+    this one has not; pictures: of a boot with a screen."""
 
     ended: str
     rc: int
@@ -55,3 +67,4 @@ class Attempt(TypedDict):
     splats: list[Found]
     missing: list[str]
     scanned: NotRequired[str]
+    pictures: NotRequired[list[Shown]]

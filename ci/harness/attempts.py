@@ -40,7 +40,9 @@ class Attempts:
                 self.verdict(step, boot, attempts) in (Verdict.FLAKY, Verdict.LOST):
             return []
         for attempt in attempts:
-            prune.use(work.paths.log(attempt["console"]), work.paths.log(attempt["results"]))
+            prune.use(work.paths.log(attempt["console"]), work.paths.log(attempt["results"]),
+                      *(work.paths.log(name) for one in attempt.get("pictures", ())
+                        for name in (one["seen"], one["expected"]) if name))
         return attempts
 
     def scan(self, attempt: Attempt) -> bool:

@@ -38,9 +38,21 @@ class Built:
 
 
 @dataclasses.dataclass(frozen=True)
+class Picture:
+    """What the display of a boot showed. wrong: how it is not what is expected, or ""; seen,
+    expected: files, None where there is none."""
+
+    name: str
+    wrong: str
+    seen: pathlib.Path | None
+    expected: pathlib.Path | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Booted:
     """A boot of a step. ran: its cases, None where it could not be made; measured: lines, see
-    measure.py; splats: those that nothing explains; seen: all splats as told(), of each attempt."""
+    measure.py; splats: those that nothing explains; seen: all splats as told(), of each attempt;
+    pictures: of the last attempt, in order."""
 
     boot: str
     judgement: Judgement
@@ -48,6 +60,7 @@ class Booted:
     measured: tuple[str, ...] = ()
     splats: tuple[Splat, ...] = ()
     seen: frozenset[str] = frozenset()
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +137,11 @@ class Cell:
     def splats(self) -> list[tuple[str, Splat]]:
         """(boot, splat) of the splats that nothing explains."""
         return [(b.boot, one) for b in self.boots for one in b.splats]
+
+    @property
+    def pictures(self) -> list[tuple[str, Picture]]:
+        """(boot, picture) of what displays showed."""
+        return [(b.boot, one) for b in self.boots for one in b.pictures]
 
     @property
     def seen(self) -> set[str]:

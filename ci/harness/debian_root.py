@@ -36,7 +36,7 @@ exec chroot "$root" sh -c 'cd /{CLONE} || exit 125; exec "$@"' sh "$@"
 def _packages() -> list[str]:
     """The names in ci/packages."""
     lines = (TOP / "ci/packages").read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return [name for line in lines if (name := line.partition("#")[0].strip())]
 
 
 def _need_tools() -> None:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A boot's device tree: the machine's own, with the nodes that the boot adds."""
+"""A boot's device tree: the machine's own, with the nodes that the boot adds.
+
+The machine's own is QEMU's, or for a lane with `dtb` the one that kbuild makes of the kernel's
+sources: beside the image, under the name MACHINE.
+"""
 
 import pathlib
 from collections.abc import Sequence
@@ -7,6 +11,9 @@ from collections.abc import Sequence
 from lib import process
 from lib.command import Broken, CannotJudge, Failed, output
 from lib.lane import Boot
+
+# Beside the image of a lane with `dtb`.
+MACHINE = "machine.dtb"
 
 _SECONDS = 60
 
@@ -21,21 +28,29 @@ def check(boots: Sequence[Boot]) -> None:
                               "device-tree-compiler") from None
 
 
-def merge(command: Sequence[str], added: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
-    """The device tree blob for a boot.
+def own(command: Sequence[str], scratch: pathlib.Path) -> pathlib.Path:
+    """The blob of the tree that QEMU makes of a machine; CannotJudge where it makes none.
 
-    command: of QEMU, as the machine boots: the tree is that of this very machine;
-    added: file in device tree source whose nodes are merged into it, and may refer
-    to the machine's by path, as in <&{/smmuv3@9050000} 0>; scratch: directory.
-    CannotJudge where QEMU gives no tree, Failed where the file is wrong.
+    command: of QEMU, as the machine boots; scratch: directory.
     """
-    machine, source = scratch / "machine.dtb", scratch / "machine.dts"
-    merged, blob = scratch / "merged.dts", scratch / "merged.dtb"
-    log = scratch / "devicetree.log"
+    machine, log = scratch / MACHINE, scratch / "devicetree.log"
     dump = [*command, "-M", f"dumpdtb={machine}"]
     if process.run(dump, log, _SECONDS).rc != 0 or not machine.exists():
         raise CannotJudge(f"{command[0]} gives no device tree: {_last(log)}; again: "
                           f"{process.shell(dump)}")
+    return machine
+
+
+def merge(machine: pathlib.Path, added: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
+    """The device tree blob for a boot.
+
+    machine: blob of the machine's own tree; added: file in device tree source whose nodes are
+    merged into it, and may refer to the machine's by path, as in <&{/smmuv3@9050000} 0>;
+    scratch: directory. Failed where the file is wrong.
+    """
+    source = scratch / "machine.dts"
+    merged, blob = scratch / "merged.dts", scratch / "merged.dtb"
+    log = scratch / "devicetree.log"
     merged.write_text(f'/include/ "{source}"\n/include/ "{added}"\n')
     for words in (["dtc", "-q", "-I", "dtb", "-O", "dts", "-o", source, machine],
                   ["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, merged]):

@@ -17,6 +17,7 @@ from lib.series import Series, slug
 from lib.store import hash_file, write_atomically
 
 from . import symbols
+from .devicetree import MACHINE
 
 MODULES_SECONDS = 600
 
@@ -67,9 +68,9 @@ class ImageBuilder(kernel.Builder):
     """Builds the kernels of a lane, and test modules for them."""
 
     def build(self, commit: str, keep: pathlib.Path) -> Build:
-        """Build a commit; keep: directory that receives image and modules.
+        """Build a commit; keep: directory that receives image, device tree and modules.
 
-        Returns the record of compile(), with image (sha256) for a lane that has one.
+        Returns the record of compile(), with image and dtb (sha256) for a lane that has them.
         """
         record = self.compile(commit, self.lane.targets)
         if record["ok"] and self.lane.builds == "image":
@@ -87,6 +88,9 @@ class ImageBuilder(kernel.Builder):
             shutil.copyfile(built, keep / ".image")
         os.replace(keep / ".image", target)
         record["image"] = hash_file(target)
+        if self.lane.dtb:
+            write_atomically(keep / MACHINE, (self.objects / self.lane.dtb).read_bytes())
+            record["dtb"] = hash_file(keep / MACHINE)
         symbols.keep(self.objects / "System.map", keep)
         record["text"] = symbols.text_size(keep)
         for directory in self.lane.sizes:

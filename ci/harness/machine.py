@@ -14,7 +14,7 @@ from lib.command import Broken, CannotJudge, output
 from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
-from . import devicetree, hang, qmp
+from . import devicetree, hang, qmp, screen
 from .attempt import Raw
 from .symbols import Symbols
 
@@ -60,13 +60,15 @@ def described(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path,
     return f"$ {process.shell(words)}\n# its initrd: {made}\n"
 
 
-def devicetree_of(words: Sequence[str], boot: Boot, image: pathlib.Path,
+def devicetree_of(lane: Lane, words: Sequence[str], boot: Boot, image: pathlib.Path,
                   scratch: pathlib.Path) -> pathlib.Path | None:
-    """The device tree blob of a boot, kept beside the image; None where it adds no nodes."""
+    """The device tree blob of a boot, kept beside the image; None where it is the emulator's own."""
+    built = pathlib.Path(image).with_name(devicetree.MACHINE) if lane.dtb else None
     if not boot.devicetree:
-        return None
-    blob = pathlib.Path(image).parent / f"{boot.name}.dtb"
-    write_atomically(blob, devicetree.merge(words, boot.devicetree, scratch).read_bytes())
+        return built
+    blob = pathlib.Path(image).with_name(f"{boot.name}.dtb")
+    machine = built or devicetree.own(words, scratch)
+    write_atomically(blob, devicetree.merge(machine, boot.devicetree, scratch).read_bytes())
     return blob
 
 
@@ -82,15 +84,16 @@ def run(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path, initr
     results, console = scratch / "results", scratch / "console"
     results.touch()
     words = command(lane, boot, tests, image, initrd, results)
-    blob = devicetree_of(words, boot, image, scratch)
+    blob = devicetree_of(lane, words, boot, image, scratch)
     head = described(lane, boot, tests, image, archives, blob)
     words += ["-dtb", str(blob)] if blob else []
     start = time.monotonic()
     with open(console, "ab") as stream:
         stream.write(head.encode())
         stream.flush()
-        child = process.spawn([*words, *qmp.SERVER], stdin=subprocess.PIPE, stdout=stream,
-                              stderr=subprocess.STDOUT, cwd=scratch)
+        child = process.spawn([*words, *qmp.SERVER, *(screen.SERVER if boot.screen else ())],
+                              stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT, cwd=scratch)
+        display = screen.Screen(scratch) if boot.screen else None
         judged: list[int | None] = [None, None]
         try:
             ended = _watch(child, boot, [console, results])
@@ -104,6 +107,7 @@ def run(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path, initr
             process.kill(child)
             cpu = process.reap(child)
             _close(child)
+            pictures = display.close() if display else []
     said = _text(console, 0, judged[0])
     answers = _text(console, judged[0]) if judged[0] is not None else ""
     if ended == "done" and child.returncode != 0:
@@ -112,7 +116,7 @@ def run(lane: Lane, boot: Boot, tests: Sequence[str], image: pathlib.Path, initr
         ended = f"{BROKEN} {child.returncode}: {''.join(last)[:200]}"
     return {"ended": ended, "rc": child.returncode, "seconds": time.monotonic() - start, "cpu": cpu,
             "console": said + answers, "judged": len(said) if answers else None,
-            "results": _text(results, 0, judged[1])}
+            "results": _text(results, 0, judged[1]), "pictures": pictures}
 
 
 def _text(path: pathlib.Path, start: int, end: int | None = None) -> str:

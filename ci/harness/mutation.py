@@ -18,7 +18,7 @@ from lib.lane import Lane
 from lib.store import digest
 
 from . import notice
-from .expectations import Expectations
+from .expectations import Expectations, lost
 from .mutant import Mutant
 from .notice import Notice
 from .route import Place, Route, name_of
@@ -214,9 +214,10 @@ class _Trial:
         record = self._judge.get("mutant-boot", inputs)
         if record is None:
             record = self._boot(place, before, inputs)
+            unsure = record.pop("unsure")
             if record["flaky"]:
                 self._note(flaky=(*self._result.flaky, f"{name_of(place)}: {record['text']}"))
-            else:
+            elif not unsure:
                 self._judge.put("mutant-boot", inputs, record, f"{self._mutant.name}/{name_of(place)}")
         self._pay(record)
         self._note(boots=(*self._result.boots, name_of(place)))
@@ -232,6 +233,7 @@ class _Trial:
         if lane.name not in self._built:
             self._make(lane)  # only its record was kept
         seen: list[Notice] = []
+        silent = 0
         record: Record = {"noticed": False, "flaky": False, "gate": "", "text": "", "cases": [],
                           "log": "", "seconds": 0.0, "cpu": 0.0}
         for number in range(2):
@@ -241,6 +243,7 @@ class _Trial:
             record["seconds"] += one.record["seconds"]
             record["cpu"] += one.record["cpu"]
             record["log"] = one.record["console"]
+            silent += lost(one.record)
             found = notice.of(one, before)
             if found is None or not self._by_case(found):
                 break
@@ -249,6 +252,8 @@ class _Trial:
             both = seen[0].both(seen[-1])
             record |= {"noticed": len(seen) == 2, "flaky": len(seen) == 1, "gate": both.gate,
                        "text": both.text, "cases": both.cases[:20]}
+        # a machine that only hung may have been short of the host's time: caught, but not for good
+        record["unsure"] = bool(seen) and silent == len(seen)
         return record
 
     def _by_case(self, found: Notice) -> bool:

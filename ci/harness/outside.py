@@ -48,8 +48,7 @@ def take(directory: pathlib.Path, revision: str, listing: series.Series,
     steps = {series.title(listing, step): step for step in range(1, len(commits))}
     step = next((steps[said] for _, _, said in lines[:start] if said in steps), 0)
     diff = command.run(["git", "-C", directory, "diff", "--binary", "--full-index", "--no-renames",
-                        "--no-ext-diff", "--no-textconv", "--no-color", lines[start][0], head],
-                       timeout=1800).stdout
+                        *plumbing.PLAIN, lines[start][0], head], timeout=1800).stdout
     return Outside(_changed(diff, tree), step, name)
 
 

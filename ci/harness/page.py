@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The report as one page of HTML that needs no other file: steps by lanes, each cell with the part of
-its logs that tells and the command that repeats it, proofs, plots."""
+its logs that tells, its pictures and the command that repeats it, proofs, plots."""
 
 import dataclasses
 import html
@@ -14,6 +14,7 @@ from lib.series import last
 from lib.verdict import Judgement, Verdict
 
 from . import excerpt, plot
+from .gallery import Gallery
 from .report import Report, told_places
 from .spans import spans, story
 from .style import SCRIPT, STYLE
@@ -65,6 +66,7 @@ class Page:
 
     def __init__(self, report: Report, beside: Beside | None = None) -> None:
         self.report, self.beside = report, beside or Beside()
+        self._gallery = Gallery(report.cells)
         self._cells: dict[tuple[int, str], list[Judgement]] = {}
         for j in report.judgements:
             self._cells.setdefault((j.step, j.lane), []).append(j)
@@ -141,7 +143,7 @@ class Page:
                        f"<td>{text(j.reason)}{self._log(j)}</td><td><code>{text(j.command)}</code></td>"
                        f"<td>{j.seconds:.0f} s wall, {j.cpu:.0f} s cpu"
                        f"{' (kept)' if j.cached else ''}</td></tr>")
-        return "\n".join(out) + "</table></section>"
+        return "\n".join(out) + f"</table>{self._gallery.of(step, column)}</section>"
 
     def _log(self, j: Judgement) -> str:
         """Where the log is, and of what does not pass, the part that tells."""

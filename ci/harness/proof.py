@@ -15,6 +15,8 @@ from lib.proofs import FILE, OWN, Proof
 from lib.series import slug
 from lib.verdict import Judgement, Verdict
 
+from .needs import ALWAYS
+
 # The case of every boot that the guest came to the end of its tests.
 END = "end"
 
@@ -50,7 +52,7 @@ def may_have(pattern: str, lane: str, boot: Boot) -> bool:
     """Whether a pattern of lane/boot/test/suite/case may be of cases of this boot."""
     return fnmatch.fnmatchcase(f"{lane}/{boot.name}/{END}", pattern) or any(
         fnmatch.fnmatchcase(f"{lane}/{boot.name}/{test}/", head)
-        for head in heads(pattern) for test in boot.tests)
+        for head in heads(pattern) for test in (*boot.tests, *ALWAYS))
 
 
 def heads(pattern: str) -> list[str]:
@@ -133,14 +135,15 @@ def turned(proofs: Collection[Proof], results: Results,
         wrong = {pattern: said for pattern in [*one.patterns, *one.drops]
                  if (said := _wrong(proofs, one, pattern, results, left_out))}
         failed = [said for pattern, said in wrong.items() if not _lost(pattern, unjudged)]
+        steps = {max(before), step, *(k for said in wrong.values() for _, k in said)}
         verdict = Verdict.FAIL if failed else Verdict.LOST if wrong else Verdict.PASS
-        sentences = [s for said in (failed or wrong.values()) for s in said]
+        sentences = [s for said in (failed or wrong.values()) for s, _ in said]
         lost = f"not all its boots could be judged: {_lost(next(iter(wrong)), unjudged)}; " \
             if verdict is Verdict.LOST else ""
         judgements.append(Judgement(
             step, "series", "proof", verdict,
             f"{name}: {lost}{'; '.join(sentences)}" if wrong else "",
-            command=f"ci/run --no-static --again --step {max(before)} --step {step}"))
+            command="ci/run --no-static --again " + " ".join(f"--step {k}" for k in sorted(steps))))
     return judgements
 
 
@@ -157,8 +160,8 @@ def _lost(pattern: str, unjudged: Collection[tuple[int, str]]) -> str:
 
 
 def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results,
-           left_out: Collection[tuple[int, str]]) -> list[str]:
-    """Why a pattern of a proof does not hold: sentences."""
+           left_out: Collection[tuple[int, str]]) -> list[tuple[str, int]]:
+    """Why a pattern of a proof does not hold: sentences, each with the step that shows it."""
     step = one.patch.step
     before, after = [k for k in results if k < step], [k for k in results if k >= step]
     named = {k: {c: v for c, v in results[k].items()
@@ -168,18 +171,19 @@ def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results
     was_due = {k: named[k] or any((k, b) not in left_out for b in boots) for k in results}
     last = max([k for k in before if was_due[k]], default=max(before))
     if pattern in one.drops:
-        still = [f"{c} passes on step {k}" for k in after for c, v in named[k].items() if v == "pass"]
+        still = [(f"{c} passes on step {k}, but is said to be dropped", k)
+                 for k in after for c, v in named[k].items() if v == "pass"]
         if "pass" not in named[last].values():
-            return [f"{pattern} is said to be dropped, but does not pass on step {last}"]
-        return [f"{still[0]}, but is said to be dropped"] if still else []
+            return [(f"{pattern} is said to be dropped, but does not pass on step {last}", last)]
+        return still[:1]
     if not any(named[k] for k in after):
-        return [f"no case {pattern} ran"]
+        return [(f"no case {pattern} ran", step)]
     wrong = []
-    early = sorted({c for k in before for c, v in named[k].items() if v == "pass"})
+    early = sorted((c, k) for k in before for c, v in named[k].items() if v == "pass")
     if early:
-        wrong.append(f"{early[0]} passes before the patch and proves nothing")
+        wrong.append((f"{early[0][0]} passes before the patch and proves nothing", early[0][1]))
     if pattern not in one.adds and "fail" not in named[last].values():
-        wrong.append(f"{pattern} does not fail on step {last}")
+        wrong.append((f"{pattern} does not fail on step {last}", last))
     for k in after:
         if not was_due[k]:
             continue
@@ -187,5 +191,5 @@ def _wrong(proofs: Collection[Proof], one: Proof, pattern: str, results: Results
         left = {c for c in there if not dropped(proofs, step, k, c)}
         bad = sorted(c for c, v in named[k].items() if v != "pass" and c in left)
         if left and (bad or not named[k]):
-            wrong.append(f"{bad[0] if bad else pattern} does not pass on step {k}")
+            wrong.append((f"{bad[0] if bad else pattern} does not pass on step {k}", k))
     return wrong

@@ -29,8 +29,8 @@ class Route:
                  named: Collection[str] = ()) -> None:
         """named: lanes that the user asks for."""
         self._bed, self._proofs, self._additions = bed, expectations.proofs, additions
-        # the others are built and booted on few steps only, since they cost so much
-        self._lanes = [lane for lane in bed.lanes if lane.at == "every" or lane.name in named]
+        # the others cost too much
+        self._lanes = [lane for lane in bed.lanes if lane.default or lane.name in named]
 
     def of(self, mutant: Mutant) -> list[Place]:
         """The cheapest first; where a case must notice, only the boots that may have it."""

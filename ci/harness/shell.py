@@ -127,7 +127,7 @@ def _boot(found: _Machine, scratch: pathlib.Path, script: bytes | None) -> None:
         # Ctrl-A C is then QEMU's monitor, and Ctrl-C the guest's
         lane = dataclasses.replace(lane, qemu=["mon:stdio" if w == "stdio" else w for w in lane.qemu])
     words = machine.command(lane, boot, found.tests, found.image, "initrd", "results")
-    blob = machine.devicetree_of(words, boot, found.image, scratch)
+    blob = machine.devicetree_of(lane, words, boot, found.image, scratch)
     words += ["-dtb", str(blob)] if blob else []
     say(f"$ {process.shell(words)}")
     if script is None:

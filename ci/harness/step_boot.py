@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The boots of a lane: a boot of a step is made, or its kept verdict is taken."""
 
+import pathlib
 from typing import Any
 
 from lib import process
@@ -9,10 +10,11 @@ from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
-from . import accelerator, devicetree, guest, machine, results, splat
-from .attempt import Attempt
+from . import accelerator, devicetree, guest, machine, results, screen, splat
+from .attempt import Attempt, Shown
 from .attempts import Attempts
-from .cell import Booted, Built
+from .cell import Booted, Built, Picture
+from .picture import Seen
 from .regress import Ran
 from .work import Work
 
@@ -47,7 +49,9 @@ class Boots:
         """What a boot's verdict depends on, by name. record: of the step's build."""
         archives, tests = self.parts(step, boot)
         modules = guest.chosen(record["modules"], self.guest.modules_needed(boot.tests))
-        tree = {"devicetree": boot.devicetree.read_text()} if boot.devicetree else {}
+        tree: dict[str, Any] = {"devicetree": boot.devicetree.read_text()} if boot.devicetree else {}
+        tree |= {"dtb": record["dtb"]} if self.lane.dtb else {}
+        tree |= {"screen": screen.VERSION} if boot.screen else {}
         return {**tree, "image": record["image"],
                 "modules": {name: record["modules"][name] for name in modules},
                 "initramfs": [self.guest.hash(p) for p in archives],
@@ -96,7 +100,13 @@ class Boots:
             self.attempts.ran(step, boot, final, built.record.get("modules_failed", [])),
             tuple(line for test in final["tests"].values() for line in test.get("measured", [])),
             tuple(splat.Splat(**one) for one in self.work.expectations.unexpected(step, final)),
-            frozenset(splat.told(one) for a in attempts for one in a["splats"]))
+            frozenset(splat.told(one) for a in attempts for one in a["splats"]),
+            tuple(Picture(one["name"], one["wrong"], self._log(one["seen"]), self._log(one["expected"]))
+                  for one in final.get("pictures", ())))
+
+    def _log(self, name: str) -> pathlib.Path | None:
+        """The path of a log; None where a record names none."""
+        return self.work.paths.log(name) if name else None
 
     def _attempts(self, step: int, boot: Boot, built: Built, inputs: dict[str, Any],
                   ) -> tuple[list[Attempt], bool]:
@@ -136,6 +146,19 @@ class Boots:
             ended=raw["ended"], rc=raw["rc"], seconds=raw["seconds"], cpu=raw["cpu"], judged=raw["judged"],
             console=console, results=said, due=tests, complete=complete,
             tests={name: test.data() for name, test in found.items()}, splats=[], missing=[])
+        if boot.screen:
+            attempt["pictures"] = [self._keep(key, number, one)
+                                   for number, one in enumerate(raw["pictures"], 1)]
         self.attempts.scan(attempt)
         output(["rm", "-rf", scratch, initrd])
         return attempt
+
+    def _keep(self, key: str, number: int, one: Seen) -> Shown:
+        """Keep a picture, and beside one that is wrong the right one, as logs."""
+        def kept(which: str, png: bytes) -> str:
+            name = f"boot-{key}.{number}-{one.name}-{which}.png" if png else ""
+            if png:
+                write_atomically(self.work.paths.log(name), png)
+            return name
+        return Shown(name=one.name, wrong=one.wrong, seen=kept("seen", one.seen),
+                     expected=kept("expected", one.expected if one.wrong else b""))

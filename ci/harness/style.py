@@ -18,7 +18,7 @@ code { overflow-wrap: anywhere; user-select: all }
 section.cell { border-top: 1px solid #bbb; margin-top: 1em }
 section.cell:target { border-left: 4px solid #1b6ca8; padding-left: .6em }
 nav a, .filter label { margin-right: 1em }
-figure { margin: 1em 0; max-width: 900px } figure svg { width: 100%; height: auto }
+figure { margin: 1em 0; max-width: 900px; padding: .2em } figure svg { width: 100%; height: auto }
 svg.strip { height: 12px; vertical-align: middle } figure svg.key { width: 30px; height: 8px }
 svg text { font: 11px sans-serif; fill: #222 }
 .grid { stroke: #ddd } .line { fill: none; stroke-width: 1.8; stroke-linecap: round }

@@ -86,10 +86,10 @@ class Work:
     def checker_of(self, lane: lanes.Lane) -> tuple[pathlib.Path | None, CannotJudge | None]:
         """The sparse that reads the sources of a lane, or why there is none: see sparse.obtained().
 
-        (None, None) where none is to: nothing would be compared with what it says in a lane that
-        is not built step by step, and one of objects reads the sources of the others.
+        (None, None) where none is to: a lane of objects reads the sources of the others, and one that
+        a plain run leaves out is seldom built.
         """
-        if lane.at != "every" or lane.builds != "image" or not lane.default:
+        if lane.builds != "image" or not lane.default:
             return None, None
         return self._checker
 

@@ -17,6 +17,7 @@ from lib.command import CannotJudge, Missing  # noqa: E402
 APT = """\
 echo "$*" >>{top}/calls
 for last; do :; done
+[ -z "$OLD" ] || [ "$last" != update ] || {{ echo "E: $OLD" >&2; exit 100; }}
 case " $* " in *" download $BAD "*) echo "E: no $BAD" >&2; exit 100 ;; esac
 case " $* " in *" download "*) [ "$last" = "$EMPTY" ] || touch "$last"_1_arm64.deb ;; esac
 """
@@ -65,6 +66,15 @@ class UnpackTest(unittest.TestCase):
                     debian.unpack(self.target, "arm64", ["one", "two"])
             self.assertFalse(self.target.exists())
             self.assertEqual(self.left(), [])
+
+    def test_a_suite_that_the_mirror_lacks(self):
+        with mock.patch.dict(os.environ, {"OLD": "no security"}):
+            debian.unpack(self.target, "arm64", ["one"])
+            self.assertTrue((self.target / "bin/one_1_arm64.deb").exists())
+            with mock.patch.dict(os.environ, {"BAD": "two"}), \
+                    self.assertRaisesRegex(CannotJudge, "apt-get update: E: no security"):
+                debian.unpack(self.top / "tools/other", "arm64", ["two"])
+        self.assertEqual(self.left(), [])
 
     def test_a_full_disk_is_told_as_it_is(self):
         self.tool("dpkg-deb", "echo 'cannot write: No space left on device' >&2; exit 2\n")

@@ -239,7 +239,8 @@ class DeviceTreeTest(unittest.TestCase):
             path = pathlib.Path(name) / "added.dtsi"
             path.write_text(added)
             command = ["sh", "-c", f"echo '{self.MACHINE}' | {emulator}", "emulator"]
-            blob = devicetree.merge(command, path, pathlib.Path(name))
+            scratch = pathlib.Path(name)
+            blob = devicetree.merge(devicetree.own(command, scratch), path, scratch)
             return subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", blob], check=True,
                                   capture_output=True, text=True, timeout=60).stdout
 

@@ -115,7 +115,7 @@ class HangTest(unittest.TestCase):
         (self.top / "qemu").write_text(f"#!/bin/sh\n{text}\n")
         one = lane.Boot("main", "", [], None, ["unit"], 60, 1, 60, "every", [], False)
         found = mock.Mock(qemu=[str(self.top / "qemu"), "{image}", "{initrd}", "{results}", "{append}"],
-                          append="console=x", source=self.top / "lane.toml")
+                          append="console=x", source=self.top / "lane.toml", dtb="")
         return machine.run(found, one, ["unit"], self.top / "image", self.top / "initrd",
                            self.top / "boot", ["/cache/base a.cpio", "/cache/b.cpio"])
 
@@ -190,6 +190,21 @@ class HangTest(unittest.TestCase):
         self.assertTrue((self.top / "boot/initrd").exists())
         self.assertIn("console=x ci.tests=unit", said)
         self.assertEqual((record["ended"], record["judged"]), ("done", None))
+
+    def test_device_tree_of_kbuild(self):
+        found = mock.Mock(dtb="arch/a.dtb", qemu=["no such emulator"])
+        built = self.top / "machine.dtb"
+        subprocess.run(["dtc", "-q", "-o", built], input='/dts-v1/; / { node { of = "kbuild"; }; };',
+                       text=True, check=True, timeout=60)
+        one = lane.Boot("main", "", [], None, ["unit"], 60, 1, 60, "every", [], False)
+        self.assertEqual(machine.devicetree_of(found, [], one, self.top / "image", self.top), built)
+        (self.top / "more.dtsi").write_text("/ { more { }; };")
+        two = dataclasses.replace(one, devicetree=self.top / "more.dtsi")
+        blob = machine.devicetree_of(found, [], two, self.top / "image", self.top)
+        text = subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", blob], capture_output=True, text=True,
+                              check=True, timeout=60).stdout
+        self.assertEqual(blob.name, "main.dtb")
+        self.assertRegex(text, r'(?s)of = "kbuild";.*more')
 
     def test_emulator_that_fails_is_quoted_and_not_its_command(self):
         record = self.boot("exit 3")

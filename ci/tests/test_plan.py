@@ -98,6 +98,14 @@ class PolicyTest(unittest.TestCase):
         forced = plan.Policy(self.series, [], forced=["e"]).plan([4, 5], [lane("e", boot(), at="ends")])
         self.assertEqual([(p.steps, p.lanes) for p in forced.phases], [([5], ["e"]), ([4], ["e"])])
 
+    def test_a_lane_is_due_around_what_it_proves(self):
+        made = self.policy.plan(range(9), [lane("x", boot(at="last"), boot(at="ends"), at="last"),
+                                           lane("z", boot(), at="ends")])
+        self.assertEqual([(p.steps, p.lanes) for p in made.phases], [([8, 6, 5, 4, 3], ["x", "z"])])
+        self.assertEqual({c.step: c.due.why for c in made.cells if c.lane == "x" and c.due},
+                         {8: "the last step", 4: "before and after a patch that a case of this lane proves",
+                          5: "before and after a patch that a case of this lane proves"})
+
     def test_every_boot_is_due_for_a_reason_and_left_out_for_one(self):
         proves, ends = plan._PROOF, plan._ITS_ENDS  # pylint: disable=protected-access
         self.assertEqual(self.due(boot()), [{"every step of the lane": "0-8"}, {}])

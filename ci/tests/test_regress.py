@@ -187,6 +187,14 @@ class ProofTest(unittest.TestCase):
             one = entry(1, cases=[pattern])
             self.assertEqual(self.turned(one, {0: ran("b!", own="b"), 1: "b"}), (Verdict.PASS, ""))
 
+    def test_the_command_repeats_each_step_that_shows_it(self):
+        one = entry(2, cases=["x/main/t/b"])
+        [found] = proof.turned([one], {k: ran(v).words for k, v in
+                                       {0: "b", 1: "b!", 2: "b", 3: "b", 4: "b!"}.items()})
+        self.assertIn("passes before the patch", found.reason)
+        self.assertIn("does not pass on step 4", found.reason)
+        self.assertEqual(found.command, "ci/run --no-static --again --step 0 --step 1 --step 2 --step 4")
+
     def test_splats_that_no_boot_shows(self):
         both = [entry(1, cases=["a"]), entry(2, cases=["b"], splats=[re.compile("^one"), re.compile("two")])]
 

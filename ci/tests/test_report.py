@@ -129,6 +129,26 @@ class MergeTest(unittest.TestCase):
         self.report(self.whole)
         self.assertEqual(self.verdicts(self.fixture.top / "out"), self.verdicts(self.whole))
 
+    def test_the_table_of_the_cover_letter(self):
+        letter = self.fixture.top / "COVER-LETTER.txt"
+        before = letter.read_text() if letter.exists() else None
+        self.addCleanup(lambda: letter.unlink() if before is None else letter.write_text(before))
+        letter.write_text("all: of it\n\n[results of ci/run]\nold\n[end of the results]\n\nMore.\n")
+        self.report("--cover-letter", *self.parts)
+        lines = letter.read_text().splitlines()
+        self.assertRegex(lines.pop(7), r"^  41 pass, 8 fail, \d+ skip$")
+        self.assertEqual(lines, [
+            "all: of it", "", "[results of ci/run]",
+            "  topic     steps  fake         second",
+            "  the base  0      1/1          -",
+            "  fake      1-6    5/1 (6 bad)  1/0 (1 bad)",
+            "",
+            "[end of the results]", "", "More."])
+        letter.write_text("all: of it\n\n[results of ci/run]\n")
+        text = self.report("--cover-letter", *self.parts, expect=1)
+        self.assertIn("COVER-LETTER.txt has the line [end of the results] 0 times, not once", text)
+        self.assertEqual(letter.read_text(), "all: of it\n\n[results of ci/run]\n")
+
     def test_a_part_that_is_missing_is_lost(self):
         text = self.report(self.parts[0], self.fixture.directory / "nothing", expect=1)
         self.assertIn("outcome.json is missing: no ci/run came to its end there", text)

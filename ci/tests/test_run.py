@@ -395,8 +395,12 @@ class RunTest(unittest.TestCase):
         self.assertRefused(125, "which lane fake boots with")
 
     def test_full_disk_before(self):
+        out = self.fixture.top / "out"
+        out.mkdir(exist_ok=True)
+        (out / "outcome.json").write_text("{}")
         self.fixture.environment["SERIES_NEEDED_BYTES"] = str(1 << 60)
         self.assertRefused(125, "GiB free")
+        self.assertTrue((out / "outcome.json").exists(), "what the last run left is still there")
 
     def test_tree_that_is_not_the_base(self):
         makefile = self.fixture.linux / "Makefile"

@@ -32,6 +32,11 @@ class Base(Fixture):
         self.assertEqual(self.script("base", "--path").stdout.strip(), str(self.cache / "linux.git"))
         self.assertFalse((self.cache / "import").exists())
 
+    def test_from_a_tree_whose_path_a_url_would_quote(self):
+        odd = self.top / "a%20b"
+        self.linux.rename(odd)
+        self.assertRegex(self.script("base", LINUX=odd).stdout, "^[0-9a-f]{40}\n$")
+
     def test_from_the_network(self):
         done = self.script("base", LINUX_URL=f"file://{self.linux}")
         self.assertEqual(done.stdout.strip(), self.commit_of())

@@ -68,6 +68,19 @@ class Newer(Fixture):
         self.script("apply")
         self.assertEqual(self.tree(self.cache / "tree"), self.tree(self.work))
 
+    def test_the_configuration_of_the_tree_changes_nothing(self):
+        """Nor does a path that a URL would have to quote."""
+        self.develop_upstream()
+        found, _ = self.newer(expect=1)
+        for name, value in (("color.ui", "always"), ("diff.noprefix", "true"), ("diff.context", "7"),
+                            ("diff.mnemonicPrefix", "true"), ("diff.orderFile", "nowhere"),
+                            ("diff.algorithm", "patience"), ("diff.interHunkContext", "9")):
+            self.git(self.user, "config", name, value)
+        odd = self.top / "a%20b"
+        self.user.rename(odd)
+        self.user = odd
+        self.assertEqual(self.newer(expect=1)[0], found)
+
     def test_upstream_without_history(self):
         """Of a shallow tree, and of a commit that does more, the reverse of the patch tells it."""
         self.change(self.user, "return 1;", "return 10;", "toy: two at once")

@@ -134,6 +134,13 @@ class PathTest(unittest.TestCase):
         for name in ("a-b_c.d", "a+b", "a=b", "a@b", "a%b", "~a", "\u00fc", "x" * 200):
             self.assertEqual(environment.buildable(pathlib.Path("/x", name)), "")
 
+    def test_symbolic_link(self):
+        with tempfile.TemporaryDirectory(prefix="series-test-") as name:
+            (pathlib.Path(name) / "my disk").mkdir()
+            (pathlib.Path(name) / "link").symlink_to("my disk")
+            self.assertIn("my disk/cache: kbuild and QEMU cannot work in a path with a blank",
+                          environment.buildable(pathlib.Path(name, "link/cache")))
+
     def test_ci_run_says_so_before_anything_else(self):
         fixture = Fixture()
         self.addCleanup(fixture.close)

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable
+from urllib.parse import quote
 
 from . import cache, debian, disk, plumbing, release
 from .command import Broken, CannotJudge, full, output, run, say
@@ -77,7 +78,7 @@ def from_tree(path: pathlib.Path, directory: str, series: Series) -> str:
     # git takes our configuration from it at the border of two repositories
     serve = "git -c safe.directory=* -c safe.bareRepository=all upload-pack"
     try:
-        return fetch(path, f"file://{absolute}", series, 3600, f"--upload-pack={serve}")
+        return fetch(path, f"file://{quote(absolute)}", series, 3600, f"--upload-pack={serve}")
     except Broken as error:
         if not plumbing.result(directory, "config", "--get-regexp",
                                r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:

@@ -3,6 +3,7 @@
 
 import pathlib
 import re
+from collections.abc import Sequence
 
 from . import waves
 from .command import CannotJudge, Failed
@@ -12,6 +13,22 @@ from .clone import TOP
 LETTER = "COVER-LETTER.txt"
 # A line with the name of a wave, and below it as many = signs.
 _HEADING = re.compile(r"(?m)^(\S+)\n(={2,})\n")
+
+
+# What ci/report --cover-letter writes stands between these lines.
+_RESULTS = ("[results of ci/run]", "[end of the results]")
+
+
+def with_results(text: str, lines: Sequence[str]) -> str:
+    """A letter with other lines between the two markers; Failed where it has not each of them once."""
+    for mark in _RESULTS:
+        if text.splitlines().count(mark) != 1:
+            raise Failed(f"{LETTER} has the line {mark} {text.splitlines().count(mark)} times, not once")
+    head, found, tail = text.partition(_RESULTS[0] + "\n")
+    _, end, tail = tail.partition(_RESULTS[1] + "\n")
+    if not end:
+        raise Failed(f"{LETTER}: {_RESULTS[1]} stands before {_RESULTS[0]}")
+    return head + found + "".join(f"  {line}".rstrip() + "\n" for line in lines) + end + tail
 
 
 def _text(path: pathlib.Path) -> str:

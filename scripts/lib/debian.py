@@ -131,8 +131,14 @@ def unpack(target: pathlib.Path, architecture: str, packages: Sequence[str]) -> 
         archive, root = Archive(holder / "apt", architecture=architecture), holder / "root"
         root.mkdir()
         what = "update"
+        missing: Broken | None = None
         try:
-            archive.update()
+            try:
+                archive.update()
+            except Broken as error:
+                if full(error):
+                    raise
+                missing = error  # of one suite, perhaps; the others may have the packages
             for package in packages:
                 what = f"download {package}:{architecture}"
                 archive.get("download", package, timeout=300)
@@ -143,7 +149,9 @@ def unpack(target: pathlib.Path, architecture: str, packages: Sequence[str]) -> 
         except Broken as error:
             if full(error):
                 raise
-            raise CannotJudge(f"apt-get {what}: {_said(error)}") from None
+            if missing:
+                what = "update"
+            raise CannotJudge(f"apt-get {what}: {_said(missing or error)}") from None
         root.chmod(0o755)
         target.parent.mkdir(parents=True, exist_ok=True)
         root.rename(target)

@@ -22,11 +22,12 @@ NOWHERE = "/proc/nowhere"
 
 # Over the configuration of the repositories themselves, which may be clones of anybody's.
 _GIT_CONFIG = {
-    "am.threeWay": "false", "core.attributesFile": "/dev/null", "core.autocrlf": "false",
+    "am.threeWay": "false", "color.ui": "false", "core.attributesFile": "/dev/null", "core.autocrlf": "false",
     "core.commentChar": "#", "core.eol": "lf", "core.excludesFile": "/dev/null",
     "core.fsmonitor": "false", "core.hooksPath": "/dev/null", "core.quotePath": "true",
     "core.safecrlf": "false", "core.splitIndex": "false", "core.untrackedCache": "false",
-    "commit.gpgSign": "false", "diff.external": "", "gc.auto": "0", "i18n.commitEncoding": "UTF-8",
+    "commit.gpgSign": "false", "diff.context": "3", "diff.external": "", "diff.interHunkContext": "0",
+    "diff.orderFile": "/dev/null", "gc.auto": "0", "i18n.commitEncoding": "UTF-8",
     "i18n.logOutputEncoding": "UTF-8", "index.sparse": "false", "log.showSignature": "false",
     "maintenance.auto": "false", "safe.bareRepository": "all", "safe.directory": "*",
     "submodule.recurse": "false", "tag.gpgSign": "false",
@@ -101,9 +102,11 @@ def buildable(directory: pathlib.Path) -> str:
     kbuild takes no blank or colon, make no $ or #, QEMU's options no comma, and neither
     quotes for a shell.
     """
-    bad = sorted(set(re.findall(r"[^\w./+=@%~-]", str(directory))))
-    if not bad:
-        return ""
-    named = " ".join("a blank" if c == " " else "a tab" if c == "\t" else c for c in bad)
-    return (f"{directory}: kbuild and QEMU cannot work in a path with {named}; "
-            "set XDG_CACHE_HOME to another path")
+    # kbuild resolves symbolic links
+    for path in (str(directory), os.path.realpath(directory)):
+        bad = sorted(set(re.findall(r"[^\w./+=@%~-]", path)))
+        if bad:
+            named = " ".join("a blank" if c == " " else "a tab" if c == "\t" else c for c in bad)
+            return (f"{path}: kbuild and QEMU cannot work in a path with {named}; "
+                    "set XDG_CACHE_HOME to another path")
+    return ""

@@ -27,7 +27,8 @@ class Boot:
     after such a patch; topics: those whose steps "every" means, all of them if empty;
     on steps of other topics the boot is due as for "ends"; confirms: what a proof names in every
     lane, by a pattern that begins with "*", does not make it due: the boot of another lane
-    shows that, and this one confirms it where it is due anyway.
+    shows that, and this one confirms it where it is due anyway; screen: the machine has a
+    virtio port named "screen", over which the guest asks what the display shows.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Boot:
     at: str
     topics: list[str]
     confirms: bool
+    screen: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Lane:
     proves, "last";
     default: whether the lane runs when no lane is named; targets: make targets to build; of
     objects, the directories that the series touches where it is left out;
-    image: path of the bootable image in the object directory; strip: reduce it to what
+    image: path of the bootable image in the object directory; dtb: path there of the machine's
+    device tree, where the emulator has none of its own; strip: reduce the image to what
     is loaded before keeping it; sizes: directories whose objects are kept for
     bloat-o-meter; test_patches: test-only patches that every kernel of the lane carries;
     modules: test modules built for it: "ci:NAME", a directory of ci/guest/modules, or
@@ -94,6 +97,7 @@ class Lane:
     append: str
     boots: list[Boot]
     source: pathlib.Path
+    dtb: str = ""
 
     @property
     def fragment(self) -> str:
@@ -105,13 +109,13 @@ _FIELDS = {"arch": TEXT, "config": TEXT, "fragment": TEXT_OR_TEXTS}
 _MORE = {"at": one_of("every", "ends", "last"), "builds": one_of("image", "objects"), "cross": LINE,
          "default": FLAG, "linker": LINE, "llvm": LINE, "objcopy": LINE}
 _IMAGE = {"targets": TEXTS, "image": TEXT, "qemu": TEXTS, "boot": TABLES}
-_IMAGE_MORE = {"append": LINE, "busybox": TEXT, "foreign": TABLE, "kernel_modules": TEXTS,
+_IMAGE_MORE = {"append": LINE, "busybox": TEXT, "dtb": TEXT, "foreign": TABLE, "kernel_modules": TEXTS,
                "modules": TEXTS, "sizes": TEXTS, "strip": FLAG, "test_patches": TEXTS}
 _FOREIGN = {"architecture": TEXT, "library": TEXT, "packages": TEXTS}
 _BOOT = {"name": TEXT, "tests": TEXTS, "seconds": NUMBER}
 _BOOT_MORE = {"append": LINE, "at": one_of("every", "ends", "last"), "confirms": FLAG,
-              "devicetree": TEXT, "qemu": TEXTS, "silence": NUMBER, "test_seconds": NUMBER,
-              "topics": TEXTS}
+              "devicetree": TEXT, "qemu": TEXTS, "screen": FLAG, "silence": NUMBER,
+              "test_seconds": NUMBER, "topics": TEXTS}
 # Names that stand in paths, in the kernel command line and in the names of cases.
 _NAME = re.compile(r"[\w.-]+$")
 
@@ -146,7 +150,7 @@ def _boot(data: dict[str, Any], path: pathlib.Path) -> Boot:
                 tests=data["tests"], seconds=data["seconds"], silence=data.get("silence", 120),
                 test_seconds=data.get("test_seconds", data["seconds"]),
                 at=data.get("at", "every"), topics=data.get("topics", []),
-                confirms=data.get("confirms", False))
+                confirms=data.get("confirms", False), screen=data.get("screen", False))
 
 
 def read(top: pathlib.Path, name: str) -> Lane:
@@ -174,7 +178,8 @@ def read(top: pathlib.Path, name: str) -> Lane:
                 busybox=data.get("busybox", ""),
                 foreign=data.get("foreign", {}),
                 qemu=data.get("qemu", []), append=data.get("append", ""),
-                boots=[_boot(b, path) for b in data.get("boot", [])], source=path)
+                boots=[_boot(b, path) for b in data.get("boot", [])], source=path,
+                dtb=data.get("dtb", ""))
     trees = [b.devicetree for b in lane.boots if b.devicetree]
     for needed in [*lane.fragments, *lane.test_patches, *trees]:
         if not needed.is_file():
@@ -198,8 +203,9 @@ def own_arch() -> str:
 
 
 def building(top: pathlib.Path) -> list[Lane]:
-    """The lanes that a plain ci/run builds at every step: those of images first, and of those of
-    the machine's own architecture, so that one lane often does."""
+    """The lanes of a plain ci/run, in the order in which a source looks for one that compiles it: those
+    that are built at every step, of images first, and of those of the machine's own architecture, so
+    that one lane often does."""
     own = own_arch()
-    return sorted((lane for lane in (read(top, name) for name in default(top)) if lane.at == "every"),
-                  key=lambda lane: (lane.builds != "image", lane.arch != own, lane.name))
+    return sorted((read(top, name) for name in default(top)),
+                  key=lambda lane: (lane.at != "every", lane.builds != "image", lane.arch != own, lane.name))

@@ -4,10 +4,11 @@
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
 
 from . import cache, checkout, plumbing, release, replay, series as series_file
 from .command import Broken, CannotJudge, complete, run, say
-from .plumbing import git
+from .plumbing import PLAIN, git
 from .series import Patch, Series
 
 # What the last call found, in the cache's repository.
@@ -48,8 +49,8 @@ def fetch(revision: str, directory: str) -> str:
     serve = ("git -c safe.directory=* -c safe.bareRepository=all "
              "-c uploadpack.allowAnySHA1InWant=true upload-pack")
     try:
-        git(linux, "fetch", "-q", "--no-tags", "--depth=1", f"--upload-pack={serve}", f"file://{where}",
-            f"+{commit}:{BASE}", timeout=3600)
+        git(linux, "fetch", "-q", "--no-tags", "--depth=1", f"--upload-pack={serve}",
+            f"file://{quote(where)}", f"+{commit}:{BASE}", timeout=3600)
     except Broken as error:
         raise CannotJudge(f"LINUX={directory}: git cannot fetch {revision} from it, as from a "
                           f"partial clone:\n{error.stderr.strip()}") from None
@@ -71,7 +72,7 @@ def taken(directory: str, found: Series, revision: str, patches: Sequence[Patch]
             "the reverse patches alone")
         return {}
     files = sorted({name for patch in patches for name in series_file.paths(patch.text)})
-    log = run(["git", "-C", directory, "log", "-p", "--full-diff", "--no-merges", "--format=%H",
+    log = run(["git", "-C", directory, "log", "-p", *PLAIN, "--full-diff", "--no-merges", "--format=%H",
                f"{start}..{revision}", "--", *files], timeout=3600).stdout
     # git patch-id wants the form of git log
     known = patch_ids(directory, "".join(

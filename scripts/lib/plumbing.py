@@ -9,6 +9,12 @@ from typing import Any
 from .command import output, run
 
 
+# Options of git diff and git log that make a diff in the form of the patches, whatever the
+# configuration of the repository says.
+PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
+         "--diff-algorithm=histogram")
+
+
 def git(directory: pathlib.Path | str, *arguments: object, **kwargs: Any) -> str:
     """Standard output of git in a directory (a worktree or a bare repository)."""
     return output(["git", "-C", directory, *arguments], **kwargs)

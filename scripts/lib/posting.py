@@ -139,9 +139,13 @@ def copy_whole(source: pathlib.Path, target: pathlib.Path) -> None:
     """Copy the mails to a directory of the user's, which is empty or not there: all of them, or
     none, so that an interrupted run can be repeated."""
     beside = target.with_name(f".{target.name}.new")
-    with process.whole():
-        shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
         shutil.copytree(source, beside)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    with process.whole():
         try:
             beside.rename(target)
         except OSError:  # a mount point

@@ -7,7 +7,7 @@ import sys
 
 from . import b4, below, cache, delivery, mailserver, posting, release, series as series_file
 from . import submission, submitter, waves
-from .command import Failed, say
+from .command import Failed, ignore_signals, say
 from .plumbing import git
 from .request import Request
 
@@ -84,6 +84,7 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
     if server is None:
         if chosen.output:
             posting.copy_whole(made, directory)
+            ignore_signals()  # it is done
         said = f"{len(mails)} mail{'s' * (len(mails) != 1)} in {directory}"
         print(f"{said}; nothing was sent (scripts/send --send does)")
         return

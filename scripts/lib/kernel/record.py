@@ -32,7 +32,7 @@ class Objects(TypedDict):
 
 
 class Build(Objects):
-    """seconds, cpu: what it took. image: sha256, of a lane that has one; text: the
+    """seconds, cpu: what it took. image, dtb: sha256, of a lane that has one; text: the
     bytes of its code, 0 for unknown; modules: {file name:
     sha256} of those that were built for it; modules_failed: why others were not, sentences;
     log: the name of a file in cache.logs()."""
@@ -41,6 +41,7 @@ class Build(Objects):
     cpu: float
     image: NotRequired[str]
     text: NotRequired[int]
+    dtb: NotRequired[str]
     modules: NotRequired[dict[str, str]]
     modules_failed: NotRequired[list[str]]
     log: NotRequired[str]

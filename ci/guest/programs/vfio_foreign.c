@@ -283,6 +283,72 @@ static void test_killed(void)
 	users_close(&users);
 }
 
+/* Who waits does not keep the memory of the process from others. */
+static void test_mmap(void)
+{
+	struct toucher toucher;
+	struct users users;
+	int ret = users_open(&users), said, early, status = -1;
+	uint64_t start;
+	void *other;
+	pid_t child;
+	long took;
+
+	said = tell("freeze");
+	/* ends the wait even if this process cannot */
+	child = fork();
+	if (!child) {
+		sleep_ms(SLEEP_MS);
+		_exit(tell("resume") != 0);
+	}
+	toucher_begin(&toucher, users.bar);
+	sleep_ms(AMID_MS);
+	early = toucher_done(&toucher);
+	start = now_ns();
+	other = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	took = (now_ns() - start) / 1000000;
+	pthread_join(toucher.thread, NULL);
+	waitpid(child, &status, 0);
+	result(!ret && !said && !early && other != MAP_FAILED &&
+	       took < SOON_MS && !toucher.signal && !status,
+	       "error_wait_without_mmap_lock",
+	       "set up %d, told %d, waited %d, mmap() took %ld ms, signal %d, resumed %d",
+	       ret, said, !early, took, toucher.signal, status);
+	if (other != MAP_FAILED)
+		munmap(other, page);
+	users_close(&users);
+}
+
+/* What is waited for goes away: the mapping, then the user's hold of the device. */
+static void test_gone(void)
+{
+	struct toucher bar, buffer;
+	struct users users;
+	int ret = users_open(&users), said, early, status = -1;
+	pid_t child;
+
+	said = tell("freeze");
+	child = fork();
+	if (!child) {
+		/* the mappings that a child inherits keep the device open */
+		users_close(&users);
+		sleep_ms(SLEEP_MS);
+		_exit(tell("resume") != 0);
+	}
+	toucher_begin(&bar, users.bar);
+	toucher_begin(&buffer, users.buffer);
+	sleep_ms(AMID_MS);
+	early = toucher_done(&bar) + toucher_done(&buffer);
+	users_close(&users);
+	pthread_join(bar.thread, NULL);
+	pthread_join(buffer.thread, NULL);
+	waitpid(child, &status, 0);
+	result(!ret && !said && !early && bar.signal == SIGSEGV &&
+	       buffer.signal == SIGSEGV && !status, "error_wait_unmapped",
+	       "set up %d, told %d, %d accesses did not wait, then signals %d and %d, resumed %d",
+	       ret, said, early, bar.signal, buffer.signal, status);
+}
+
 static void *unbind_run(void *argument)
 {
 	char path[128];
@@ -336,7 +402,7 @@ static int recovery(void)
 	static const char *const both[] = { "freeze", "freeze", "prepare", NULL };
 	static const char *const after[] = { "done", "resume", NULL };
 
-	plan(9);
+	plan(11);
 	test_between("error", freeze, resume);
 	test_between("error_not_fatal", normal, resume);
 	test_between("error_without_recovery", freeze, fail);
@@ -345,6 +411,8 @@ static int recovery(void)
 	test_unmapped();
 	test_eventfd();
 	test_killed();
+	test_mmap();
+	test_gone();
 	test_unbind();
 	return ktap_failed != 0;
 }

@@ -10,7 +10,6 @@ verdicts which come from another machine, or outlive the archives, need none of 
 """
 
 import dataclasses
-import fnmatch
 import functools
 import hashlib
 import os
@@ -312,7 +311,7 @@ class Guest:
 
         keep: where they are; hashes: {file name: sha256} of all that the step has.
         """
-        names = chosen(hashes, patterns)
+        names = needs.matching(hashes, patterns)
 
         def fill(tree: pathlib.Path) -> None:
             (tree / "modules").mkdir()
@@ -371,12 +370,6 @@ class Guest:
 def selftest_inputs(directory: str) -> list[str]:
     """The paths in the kernel's tree that the selftests of a directory are made from."""
     return [f"tools/testing/selftests/{directory}", *_SELFTEST_INPUTS]
-
-
-def chosen(names: Sequence[str] | Mapping[str, str], patterns: Sequence[str]) -> list[str]:
-    """Those of the modules' file names that some pattern names, sorted."""
-    return sorted(n for n in names if any(fnmatch.fnmatchcase(n.removesuffix(".ko"), p)
-                                          for p in patterns))
 
 
 def _install(source: pathlib.Path, target: pathlib.Path) -> None:

@@ -34,6 +34,11 @@ class Module:
     sources: dict[str, str]
 
 
+def file_name(module: Module) -> str:
+    """The name of the file that a test module becomes."""
+    return f"{module.name}.ko"
+
+
 def modules_of(lane: Lane, series: Series, commits: Sequence[str], top: pathlib.Path) -> list[Module]:
     """The test modules of a lane.
 
@@ -68,9 +73,10 @@ class ImageBuilder(kernel.Builder):
     """Builds the kernels of a lane, and test modules for them."""
 
     def build(self, commit: str, keep: pathlib.Path) -> Build:
-        """Build a commit; keep: directory that receives image, device tree and modules.
+        """Build a commit; keep: directory that receives image, device tree and the modules that
+        the lane names of the kernel's own.
 
-        Returns the record of compile(), with image and dtb (sha256) for a lane that has them.
+        Returns the record of compile(), with image, dtb and modules (sha256) for a lane that has them.
         """
         record = self.compile(commit, self.lane.targets)
         if record["ok"] and self.lane.builds == "image":
@@ -95,6 +101,15 @@ class ImageBuilder(kernel.Builder):
         record["text"] = symbols.text_size(keep)
         for directory in self.lane.sizes:
             self._keep_objects(keep, directory)
+        self._keep_modules(keep / "modules", record)
+
+    def _keep_modules(self, keep: pathlib.Path, record: Build) -> None:
+        """Copy the kernel's own modules that the lane names and the step has."""
+        output(["rm", "-rf", keep])
+        keep.mkdir(parents=True)
+        for name in self._built(self.lane.kernel_modules):
+            shutil.copy(self.objects / name, keep)
+        record["modules"] = {path.name: hash_file(path) for path in sorted(keep.iterdir())}
 
     def _keep_objects(self, keep: pathlib.Path, directory: str) -> None:
         """The objects of a kernel directory as one file, where the step has any."""
@@ -118,29 +133,24 @@ class ImageBuilder(kernel.Builder):
             if config.exists() and path.stat().st_mtime_ns < config.stat().st_mtime_ns:
                 path.unlink()
 
-    def build_modules(self, chosen: Sequence[Module], keep: pathlib.Path) -> list[str]:
-        """Build test modules against the kernel just built; [] or what failed.
+    def build_modules(self, modules: Sequence[Module], keep: pathlib.Path) -> dict[str, str]:
+        """Build test modules against the kernel just built; {name: why} of those that fail.
 
-        keep/modules receives the .ko files, and those of the kernel's own that the
-        lane names. A module that does not build on a step is not a fault of the
-        step: its tests are then missing there.
+        keep/modules receives the .ko files of the others. A module that does not build on a step
+        is not a fault of the step: its tests are then missing there.
         """
-        target = keep / "modules"
-        output(["rm", "-rf", target])
-        target.mkdir(parents=True)
-        for name in self._built(self.lane.kernel_modules):
-            shutil.copy(self.objects / name, target)
         top = self.directory / "modules"
-        for module in chosen:
+        for module in modules:
             self._write(top / module.name, module)
-        together = self._build_together(top, [module.name for module in chosen])
-        failed = []
-        for module in chosen:
+            (keep / "modules" / file_name(module)).unlink(missing_ok=True)
+        together = self._build_together(top, [module.name for module in modules])
+        failed = {}
+        for module in modules:
             name = module.name
             if name not in together and (why := self._make_module(top / name, name)):
-                failed.append(f"{name}: {why}")
+                failed[name] = why
             else:
-                shutil.copyfile(top / name / f"{name}.ko", target / f"{name}.ko")
+                shutil.copyfile(top / name / file_name(module), keep / "modules" / file_name(module))
         return failed
 
     def _build_together(self, top: pathlib.Path, names: Sequence[str]) -> Sequence[str]:

@@ -28,7 +28,7 @@ class LaneRun:
     def build(self, step: int, boots: Sequence[Boot]) -> Built:
         """Build a step, whose boots these are; where that cannot be judged, the judgement says so."""
         try:
-            return self.builds.build(step, lambda record: all(
+            return self.builds.build(step, self.boots.modules(boots) if boots else (), lambda record: all(
                 self.boots.judged(step, boot, record) for boot in boots))
         except Exception as error:  # pylint: disable=broad-except
             self.work.progress.end(("build", self.work.name(step, self.lane.name)))

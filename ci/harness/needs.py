@@ -2,8 +2,10 @@
 """What the guest's tests need besides themselves, from ci/guest/needs.toml."""
 
 import dataclasses
+import fnmatch
 import pathlib
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lib import table
@@ -89,6 +91,12 @@ def together(needs: dict[str, Needs], tests: list[str]) -> Needs:
         return tuple(sorted({v for n in chosen for v in getattr(n, key)}))
     return Needs(union("scripts"), union("programs"), union("modules"), union("selftests"),
                  any(n.step for n in chosen), False)
+
+
+def matching(modules: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """Those of the file names of modules that some pattern names, sorted."""
+    return sorted(n for n in modules if any(fnmatch.fnmatchcase(n.removesuffix(".ko"), p)
+                                            for p in patterns))
 
 
 def order(needs: dict[str, Needs], tests: list[str], changed: set[str]) -> list[str]:

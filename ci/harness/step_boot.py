@@ -2,6 +2,7 @@
 """The boots of a lane: a boot of a step is made, or its kept verdict is taken."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from lib import process
@@ -10,7 +11,7 @@ from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.store import write_atomically
 
-from . import accelerator, devicetree, guest, machine, results, screen, splat
+from . import accelerator, devicetree, guest, machine, needs, results, screen, splat
 from .attempt import Attempt, Shown
 from .attempts import Attempts
 from .cell import Booted, Built, Picture
@@ -45,10 +46,14 @@ class Boots:
             self.work.commits[step], self.work.commits[-1], boot.tests,
             own=lambda directory: self.work.policy.own_selftests(directory, step))
 
+    def modules(self, boots: Sequence[Boot]) -> tuple[str, ...]:
+        """Patterns of the modules that boots load."""
+        return self.guest.modules_needed([test for boot in boots for test in boot.tests])
+
     def inputs(self, step: int, boot: Boot, record: Build) -> dict[str, Any]:
         """What a boot's verdict depends on, by name. record: of the step's build."""
         archives, tests = self.parts(step, boot)
-        modules = guest.chosen(record["modules"], self.guest.modules_needed(boot.tests))
+        modules = needs.matching(record["modules"], self.modules([boot]))
         tree: dict[str, Any] = {"devicetree": boot.devicetree.read_text()} if boot.devicetree else {}
         tree |= {"dtb": record["dtb"]} if self.lane.dtb else {}
         tree |= {"screen": screen.VERSION} if boot.screen else {}
@@ -132,8 +137,7 @@ class Boots:
         assert built.record is not None and built.image is not None
         scratch = work.paths.cache / "boots" / key
         archives, tests = self.parts(step, boot)
-        archives.append(self.guest.modules(built.image, built.record["modules"],
-                                           self.guest.modules_needed(boot.tests)))
+        archives.append(self.guest.modules(built.image, built.record["modules"], self.modules([boot])))
         initrd = work.paths.cache / "boots" / f"{key}.cpio"
         self.guest.initramfs(archives, initrd)
         raw = machine.run(self.lane, boot, tests, built.image / "image", initrd, scratch,

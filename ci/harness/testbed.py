@@ -18,10 +18,10 @@ from lib.kernel import diagnostics, patched
 from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.series import Series
-from lib.store import digest, hash_file, write_atomically
+from lib.store import digest, write_atomically
 from lib.verdict import Verdict
 
-from . import added, cell, guest
+from . import added, cell
 from .attempt import Attempt
 from .expectations import Expectations
 from .lane_run import LaneRun
@@ -111,7 +111,7 @@ class Testbed:
         with self._locks[lane.name]:
             if lane.name not in self._built:
                 one = self._lanes[lane.name]
-                built = one.builds.build(self._last, lambda record: all(
+                built = one.builds.build(self._last, one.boots.modules(lane.boots), lambda record: all(
                     one.boots.judged(self._last, boot, record) for boot in lane.boots))
                 if built.good is None:
                     raise CannotJudge(f"the last step, without a fault, does not build in lane {lane.name}: "
@@ -170,12 +170,7 @@ class Testbed:
             self._touched.add(lane.name)
             record = one.builder.build(commit, keep)
             if record["ok"]:
-                needed = self._lanes[lane.name].boots.guest.modules_needed(
-                    [test for boot in boots for test in boot.tests])
-                names = guest.chosen([f"{m.name}.ko" for m in one.modules], needed)
-                record["modules_failed"] = one.builder.build_modules(
-                    [m for m in one.modules if f"{m.name}.ko" in names], keep)
-                record["modules"] = {p.name: hash_file(p) for p in sorted((keep / "modules").iterdir())}
+                record = one.modules.add(record, self._lanes[lane.name].boots.modules(boots), keep)
             log = f"mutant-{digest(lane.name, file, text)}.log"
             write_atomically(self._paths.log(log), one.builder.log.read_bytes())
         same = record["ok"] and record["image"] == theirs["image"] and \

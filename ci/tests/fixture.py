@@ -50,8 +50,17 @@ lib/:
 
 .PHONY: lib/
 
+ifdef M
+modules:
+	@for one in $$(sed 's/.*:=//' $(M)/Kbuild); do \\
+		case $$one in */) one=$$one$${one%/}.c ;; *) one=$${one%.o}.c ;; esac; \\
+		! grep -q wrong $(M)/$$one || { echo "$(M)/$$one: error: wrong"; exit 2; }; \\
+		cp $(M)/$$one $(M)/$${one%.c}.ko; \\
+	done
+else
 modules:
 	@cd $(O) && echo fake/a.o >modules.order && mkdir -p fake && touch fake/a.ko fake/left-over.ko
+endif
 """
 
 BOOT = """\

@@ -126,6 +126,62 @@ class RunTest(unittest.TestCase):
         cache = self.fixture.directory / "cache/linux-dmabuf-series"
         self.assertEqual({p.name for p in cache.glob("artifacts/*/modules/*")}, {"a.ko"})
 
+    def _with_modules(self):
+        """Two test modules in the lane, of which the boot loads the first; their directory."""
+        self.fixture.mend()
+        self.fixture.patch("comment", "main.c", "return 0;", "return 0; /* 2 */")
+        lane, needs = (self.fixture.top / "ci" / n for n in ("lanes/fake.toml", "guest/needs.toml"))
+        lane.write_text('modules = ["ci:first", "ci:other"]\n' + lane.read_text())
+        needs.write_text(needs.read_text().replace("[unit]", '[unit]\nmodules = ["first"]'))
+        for name in "first", "other":
+            directory = self.fixture.top / "ci/guest/modules" / name
+            directory.mkdir(parents=True)
+            (directory / "Kbuild").write_text(f"obj-m := {name}.o\n")
+            (directory / f"{name}.c").write_text(f"{name}\n")
+        return self.fixture.top / "ci/guest/modules"
+
+    def _built_modules(self):
+        cache = self.fixture.directory / "cache/linux-dmabuf-series"
+        return sorted(p.name for p in cache.glob("artifacts/*/modules/*"))
+
+    def test_modules_are_built_for_the_boots_that_load_them(self):
+        self._with_modules()
+        lane = self.fixture.top / "ci/lanes/fake.toml"
+        lane.write_text(lane.read_text() + 'at = "last"\nconfirms = true\n')
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        self.assertEqual(self._built_modules(), ["first.ko"])
+        # a step that has no boot in a plain run
+        code, text = self.fixture.run("--step", "0", "--boot", "main")
+        self.assertIn("step 0 fake: boot main pass", text)
+        self.assertEqual(self._built_modules(), ["first.ko"] * 2)
+
+    def test_an_edit_of_a_module_is_an_input_of_the_boots_that_load_it(self):
+        modules = self._with_modules()
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+        (modules / "other/other.c").write_text("edited\n")
+        _, text = self.fixture.run()
+        for step in range(3):
+            self.assertIn(f"step {step} fake: build pass (kept)", text)
+            self.assertIn(f"step {step} fake: boot main pass (kept)", text)
+        (modules / "first/first.c").write_text("edited\n")
+        _, text = self.fixture.run("--why")
+        self.assertIn("build 2/fake: nothing changed\n", text)
+        self.assertIn("module 2/fake/first: changed: sources\n", text)
+        self.assertIn("boot 2/fake/main: changed: modules\n", text)
+        (modules / "first/first.c").write_text("first\n")
+        _, text = self.fixture.run()
+        self.assertIn("step 1 fake: boot main pass (kept)", text)
+
+    def test_a_module_that_does_not_build_is_tried_once(self):
+        modules = self._with_modules()
+        (modules / "first/first.c").write_text("wrong\n")
+        code, text = self.fixture.run()
+        self.assertEqual((code, self._built_modules()), (0, []), text)
+        _, text = self.fixture.run()
+        self.assertIn("step 2 fake: build pass (kept)", text)
+
     def test_a_symbol_that_no_kconfig_file_knows_is_refused(self):
         self.fixture.mend()
         fragment = self.fixture.top / "kconfig-fragments/fake.config"

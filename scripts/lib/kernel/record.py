@@ -34,7 +34,8 @@ class Objects(TypedDict):
 class Build(Objects):
     """seconds, cpu: what it took. image, dtb: sha256, of a lane that has one; text: the
     bytes of its code, 0 for unknown; modules: {file name:
-    sha256} of those that were built for it; modules_failed: why others were not, sentences;
+    sha256} of the kernel's own that the lane names; in what a run passes on, the test modules, too,
+    as far as they were built; modules_failed: why others of these were not, sentences;
     log: the name of a file in cache.logs()."""
 
     seconds: float

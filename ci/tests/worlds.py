@@ -47,6 +47,8 @@ class Scripts(World):
     commands = {
         "base": Command(("scripts/base",), _last_line, {"LINUX": "{}/linux", "XDG_CACHE_HOME": "{}/empty"}),
         "apply": Command(("scripts/apply",), lambda w, e: _worktree(w.cache / "tree")),
+        "apply-newer": Command(("scripts/apply",), lambda w, e: {"fates": e.text},
+                               {"BASE": "v7.4-rc1", "LINUX": "{}/linux"}),
         "apply-tree": Command(("scripts/apply", "{}/user"), lambda w, e: {}, once=True),
         "apply-worktree": Command(("scripts/apply", "--worktree", "{}/new"),
                                   lambda w, e: _worktree(w.top / "new"), once=True),
@@ -95,6 +97,7 @@ class Scripts(World):
         made.script("refresh", "--tree", made.work)
         (self.repo / "COVER-LETTER.txt").write_text(LETTER)
         made.script("apply", "--step", "2")
+        made.git(self.top / "linux", "tag", "v7.4-rc1")
         made.git(made.work, "reset", "-q", "--hard", "HEAD~2")
         made.change(made.work, "return 2;", "return 21;", "toy: return more, part 2")
         made.change(made.work, "return 5;", "return 50;", "toy: return more, part 5")
@@ -126,8 +129,9 @@ class Scripts(World):
 
 
 class Harness(World):
-    """The fake kernel: ci/run, ci/bench, ci/test. Three patches, of which one mends a case and
-    one measures; what ci/test --quick tests is one unit test."""
+    """The fake kernel: ci/*. Three patches, of which one mends a case and one measures; a mutant
+    that a case notices; the report of a run on another machine; what ci/test --quick tests is
+    one unit test."""
 
     UNIT = ("# SPDX-License-Identifier: GPL-2.0\nimport subprocess\nimport unittest\n\n\n"
             "class Good(unittest.TestCase):\n    def test_one(self):\n"
@@ -135,6 +139,12 @@ class Harness(World):
 
     commands = {
         "run": Command(("ci/run", "--no-static"), lambda w, e: {"table": w.report("table.txt")}, builds=True),
+        "shard": Command(("ci/run", "--no-static", "--shard", "1/2"),
+                         lambda w, e: {"table": w.report("table.txt")}, builds=True),
+        "bisect": Command(("ci/bisect", "fake/main/unit/mended"), lambda w, e: {"answer": "\n".join(
+            line for line in e.text.splitlines() if "fake/main/unit/mended" in line)}, builds=True),
+        "mutate": Command(("ci/mutate",), lambda w, e: {"table": w.report("mutate.txt")}, builds=True),
+        "report": Command(("ci/report", "{}/elsewhere/out"), lambda w, e: {"table": w.report("table.txt")}),
         "bench": Command(("ci/bench", "--step", "2..3"), lambda w, e: {"table": w.report("bench.txt")},
                          builds=True),
         "test": Command(("ci/test", "--quick"), lambda w, e: {"verdicts": "\n".join(sorted(
@@ -155,6 +165,9 @@ class Harness(World):
         measured = "# measured map 10 500\n" * 3
         made.patch("measure", "boot.sh", "1..2\n", "1..2\n" + measured)
         made.patch("be cheaper", "boot.sh", measured, measured.replace("500", "490"))
+        (made.top / "ci/mutants.toml").write_text(
+            '[[mutant]]\nname = "not-mended"\nfile = "boot.sh"\nwhy = "the case fails again"\n'
+            'edits = [{ old = "\\nok 2", new = "\\nnot ok 2" }]\n')
         shutil.rmtree(made.top / "ci/tests", ignore_errors=True)
         (made.top / "ci/tests").mkdir()
         (made.top / "ci/tests/test_small.py").write_text(self.UNIT)
@@ -172,7 +185,17 @@ class Harness(World):
         self.edit()
         self.trees["kernel"] = made.linux
         self._work(made.linux, "Makefile")
+        self._report_from_elsewhere(made)
         self.keep()
+
+    @staticmethod
+    def _report_from_elsewhere(made: fixture.Fixture) -> None:
+        """elsewhere/out: the report of ci/run with another cache."""
+        there, keep = made.directory / "elsewhere", made.environment["XDG_CACHE_HOME"]
+        made.environment["XDG_CACHE_HOME"] = str(there / "cache")
+        code, text = made.run("--output", str(there / "out"))
+        made.environment["XDG_CACHE_HOME"] = keep
+        assert code == 0, text
 
     @staticmethod
     def _listen(tree: pathlib.Path) -> None:

@@ -23,7 +23,7 @@ struct import {
 	unsigned long long first, head;
 	unsigned int longest;
 	unsigned long wrong;
-	int left;
+	int left, host;
 	long reports;	/* of dma-debug, for map and unmap together */
 };
 
@@ -111,9 +111,9 @@ static inline struct import import(const char *importer, int buf,
 	if (fd < 0 || dprintf(fd, "%d %s", buf, words ?: "") < 0) {
 		got.error = errno;
 	} else if (pread(fd, text, sizeof(text) - 1, 0) < 0 ||
-		   sscanf(text, "nents %u bytes %zu first %llx head %llx longest %u wrong %lu left %d",
+		   sscanf(text, "nents %u bytes %zu first %llx head %llx longest %u wrong %lu left %d host %d",
 			  &got.nents, &got.bytes, &got.first, &got.head,
-			  &got.longest, &got.wrong, &got.left) != 7) {
+			  &got.longest, &got.wrong, &got.left, &got.host) != 8) {
 		got.error = EPROTO;
 	}
 	if (fd >= 0)

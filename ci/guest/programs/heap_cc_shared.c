@@ -2,8 +2,9 @@
 /*
  * The dma-buf heap of shared memory, as user space and an importer see it.
  *
- * usage: heap_cc_shared guest|host    prints KTAP
+ * usage: heap_cc_shared guest|viommu|host    prints KTAP
  *   guest	in a guest whose memory is encrypted: the heap is there and works
+ *   viommu	the same, and the IOMMU of the PCI device can map shared memory
  *   host	on a host whose memory is encrypted: the heap is not there
  * Needs /dev/dma_heap, the module dmabuf_importer with a PCI device behind an
  * IOMMU bound to it, and CONFIG_DMA_API_DEBUG.
@@ -76,12 +77,25 @@ static void plain_heap(void)
 	close(buf);
 }
 
-static void in_guest(void)
+/* The address leads to the buffer, and the device gets to where the host sees it. */
+static void behind_viommu(int buf)
+{
+	struct import got = import("pci", buf, NULL);
+
+	result(sees_data(&got) && got.host, "import_behind_iommu",
+	       "error %d, %u entries, %zu bytes, data %llx, shared %d", got.error,
+	       got.nents, got.bytes, got.head, got.host);
+	result(!got.left, "unmap_behind_iommu", "still mapped");
+	result(!got.reports, "unmap_behind_iommu_as_mapped", "dma-debug reports %ld errors",
+	       got.reports);
+}
+
+static void in_guest(bool viommu)
 {
 	struct import got;
 	int buf;
 
-	plan(9);
+	plan(viommu ? 11 : 9);
 	result(!access(HEAPS SHARED, R_OK | W_OK), "heap_is_there", "%s: %s", SHARED,
 	       strerror(errno));
 	buf = allocate(SHARED, SIZE);
@@ -93,10 +107,14 @@ static void in_guest(void)
 	result(!got.reports, "unmap_direct_as_mapped", "dma-debug reports %ld errors",
 	       got.reports);
 
-	/* No IOMMU driver can map shared memory as such: an error, not a guess. */
-	got = import("pci", buf, NULL);
-	result(got.error == EOPNOTSUPP, "import_behind_iommu_refused",
-	       "error %d, %u entries, %zu bytes", got.error, got.nents, got.bytes);
+	if (viommu) {
+		behind_viommu(buf);
+	} else {
+		/* The driver cannot map shared memory as such: an error, not a guess. */
+		got = import("pci", buf, NULL);
+		result(got.error == EOPNOTSUPP, "import_behind_iommu_refused",
+		       "error %d, %u entries, %zu bytes", got.error, got.nents, got.bytes);
+	}
 	close(buf);
 	plain_heap();
 }
@@ -112,11 +130,13 @@ static void on_host(void)
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "guest")) {
-		in_guest();
+		in_guest(false);
+	} else if (argc == 2 && !strcmp(argv[1], "viommu")) {
+		in_guest(true);
 	} else if (argc == 2 && !strcmp(argv[1], "host")) {
 		on_host();
 	} else {
-		fprintf(stderr, "usage: %s guest|host\n", argv[0]);
+		fprintf(stderr, "usage: %s guest|viommu|host\n", argv[0]);
 		return 1;
 	}
 	return ktap_failed ? EXIT_FAILURE : EXIT_SUCCESS;

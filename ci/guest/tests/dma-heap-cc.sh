@@ -6,8 +6,9 @@
 . /tests/ktap.sh
 . /tests/pci.sh
 
-# heap_cc ROLE: run the program heap_cc_shared for a kernel booted with
-# fake_mem_encrypt=ROLE, guest or host, and end with its exit code.
+# heap_cc ROLE [WHAT]: run the program heap_cc_shared for a kernel booted with
+# fake_mem_encrypt=ROLE, guest, guest-mmio or host, and end with its exit code.
+# WHAT: what the program is to look for, where that is not ROLE.
 heap_cc() {
 	grep -q "fake_mem_encrypt=$1" /proc/cmdline || ktap_give_up "booted without fake_mem_encrypt=$1"
 	dmesg | grep -q "fake_mem_encrypt: pretending" ||
@@ -17,7 +18,7 @@ heap_cc() {
 	[ -n "$edu" ] || ktap_give_up "no edu device"
 	pci_bind "$edu" dmabuf_importer || ktap_give_up "dmabuf_importer does not bind to $edu"
 
-	heap_cc_shared "$1"
+	heap_cc_shared "${2:-$1}"
 	rc=$?
 
 	pci_unbind "$edu"

@@ -17,14 +17,16 @@
  * Write "FD" or "FD SEED", FD being the number of a dma-buf's file descriptor:
  * the write fails with the error of the import. Read what the device got:
  *
- *   nents N bytes N first ADDRESS head HEX longest N wrong N left N
+ *   nents N bytes N first ADDRESS head HEX longest N wrong N left N host N
  *
  * head: the first eight bytes that the device finds at the first address;
  * longest: the size of the longest segment. With a SEED (hexadecimal) whoever
  * writes must have put SEED + n into the first and the last eight bytes of each
  * page n of the buffer, through the CPU; wrong is the number of pages where the
  * device would not find them. It then leaves ~(SEED + n) in the first eight
- * bytes. left: 1 when an address still leads somewhere after the unmap.
+ * bytes. left: 1 when an address still leads somewhere after the unmap. host: 1 when
+ * the device itself, QEMU's edu, accesses the buffer where the host of an encrypted
+ * guest sees it: in the BAR of an ivshmem device, see the module dma_attrs_device.
  *
  * Write "hold FD" to map a buffer and leave it mapped until "release" is written,
  * whatever is imported in between.
@@ -39,9 +41,11 @@
  */
 
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/io.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
 #include <linux/ioport.h>
 #include <linux/mem_encrypt.h>
@@ -54,6 +58,22 @@
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 
+/* QEMU's edu device: it copies between memory and a buffer of its own */
+#define EDU_VENDOR	0x1234
+#define EDU_DEVICE	0x11e8
+#define EDU_DMA_SRC	0x80
+#define EDU_DMA_DST	0x88
+#define EDU_DMA_COUNT	0x90
+#define EDU_DMA_CMD	0x98
+#define EDU_DMA_RUN	BIT(0)
+#define EDU_DMA_TO_RAM	BIT(1)
+#define EDU_BUFFER	0x40000
+
+/* QEMU's memory with a BAR */
+#define REDHAT_VENDOR	0x1af4
+#define IVSHMEM_DEVICE	0x1110
+#define IVSHMEM_BAR	2
+
 struct found {
 	unsigned int nents;
 	size_t bytes;
@@ -62,12 +82,14 @@ struct found {
 	unsigned int longest;
 	unsigned long wrong;
 	bool left;
+	bool host;
 };
 
 struct importer {
 	struct device *dev;
 	struct dentry *file;
 	u64 window[3];	/* bus address, physical address, size; or no size */
+	void __iomem *edu;	/* its registers, where the device tells where it gets */
 	struct found found;
 	struct dma_buf_attachment *held;
 	struct sg_table *held_table;
@@ -141,6 +163,53 @@ static u64 *view_page(struct view *view, phys_addr_t phys)
 	return view->mem + (phys - view->phys);
 }
 
+/* Where the host of an encrypted guest sees the memory at phys; 0 where it does not. */
+static phys_addr_t host_phys(phys_addr_t phys)
+{
+	u64 shared = dma_addr_unencrypted(0ULL);
+	phys_addr_t found = 0;
+	struct pci_dev *pdev;
+
+	pdev = shared ? pci_get_device(REDHAT_VENDOR, IVSHMEM_DEVICE, NULL) : NULL;
+	if (!pdev)
+		return 0;
+	if (pci_resource_start(pdev, IVSHMEM_BAR) == shared &&
+	    phys < pci_resource_len(pdev, IVSHMEM_BAR) && !pci_enable_device(pdev))
+		found = shared + phys;
+	pci_dev_put(pdev);
+	return found;
+}
+
+static void edu_copy(struct importer *imp, u64 from, u64 to, u64 cmd)
+{
+	int tries = 500;
+
+	lo_hi_writeq(from, imp->edu + EDU_DMA_SRC);
+	lo_hi_writeq(to, imp->edu + EDU_DMA_DST);
+	lo_hi_writeq(sizeof(u64), imp->edu + EDU_DMA_COUNT);
+	lo_hi_writeq(cmd, imp->edu + EDU_DMA_CMD);
+	while ((lo_hi_readq(imp->edu + EDU_DMA_CMD) & EDU_DMA_RUN) && tries--)
+		msleep(20);
+}
+
+/* Whether the device copies what the host sees at an address, and to where it sees it. */
+static bool copies_for_host(struct importer *imp, dma_addr_t addr)
+{
+	phys_addr_t phys = host_phys(importer_phys(imp, addr));
+	u64 *view = phys ? memremap(phys, PAGE_SIZE, MEMREMAP_WB) : NULL;
+	bool copied;
+
+	if (!view)
+		return false;
+	view[0] = 0x5ca1ab1e0ddba11ULL;
+	view[1] = 0;
+	edu_copy(imp, addr, EDU_BUFFER, EDU_DMA_RUN);
+	edu_copy(imp, EDU_BUFFER, addr + sizeof(u64), EDU_DMA_RUN | EDU_DMA_TO_RAM);
+	copied = view[1] == view[0];
+	memunmap(view);
+	return copied;
+}
+
 static void importer_look(struct importer *imp, struct sg_table *table,
 			  bool check, u64 seed)
 {
@@ -158,6 +227,7 @@ static void importer_look(struct importer *imp, struct sg_table *table,
 	phys = importer_phys(imp, found->first);
 	page = phys ? view_page(&view, phys) : NULL;
 	found->head = page ? page[0] : 0;
+	found->host = phys && imp->edu && copies_for_host(imp, found->first);
 
 	for_each_sgtable_dma_sg(table, sg, i) {
 		found->bytes += sg_dma_len(sg);
@@ -304,9 +374,9 @@ static int importer_show(struct seq_file *seq, void *unused)
 	struct importer *imp = seq->private;
 	struct found *found = &imp->found;
 
-	seq_printf(seq, "nents %u bytes %zu first %pad head %016llx longest %u wrong %lu left %d\n",
+	seq_printf(seq, "nents %u bytes %zu first %pad head %016llx longest %u wrong %lu left %d host %d\n",
 		   found->nents, found->bytes, &found->first, found->head,
-		   found->longest, found->wrong, found->left);
+		   found->longest, found->wrong, found->left, found->host);
 	return 0;
 }
 
@@ -377,6 +447,13 @@ static int importer_pci_probe(struct pci_dev *pdev,
 	if (ret)
 		return ret;
 	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
+	if (pdev->vendor == EDU_VENDOR && pdev->device == EDU_DEVICE && host_phys(0)) {
+		ret = pcim_enable_device(pdev);
+		if (ret)
+			return ret;
+		pci_importer.edu = pcim_iomap(pdev, 0, 0);
+		pci_set_master(pdev);
+	}
 	pci_importer.dev = &pdev->dev;
 	importer_file(&pci_importer, "pci");
 	return 0;
@@ -386,6 +463,9 @@ static void importer_pci_remove(struct pci_dev *pdev)
 {
 	debugfs_remove(pci_importer.file);
 	importer_release(&pci_importer);
+	if (pci_importer.edu)
+		pci_clear_master(pdev);
+	pci_importer.edu = NULL;
 	pci_importer.dev = NULL;
 }
 

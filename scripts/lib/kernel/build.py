@@ -17,7 +17,7 @@ from .. import cache, checkout, process, sparse
 from ..command import Broken, CannotJudge, Missing, full, output
 from ..lane import Lane
 from ..store import Store, write_atomically
-from . import kconfig, sources
+from . import ccache, kconfig, sources
 from .diagnostics import Diagnostics
 from .record import Build, Objects
 
@@ -150,7 +150,8 @@ class Builder:
         for name in (*compilers(self.lane), "sparse"):
             shutil.copy(_WRAPPER, links / name)
         kept = {"DIAGNOSTICS": str(self.diagnostics.directory)} if keep else {}
-        return {**os.environ, **IDENTITY, **kept, "SERIES_OBJECTS": self.identity,
+        return {**os.environ, **IDENTITY, **kept, **ccache.variables(self.directory),
+                "SERIES_OBJECTS": self.identity,
                 "SOURCES": str(self.tree), "SPARSE": str(self.checker or ""),
                 "TOUCHED": f" {' '.join(self.directories)} ", "PATH": f"{links}:{os.environ['PATH']}"}
 

@@ -3,7 +3,8 @@
 
 What a build or a boot of a fault showed is kept by the content of the changed file and by all
 that the same build or boot of the last step is made from. A boot that notices is repeated,
-and must notice again.
+and must notice again. Where a case is named that must notice, a boot runs the test alone that has
+it, and all its tests only if that one does not notice.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from lib.command import CannotJudge, full
 from lib.lane import Lane
 from lib.store import digest
 
-from . import notice
+from . import notice, watchers
 from .expectations import Expectations, lost
 from .mutant import Mutant
 from .notice import Notice
@@ -25,7 +26,7 @@ from .route import Place, Route, name_of
 from .testbed import FaultyBuild, Testbed
 
 # Raise when the meaning of a kept record changes.
-VERSION = 1
+VERSION = 2
 
 # A record of the store, or the inputs that it is made from.
 Record = dict[str, Any]
@@ -206,21 +207,30 @@ class _Trial:
     # --- boots
 
     def _noticed(self, place: Place) -> bool:
-        """Whether a boot notices the fault, twice."""
+        """Whether a boot notices the fault, twice: the test that has the case, or else all of it."""
+        boot = place[1]
+        case = self._mutant.case
+        alone = [test for test in boot.tests if case and watchers.names_test(case, test)]
+        return any(self._noticed_by(place, tests)
+                   for tests in ([alone] if alone and alone != boot.tests else []) + [boot.tests])
+
+    def _noticed_by(self, place: Place, tests: list[str]) -> bool:
+        """Whether a boot with some of its tests notices the fault, twice."""
         lane, boot = place
-        before = self._bed.words(lane, boot)
+        before = {case: word for case, word in self._bed.words(lane, boot).items()
+                  if tests == boot.tests or case.count("/") == 2 or case.split("/")[2] in tests}
         inputs = {**self._inputs(lane), "boot": self._bed.key(lane, boot), "expected": self._judge.expected,
-                  "case": self._mutant.case}
+                  "case": self._mutant.case, "tests": tests}
         record = self._judge.get("mutant-boot", inputs)
         if record is None:
-            record = self._boot(place, before, inputs)
+            record = self._boot((lane, dataclasses.replace(boot, tests=tests)), before, inputs)
             unsure = record.pop("unsure")
             if record["flaky"]:
                 self._note(flaky=(*self._result.flaky, f"{name_of(place)}: {record['text']}"))
             elif not unsure:
                 self._judge.put("mutant-boot", inputs, record, f"{self._mutant.name}/{name_of(place)}")
         self._pay(record)
-        self._note(boots=(*self._result.boots, name_of(place)))
+        self._note(boots=tuple(dict.fromkeys((*self._result.boots, name_of(place)))))
         if not record["noticed"]:
             return False
         self._settle(Outcome.CAUGHT, record["gate"], name_of(place), record["text"], record["log"])

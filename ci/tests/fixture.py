@@ -95,10 +95,11 @@ silence = 20
 
 QEMU = """\
 #!/bin/sh
-# The fake emulator: runs the image as a shell script; its machine's device tree is empty.
+# The fake emulator: runs the image as a shell script with the kernel's command line as its argument;
+# its machine's device tree is empty.
 [ "$1" = --version ] && { echo "fake emulator 1.0"; exit; }
 [ "$4" = -M ] && { echo '/dts-v1/; / { };' | dtc -o "${5#dumpdtb=}"; exit; }
-exec sh "$1" 3>"$2"
+exec sh "$1" "$3" 3>"$2"
 """
 
 SPARSE = """\

@@ -159,6 +159,9 @@ class MutateFixture(Fixture):
         begin = 'echo "@@ begin unit" >&3'
         text = always + text.replace(
             begin, f'case $main in 2) exit;; 4) echo "BUG: it splats";; esac\n{begin}')
+        more = ('echo "$1" >>$XDG_CACHE_HOME/command-lines\ncase "$1" in *,more*)\necho "@@ begin more" >&3\n'
+                'printf "KTAP version 1\\n1..1\\nok 1 also\\n" >&3\necho "@@ end more 0 0.1" >&3;;\nesac\n')
+        text = text.replace('echo "@@ done"', more + 'echo "@@ done"')
         boot.write_text(text)
         git(self.linux, "add", "-A")
         git(self.linux, "commit", "-q", "-m", "Linux 7.3")
@@ -231,6 +234,23 @@ class CommandTest(unittest.TestCase):
         cache = self.fixture.directory / "cache/linux-dmabuf-series"
         self.assertEqual((cache / "lanes/fake/source/main.c").read_text(), PROGRAM)
         self.assertFalse(list(cache.glob("mutants/*")))
+
+    def test_the_test_that_has_the_case_runs_alone(self):
+        made = MutateFixture()
+        self.addCleanup(made.close)
+        lane, needs = (made.top / "ci" / name for name in ("lanes/fake.toml", "guest/needs.toml"))
+        lane.write_text(lane.read_text().replace('["unit"]', '["unit", "more"]'))
+        (made.top / "ci/guest/tests/more").write_text("# what boot.sh plays, too\n")
+        needs.write_text(needs.read_text() + "[more]\n")
+        made.list(listed(["wrong-sum", "other-case", "not-seen"]))
+        _, text = made.mutate()
+        self.assertEqual({n: m["outcome"] for n, m in made.report().items()},
+                         {"wrong-sum": "caught", "other-case": "missed", "not-seen": "missed"}, text)
+        lines = (made.directory / "cache/command-lines").read_text().splitlines()
+        ran = [re.search(r"ci\.tests=(\S+)", line)[1] for line in lines]
+        # without a fault; caught, twice; missed by the test alone and by all; missed where no case is named
+        self.assertEqual(sorted(ran), sorted(["unit,more", *["unit"] * 2,
+                                              "unit", *["unit,more"] * 2]), ran)
 
     def test_names_and_exit_codes(self):
         for name, expected in (("wrong-sum", 0), ("known", 0), ("no-such-case", 125), ("not-seen", 1)):

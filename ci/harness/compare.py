@@ -40,7 +40,7 @@ def new_diagnostics(lane: LaneRun, built: Mapping[int, Built], step: int) -> tup
 def _before(lane: LaneRun, built: Mapping[int, Built], step: int) -> Said | None:
     """The diagnostics of a step, or of the last one before it that builds; None for unknown."""
     step = passed_over(lane, built, step)
-    record = built[step].good if step in built else lane.builds.kept(step) if step >= 0 else None
+    record = built[step].good if step in built else lane.builds.kept(step, ()) if step >= 0 else None
     return record["diagnostics"] if record else None
 
 

@@ -2,6 +2,7 @@
 """The image of one step of a lane, with the modules and tests that its boots need."""
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -105,11 +106,10 @@ class ImageBuilder(kernel.Builder):
 
     def _keep_modules(self, keep: pathlib.Path, record: Build) -> None:
         """Copy the kernel's own modules that the lane names and the step has."""
-        output(["rm", "-rf", keep])
-        keep.mkdir(parents=True)
+        keep.mkdir(parents=True, exist_ok=True)
+        record["modules"] = {}
         for name in self._built(self.lane.kernel_modules):
-            shutil.copy(self.objects / name, keep)
-        record["modules"] = {path.name: hash_file(path) for path in sorted(keep.iterdir())}
+            record["modules"][pathlib.PurePath(name).name] = _copy(self.objects / name, keep)
 
     def _keep_objects(self, keep: pathlib.Path, directory: str) -> None:
         """The objects of a kernel directory as one file, where the step has any."""
@@ -142,7 +142,6 @@ class ImageBuilder(kernel.Builder):
         top = self.directory / "modules"
         for module in modules:
             self._write(top / module.name, module)
-            (keep / "modules" / file_name(module)).unlink(missing_ok=True)
         together = self._build_together(top, [module.name for module in modules])
         failed = {}
         for module in modules:
@@ -150,7 +149,7 @@ class ImageBuilder(kernel.Builder):
             if name not in together and (why := self._make_module(top / name, name)):
                 failed[name] = why
             else:
-                shutil.copyfile(top / name / file_name(module), keep / "modules" / file_name(module))
+                _copy(top / name / file_name(module), keep / "modules")
         return failed
 
     def _build_together(self, top: pathlib.Path, names: Sequence[str]) -> Sequence[str]:
@@ -193,6 +192,13 @@ class ImageBuilder(kernel.Builder):
         if kernel.lost(outcome, text):
             raise CannotJudge(f"module {name}: {kernel.why_failed(text, outcome.rc)}; see {log}")
         return self.plain(kernel.why_failed(text, outcome.rc)) if outcome.rc else ""
+
+
+def _copy(path: pathlib.Path, keep: pathlib.Path) -> str:
+    """Copy a module, in place of what a boot may read that has the same kernel: its sha256."""
+    data = path.read_bytes()
+    write_atomically(keep / path.name, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def objects_of(keep: pathlib.Path, directory: str) -> pathlib.Path:

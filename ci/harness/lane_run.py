@@ -51,7 +51,7 @@ class LaneRun:
     def ran(self, step: int, boot: Boot) -> Ran | None:
         """A boot on a step that this run does not judge, where the store has it."""
         try:
-            record = self.builds.kept(step)
+            record = self.builds.kept(step, self.boots.modules([boot]))
             return self.boots.ran(step, boot, record) if record else None
         except (CannotJudge, OSError):
             return None  # this comparison is an extra, which the user did not ask for

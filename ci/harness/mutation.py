@@ -4,7 +4,7 @@
 What a build or a boot of a fault showed is kept by the content of the changed file and by all
 that the same build or boot of the last step is made from. A boot that notices is repeated,
 and must notice again. Where a case is named that must notice, a boot runs the test alone that has
-it, and all its tests only if that one does not notice.
+it, where the case passes so without the fault; all tests only if that one does not notice.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from lib.command import CannotJudge, full
 from lib.lane import Lane
 from lib.store import digest
 
-from . import notice, watchers
+from . import notice
 from .expectations import Expectations, lost
 from .mutant import Mutant
 from .notice import Notice
@@ -154,9 +154,7 @@ class _Trial:
 
     def _has_case(self, place: Place) -> bool:
         """Whether the case that must notice passes in a boot without the fault."""
-        return not self._mutant.case or any(
-            word == "pass" and fnmatch.fnmatchcase(case, self._mutant.case)
-            for case, word in self._bed.words(*place).items())
+        return not self._mutant.case or bool(self._cases(place))
 
     def _settle(self, outcome: Outcome, gate: str, where: str, reason: str, log: str) -> None:
         self._note(outcome=outcome, gate=gate, where=where, reason=reason, log=self._bed.log(log))
@@ -208,22 +206,35 @@ class _Trial:
 
     def _noticed(self, place: Place) -> bool:
         """Whether a boot notices the fault, twice: the test that has the case, or else all of it."""
-        boot = place[1]
-        case = self._mutant.case
-        alone = [test for test in boot.tests if case and watchers.names_test(case, test)]
-        return any(self._noticed_by(place, tests)
-                   for tests in ([alone] if alone and alone != boot.tests else []) + [boot.tests])
+        return any(self._noticed_by(one) for one in [*self._alone(place), place])
 
-    def _noticed_by(self, place: Place, tests: list[str]) -> bool:
-        """Whether a boot with some of its tests notices the fault, twice."""
+    def _alone(self, place: Place) -> list[Place]:
+        """The boot with those tests alone that have the case, where it passes so without the fault."""
         lane, boot = place
-        before = {case: word for case, word in self._bed.words(lane, boot).items()
-                  if tests == boot.tests or case.count("/") == 2 or case.split("/")[2] in tests}
+        have = {case.split("/")[2] for case in self._cases(place)}
+        alone = (lane, dataclasses.replace(boot, tests=[test for test in boot.tests if test in have]))
+        if not alone[1].tests or alone[1].tests == boot.tests:
+            return []
+        try:
+            return [alone] if self._cases(alone) else []
+        except CannotJudge:
+            return []  # it needs what another test does before it
+
+    def _cases(self, place: Place) -> list[str]:
+        """The cases that pass in a boot without the fault, of those that must notice; none is named:
+        none."""
+        return [case for case, word in self._bed.words(*place).items()
+                if word == "pass" and fnmatch.fnmatchcase(case, self._mutant.case)]
+
+    def _noticed_by(self, place: Place) -> bool:
+        """Whether a boot notices the fault, twice."""
+        lane, boot = place
+        before = self._bed.words(lane, boot)
         inputs = {**self._inputs(lane), "boot": self._bed.key(lane, boot), "expected": self._judge.expected,
-                  "case": self._mutant.case, "tests": tests}
+                  "case": self._mutant.case}
         record = self._judge.get("mutant-boot", inputs)
         if record is None:
-            record = self._boot((lane, dataclasses.replace(boot, tests=tests)), before, inputs)
+            record = self._boot(place, before, inputs)
             unsure = record.pop("unsure")
             if record["flaky"]:
                 self._note(flaky=(*self._result.flaky, f"{name_of(place)}: {record['text']}"))

@@ -37,8 +37,9 @@ class Boots:
         devicetree.check(work.policy.boots(lane))
 
     def name(self, step: int, boot: Boot) -> str:
-        """The place of a boot in the run."""
-        return self.work.name(step, self.lane.name, boot.name)
+        """The place of a boot in the run; of one with some of its tests alone, a place of its own."""
+        whole = any(one.tests == boot.tests for one in self.lane.boots if one.name == boot.name)
+        return self.work.name(step, self.lane.name, boot.name, *([] if whole else [",".join(boot.tests)]))
 
     def parts(self, step: int, boot: Boot) -> tuple[list[guest.Archive], list[str]]:
         """(archives, tests) of a boot of a step; the step's modules are not among them."""

@@ -51,14 +51,16 @@ class Builds:
                           *self.lane.sizes],
                 "harness": BUILD_VERSION}
 
-    def kept(self, step: int) -> Build | None:
-        """The record of a step's kernel in the store, with its test modules; None where there is none
-        that was built."""
+    def kept(self, step: int, patterns: Sequence[str]) -> Build | None:
+        """The record of a step's kernel in the store, with its test modules; None where it was not
+        built, or a module not tried that some pattern names."""
         if step not in self.commits:
             return None
         inputs = self.inputs(step)
-        record = self._stored(inputs)
-        return self.modules.with_kept(self.work.store.key(inputs), record) if record and record["ok"] else None
+        record, key = self._stored(inputs), self.work.store.key(inputs)
+        if record is None or not record["ok"] or self.modules.missing(key, patterns):
+            return None
+        return self.modules.with_kept(key, record)
 
     def judged(self, step: int, patterns: Sequence[str]) -> Build | None:
         """The record that build() takes from the store, for which no image is needed; else None."""

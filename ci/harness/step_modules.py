@@ -29,6 +29,11 @@ class Modules:
         self.work, self.builder = work, builder
         self.all = modules_of(lane, work.series, work.commits, work.paths.top)
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """{name: digest of its sources}."""
+        return {m.name: digest(m.sources) for m in self.all}
+
     def named(self, patterns: Sequence[str]) -> list[Module]:
         """Those that some pattern names."""
         names = needs.matching([file_name(m) for m in self.all], patterns)

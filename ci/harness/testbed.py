@@ -126,15 +126,15 @@ class Testbed:
         return record
 
     def key(self, lane: Lane, boot: Boot | None = None) -> str:
-        """What the last step's build, or a boot of it, is made from, as a key."""
+        """What the last step's build with all modules, or a boot of it, is made from, as a key."""
         one = self._lanes[lane.name]
         if boot is None:
-            return self.store.key(one.builds.inputs(self._last))
+            return self.store.key({**one.builds.inputs(self._last), "modules": one.builds.modules.sources})
         return self.store.key(one.boots.inputs(self._last, boot, self._record(lane)))
 
     def words(self, lane: Lane, boot: Boot) -> dict[str, str]:
         """How the cases of a boot go without a fault; CannotJudge where the boot does not pass."""
-        name, built = f"{lane.name}/{boot.name}", self._clean(lane)
+        name, built = self._lanes[lane.name].boots.name(self._last, boot), self._clean(lane)
         with self._work.key_lock(f"clean {name}"):
             if name not in self._booted:
                 self._booted[name] = self._lanes[lane.name].boots.boot(self._last, boot, built)

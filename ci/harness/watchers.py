@@ -12,7 +12,7 @@ from lib.series import Patch
 from .proof import heads, may_have
 
 
-def names_test(pattern: str, test: str) -> bool:
+def _names(pattern: str, test: str) -> bool:
     """Whether a pattern may be of cases of a test, in whatever lane and boot."""
     return any(fnmatch.fnmatchcase(test, head.split("/")[-2]) for head in heads(pattern))
 
@@ -36,7 +36,7 @@ def of_patches(patches: Collection[Patch], proofs: Sequence[Proof], lanes: Seque
     boots = [(lane, boot) for lane in lanes for boot in lane.boots]
     first = [(lane, boot) for lane, boot in boots
              if topics & set(boot.topics) or any(may_have(c, lane.name, boot) for c in theirs)]
-    tests = {test for _, boot in boots for test in boot.tests if any(names_test(c, test) for c in theirs)}
+    tests = {test for _, boot in boots for test in boot.tests if any(_names(c, test) for c in theirs)}
     second = [(lane, boot) for lane, boot in boots if (lane, boot) not in first
               and (tests & set(boot.tests) or any(may_have(c, lane.name, boot) for c in others))]
     return [first, second]

@@ -51,6 +51,30 @@ class CcacheTest(unittest.TestCase):
         self.assertGreater(self.counted(self.remote)["direct_cache_hit"]
                            + self.counted(self.remote)["preprocessed_cache_hit"], 0)
 
+    def test_an_error_of_ccache_is_not_one_of_the_source(self):
+        self.fixture.environment["CCACHE_DIR"] = "/proc/nope"
+        code, text = self.fixture.run()
+        self.assertEqual(code, 125, text)
+        self.assertIn("ccache: error:", text)
+        del self.fixture.environment["CCACHE_DIR"]
+        code, text = self.fixture.run()
+        self.assertEqual(code, 0, text)
+
+    def test_files_of_the_user_do_not_count(self):
+        self.remote.mkdir()
+        (self.remote / "ccache.conf").write_text("prefix_command = /bin/false\n")
+        self.run_on("one", CCACHE_DIR=str(self.remote))
+        self.assertGreater(self.counted(self.remote)["cache_miss"], 0)
+
+    def test_another_assembler_is_another_object(self):
+        self.run_on("one", CCACHE_DIR=str(self.remote))
+        before = self.counted(self.remote)["cache_miss"]
+        tool = self.fixture.directory / "bin/as"
+        tool.write_text('#!/bin/sh\nexec /usr/bin/as "$@"\n')
+        tool.chmod(0o755)
+        self.run_on("another")
+        self.assertGreater(self.counted(self.remote)["cache_miss"], before)
+
     def test_without_a_setting_it_is_not_called(self):
         where = self.run_on("one", CCACHE_REMOTE_STORAGE="")
         self.assertFalse((where / "ccache").exists())

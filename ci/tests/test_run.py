@@ -174,6 +174,18 @@ class RunTest(unittest.TestCase):
         _, text = self.fixture.run()
         self.assertIn("step 1 fake: boot main pass (kept)", text)
 
+    def test_steps_of_one_kernel_keep_the_modules_of_each_other(self):
+        self._with_modules()
+        lane, needs = (self.fixture.top / "ci" / n for n in ("lanes/fake.toml", "guest/needs.toml"))
+        text = lane.read_text().replace('["image"]', '["image", "modules"]')
+        lane.write_text('kernel_modules = ["fake/a.ko"]\n' + text)
+        self.assertEqual(self.fixture.run()[0], 0)
+        image = next((self.fixture.directory / "cache").rglob("artifacts/*/modules/first.ko")).parent
+        # another boot needs the other one, and the kernel is built again
+        needs.write_text(needs.read_text().replace('modules = ["first"]', 'modules = ["other"]'))
+        self.assertEqual(self.fixture.run()[0], 0)
+        self.assertEqual({p.name for p in image.iterdir()}, {"a.ko", "first.ko", "other.ko"})
+
     def test_a_module_that_does_not_build_is_tried_once(self):
         modules = self._with_modules()
         (modules / "first/first.c").write_text("wrong\n")

@@ -31,7 +31,7 @@ IDENTITY = {
 }
 # What a compiler says when the machine, and not the source, is at fault.
 _MACHINE = ("No space left on device", "Killed signal terminated program", "Cannot allocate memory",
-            "virtual memory exhausted")
+            "virtual memory exhausted", "ccache: error:")
 _ENDED = re.compile(r"(?m)Error 1(?:3[0-9]|43)$|\] (?:Killed|Terminated)|signal terminated")
 _SOURCE = re.compile(r"(?m)^source_(\S+) := (\S+\.c)$")
 # Beside boots, make gets a fraction of a core.
@@ -150,10 +150,15 @@ class Builder:
         for name in (*compilers(self.lane), "sparse"):
             shutil.copy(_WRAPPER, links / name)
         kept = {"DIAGNOSTICS": str(self.diagnostics.directory)} if keep else {}
-        return {**os.environ, **IDENTITY, **kept, **ccache.variables(self.directory),
+        return {**os.environ, **IDENTITY, **kept, **ccache.variables(self.directory, self._assemblers),
                 "SERIES_OBJECTS": self.identity,
                 "SOURCES": str(self.tree), "SPARSE": str(self.checker or ""),
                 "TOUCHED": f" {' '.join(self.directories)} ", "PATH": f"{links}:{os.environ['PATH']}"}
+
+    @property
+    def _assemblers(self) -> list[str]:
+        """The programs that the compilers of the lane call; clang calls none."""
+        return [] if self.lane.llvm else list(dict.fromkeys([f"{self.lane.cross}as", "as"]))
 
     def tools(self) -> list[str]:
         """The words of make that name the lane's architecture and tools."""

@@ -38,8 +38,9 @@ class Boots:
 
     def name(self, step: int, boot: Boot) -> str:
         """The place of a boot in the run; of one with some of its tests alone, a place of its own."""
-        whole = any(one.tests == boot.tests for one in self.lane.boots if one.name == boot.name)
-        return self.work.name(step, self.lane.name, boot.name, *([] if whole else [",".join(boot.tests)]))
+        every = next((one.tests for one in self.lane.boots if one.name == boot.name), boot.tests)
+        alone = [",".join(boot.tests)] if boot.tests != every else []
+        return self.work.name(step, self.lane.name, boot.name, *alone)
 
     def parts(self, step: int, boot: Boot) -> tuple[list[guest.Archive], list[str]]:
         """(archives, tests) of a boot of a step; the step's modules are not among them."""

@@ -12,8 +12,8 @@ import re
 # What a command may inherit: where tools and scratch space are, how the network is
 # reached, and the variables that our own commands document.
 _KEPT = ("PATH", "TMPDIR", "TERM", "COLUMNS", "CI", "LINUX", "LINUX_URL", "LINUX_DEBIAN",
-         "CCACHE_DIR", "CCACHE_REMOTE_STORAGE", "SERIES_NEEDED_BYTES", "SERIES_TEST_FSYNC", "SSL_CERT_FILE", "SSL_CERT_DIR",
-         "PYTHONDONTWRITEBYTECODE",
+         "CCACHE_DIR", "CCACHE_REMOTE_STORAGE", "SERIES_NEEDED_BYTES", "SERIES_TEST_FSYNC",
+         "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONDONTWRITEBYTECODE",
          *(f(name) for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
            for f in (str.lower, str.upper)))
 

@@ -173,7 +173,7 @@ class AnswerTest(unittest.TestCase):
         run = mock.Mock(lane=mock.Mock(boots=[]))
         run.work.progress.done = 0
         run.work.policy.before = lambda lane, step: max(k for k in (0, 2, 5) if k < step)
-        run.builds.judged = lambda step: None
+        run.builds.judged = lambda step, patterns: None
         run.build.side_effect = lambda step, boots: self.built(
             step, Verdict.FAIL if step >= 5 else Verdict.PASS)
         steps = bisection.Steps(bisection.Target("fake", "", ""), run)

@@ -133,11 +133,11 @@ class LostTest(VerdictTest):
         self.fixture.mend()
         emulator = self.fixture.top / "ci/lanes/fake-qemu"
         works = emulator.read_text()
-        emulator.write_text(works.replace('exec sh "$1" 3>"$2"', "echo 'Invalid parameter' >&2; exit 1"))
+        emulator.write_text(works.replace('exec sh "$1" "$3" 3>"$2"', "echo 'Invalid parameter' >&2; exit 1"))
         text = self.run_it(125)
         self.assertIn("boot: the emulator ended with 1: Invalid parameter", text)
         self.assertIn("lost: step 1 series proof: ", text)
-        emulator.write_text(works.replace('exec sh "$1" 3>"$2"', "kill -ABRT $$"))
+        emulator.write_text(works.replace('exec sh "$1" "$3" 3>"$2"', "kill -ABRT $$"))
         self.assertIn("boot: the emulator ended with -6", self.run_it(125))
         emulator.write_text(works)
         self.run_it(0)

@@ -190,6 +190,8 @@ class CommandTest(unittest.TestCase):
     def setUpClass(cls):
         cls.fixture = MutateFixture()
         cls.addClassCleanup(cls.fixture.close)
+        code, text = cls.fixture.run(script="scripts/base")
+        assert code == 0, text
 
     def setUp(self):
         self.fixture.list(listed(LISTED))

@@ -104,8 +104,7 @@ class Steps:
 
     def _kept(self, step: int) -> bool:
         """Whether the store has the answer of a step."""
-        boots = [self._boot] if self._boot else []
-        record = self.run.builds.judged(step, self.run.boots.modules(boots) if boots else ())
+        record = self.run.builds.judged(step, self.run.modules([self._boot] if self._boot else []))
         if record is None or not record["ok"] or not self._boot:
             return record is not None
         return self.run.ran(step, self._boot) is not None and self.run.boots.judged(step, self._boot, record)

@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Sequence
+from typing import TypedDict
 
 from lib import cache, plumbing, process
 from lib.command import CannotJudge, Failed, output
@@ -17,7 +18,7 @@ from lib.lane import Lane
 from lib.series import Series, slug
 from lib.store import hash_file, write_atomically
 
-from . import symbols
+from . import needs, symbols
 from .devicetree import MACHINE
 
 MODULES_SECONDS = 600
@@ -27,12 +28,20 @@ MODULES_SECONDS = 600
 class Module:
     """A test module built against every step's kernel.
 
-    name: of the .ko; sources: {file name: text}. A directory of ci/guest/modules,
-    or a KUnit suite of the last step, which then also runs on the kernels before.
+    name: of the .ko; sources: {file name: text}. A directory of ci/guest/modules and the headers
+    above it that it includes, as ../NAME, or a KUnit suite of the last step, which then also runs
+    on the kernels before.
     """
 
     name: str
     sources: dict[str, str]
+
+
+class ModuleRecord(TypedDict):
+    """hash: sha256 of the .ko, "" where it does not build; why: it does not, or ""."""
+
+    hash: str
+    why: str
 
 
 def file_name(module: Module) -> str:
@@ -54,8 +63,10 @@ def modules_of(lane: Lane, series: Series, commits: Sequence[str], top: pathlib.
         kind, _, what = entry.partition(":")
         if kind == "ci":
             directory = pathlib.Path(top) / "ci/guest/modules" / what
-            found.append(Module(what, {p.name: p.read_text() for p in sorted(directory.iterdir())
-                                       if p.is_file() and not p.name.startswith(".")}))
+            files = [p for p in directory.iterdir() if p.is_file() and not p.name.startswith(".")]
+            shared = [header for p in files if p.suffix == ".c" for header in needs.sources(p)]
+            found.append(Module(what, {os.path.relpath(p, directory): p.read_text()
+                                       for p in [*files, *shared]}))
             continue
         what, _, patch = what.partition("@")
         if patch and patch not in steps:
@@ -133,8 +144,8 @@ class ImageBuilder(kernel.Builder):
             if config.exists() and path.stat().st_mtime_ns < config.stat().st_mtime_ns:
                 path.unlink()
 
-    def build_modules(self, modules: Sequence[Module], keep: pathlib.Path) -> dict[str, str]:
-        """Build test modules against the kernel just built; {name: why} of those that fail.
+    def build_modules(self, modules: Sequence[Module], keep: pathlib.Path) -> dict[str, ModuleRecord]:
+        """Build test modules against the kernel just built: what became of each, by name.
 
         keep/modules receives the .ko files of the others. A module that does not build on a step
         is not a fault of the step: its tests are then missing there.
@@ -143,14 +154,13 @@ class ImageBuilder(kernel.Builder):
         for module in modules:
             self._write(top / module.name, module)
         together = self._build_together(top, [module.name for module in modules])
-        failed = {}
+        made = {}
         for module in modules:
             name = module.name
-            if name not in together and (why := self._make_module(top / name, name)):
-                failed[name] = why
-            else:
-                _copy(top / name / file_name(module), keep / "modules")
-        return failed
+            why = "" if name in together else self._make_module(top / name, name)
+            made[name] = ModuleRecord(why=why, hash="" if why else _copy(
+                top / name / file_name(module), keep / "modules"))
+        return made
 
     def _build_together(self, top: pathlib.Path, names: Sequence[str]) -> Sequence[str]:
         """Build modules by one call of make, since kbuild takes a second for each: the names of

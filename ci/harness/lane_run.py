@@ -25,10 +25,14 @@ class LaneRun:
         if lane.boots:
             self.boots = Boots(lane, work, self.builds.builder.toolchain)
 
+    def modules(self, boots: Sequence[Boot]) -> Sequence[str]:
+        """Patterns of the modules that boots of the lane load, which may have none."""
+        return self.boots.modules(boots) if boots else ()
+
     def build(self, step: int, boots: Sequence[Boot]) -> Built:
         """Build a step, whose boots these are; where that cannot be judged, the judgement says so."""
         try:
-            return self.builds.build(step, self.boots.modules(boots) if boots else (), lambda record: all(
+            return self.builds.build(step, self.modules(boots), lambda record: all(
                 self.boots.judged(step, boot, record) for boot in boots))
         except Exception as error:  # pylint: disable=broad-except
             self.work.progress.end(("build", self.work.name(step, self.lane.name)))
@@ -51,7 +55,7 @@ class LaneRun:
     def ran(self, step: int, boot: Boot) -> Ran | None:
         """A boot on a step that this run does not judge, where the store has it."""
         try:
-            record = self.builds.kept(step, self.boots.modules([boot]))
+            record = self.builds.kept(step, self.modules([boot]))
             return self.boots.ran(step, boot, record) if record else None
         except (CannotJudge, OSError):
             return None  # this comparison is an extra, which the user did not ask for

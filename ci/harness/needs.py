@@ -3,6 +3,7 @@
 
 import dataclasses
 import fnmatch
+import os
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
@@ -111,13 +112,13 @@ def order(needs: dict[str, Needs], tests: list[str], changed: set[str]) -> list[
 
 
 def sources(program: pathlib.Path) -> list[pathlib.Path]:
-    """The source of a program and the headers beside it that it includes, sorted."""
+    """The source of a program or of a module and the headers of ours that it includes, sorted."""
     found: list[pathlib.Path] = []
     queue = [program]
     while queue:
         path = queue.pop()
         if path not in found:
             found.append(path)
-            queue += [path.with_name(name)
+            queue += [pathlib.Path(os.path.normpath(path.parent / name))
                       for name in re.findall(r'(?m)^#include "([^"]+)"', path.read_text())]
     return sorted(found)

@@ -105,14 +105,14 @@ def _prepare(paths: Paths, series: Series, step: int, asked: Request,
     if not boots:
         raise Failed(f"lane {run.lane.name} has no boot {asked.boot[0]!r}; it has: "
                      f"{', '.join(b.name for b in run.lane.boots)}")
-    built = run.builds.build(step, run.boots.modules(boots), lambda record: False)
+    built = run.builds.build(step, run.modules(boots), lambda record: False)
     if built.image is None or built.good is None:
         bad = built.judgement
         raise CannotJudge(f"step {step} {run.lane.name}: {bad.gate} {bad.verdict.value}: {bad.reason}"
                           + (f"; log: {bad.log}" if bad.log else ""))
     archives, tests = run.boots.parts(step, boots[0])
     archives.append(run.boots.guest.modules(built.image, built.good["modules"],
-                                            run.boots.modules(boots)))
+                                            run.modules(boots)))
     return _Machine(run.boots.lane, boots[0], tests, built.image / "image",
                     [run.boots.guest.made(a) for a in archives])
 

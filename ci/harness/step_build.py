@@ -16,7 +16,7 @@ from lib.verdict import Judgement, Verdict
 from . import prune, symbols
 from .cell import Built, again
 from .image import ImageBuilder
-from .step_modules import Modules
+from .step_modules import Modules, together
 from .work import Work
 
 # Raise when the meaning of a kept record changes.
@@ -57,10 +57,10 @@ class Builds:
         if step not in self.commits:
             return None
         inputs = self.inputs(step)
-        record, key = self._stored(inputs), self.work.store.key(inputs)
-        if record is None or not record["ok"] or self.modules.missing(key, patterns):
+        record, modules = self._stored(inputs), self.modules.kept(self.work.store.key(inputs))
+        if record is None or not record["ok"] or self.modules.missing(patterns, modules):
             return None
-        return self.modules.with_kept(key, record)
+        return together(record, modules)
 
     def judged(self, step: int, patterns: Sequence[str]) -> Build | None:
         """The record that build() takes from the store, for which no image is needed; else None."""
@@ -108,11 +108,11 @@ class Builds:
         sparse has not read what the patch touches."""
         record = None if self.work.anew(inputs, builds=True) else self._stored(inputs)
         if record and record["ok"] and self.lane.boots:
-            key, image = self.work.store.key(inputs), self.image(inputs)
-            record = self.modules.with_kept(key, record)
+            modules, image = self.modules.kept(self.work.store.key(inputs)), self.image(inputs)
+            record = together(record, modules)
             there = (image / "image").exists()
-            if self.modules.missing(key, patterns) or self.lane.sizes and not there or not (
-                    there and self.modules.there(key, patterns, image) or booted(record)):
+            if self.modules.missing(patterns, modules) or self.lane.sizes and not there or not (
+                    there and self.modules.there(patterns, modules, image) or booted(record)):
                 return None
         return record if record and self.builder.covers(record, self.work.directories(step)) else None
 

@@ -28,6 +28,7 @@ from .lane_run import LaneRun
 from .paths import Paths
 from .plan import Policy
 from .progress import Progress
+from .step_modules import together
 from .trees import Trees
 from .work import Work
 
@@ -111,7 +112,7 @@ class Testbed:
         with self._locks[lane.name]:
             if lane.name not in self._built:
                 one = self._lanes[lane.name]
-                built = one.builds.build(self._last, one.boots.modules(lane.boots), lambda record: all(
+                built = one.builds.build(self._last, one.modules(lane.boots), lambda record: all(
                     one.boots.judged(self._last, boot, record) for boot in lane.boots))
                 if built.good is None:
                     raise CannotJudge(f"the last step, without a fault, does not build in lane {lane.name}: "
@@ -170,7 +171,8 @@ class Testbed:
             self._touched.add(lane.name)
             record = one.builder.build(commit, keep)
             if record["ok"]:
-                record = one.modules.add(record, self._lanes[lane.name].boots.modules(boots), keep)
+                modules = one.modules.named(self._lanes[lane.name].modules(boots))
+                record = together(record, one.builder.build_modules(modules, keep))
             log = f"mutant-{digest(lane.name, file, text)}.log"
             write_atomically(self._paths.log(log), one.builder.log.read_bytes())
         same = record["ok"] and record["image"] == theirs["image"] and \

@@ -174,6 +174,18 @@ class RunTest(unittest.TestCase):
         _, text = self.fixture.run()
         self.assertIn("step 1 fake: boot main pass (kept)", text)
 
+    def test_a_header_is_an_input_of_the_modules_that_include_it(self):
+        modules = self._with_modules()
+        (modules / "first/first.c").write_text('#include "../shared.h"\n')
+        (modules / "shared.h").write_text("first\n")
+        self.assertEqual(self.fixture.run()[0], 0)
+        built = self.fixture.directory / "cache/linux-dmabuf-series/lanes/fake/modules/shared.h"
+        self.assertEqual(built.read_text(), "first\n")
+        (modules / "shared.h").write_text("edited\n")
+        _, text = self.fixture.run("--why")
+        self.assertIn("module 2/fake/first: changed: sources\n", text)
+        self.assertEqual(built.read_text(), "edited\n")
+
     def test_steps_of_one_kernel_keep_the_modules_of_each_other(self):
         self._with_modules()
         lane, needs = (self.fixture.top / "ci" / n for n in ("lanes/fake.toml", "guest/needs.toml"))

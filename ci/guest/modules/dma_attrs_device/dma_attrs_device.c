@@ -25,12 +25,10 @@
 
 #include <linux/cc_platform.h>
 #include <linux/debugfs.h>
-#include <linux/delay.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/io.h>
-#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
 #include <linux/mem_encrypt.h>
 #include <linux/mm.h>
@@ -45,16 +43,10 @@
 #include <linux/string.h>
 #include <linux/swiotlb.h>
 
-/* QEMU's edu device: it copies between memory and a buffer of its own */
-#define EDU_VENDOR	0x1234
-#define EDU_DEVICE	0x11e8
-#define EDU_DMA_SRC	0x80
-#define EDU_DMA_DST	0x88
-#define EDU_DMA_COUNT	0x90
-#define EDU_DMA_CMD	0x98
-#define EDU_DMA_RUN	BIT(0)
-#define EDU_DMA_TO_RAM	BIT(1)
-#define EDU_BUFFER	0x40000
+#include "../edu.h"
+#include "../host_view.h"
+
+/* what the device copies */
 #define EDU_BYTES	1024
 
 /* entries: 2 MiB of addresses in a trace */
@@ -65,10 +57,7 @@
 #define RANGE_END	0x60000000ULL
 #define RANGE_OFFSET	0x40000000ULL
 
-/* QEMU's memory with a BAR, and its virtio-iommu */
-#define REDHAT_VENDOR	0x1af4
-#define IVSHMEM_DEVICE	0x1110
-#define IVSHMEM_BAR	2
+/* QEMU's virtio-iommu */
 #define VIOMMU_DEVICE	0x1057
 /* An address of QEMU's virt machine on arm64 where nothing is */
 #define NOTHING		0x0b100000
@@ -209,50 +198,16 @@ static phys_addr_t source(struct attrs_device *ad, unsigned long attrs)
 	return attrs & DMA_ATTR_MMIO ? ad->mmio : page_to_phys(ad->page);
 }
 
-static bool edu_copy(struct attrs_device *ad, u64 from, u64 to, u64 cmd)
+static bool copies(struct attrs_device *ad, u64 from, u64 to, u64 cmd)
 {
-	int tries = 500;
-
-	lo_hi_writeq(from, ad->regs + EDU_DMA_SRC);
-	lo_hi_writeq(to, ad->regs + EDU_DMA_DST);
-	lo_hi_writeq(EDU_BYTES, ad->regs + EDU_DMA_COUNT);
-	lo_hi_writeq(cmd, ad->regs + EDU_DMA_CMD);
-	while (lo_hi_readq(ad->regs + EDU_DMA_CMD) & EDU_DMA_RUN) {
-		if (!tries--)
-			return false;
-		msleep(20);
-	}
-	return true;
-}
-
-/*
- * Where the host sees the shared memory of the page at phys. It is other memory than
- * what the CPU sees there, that of another device, so that an access tells which of
- * the two addresses it went to.
- */
-static u8 *host_view(struct attrs_device *ad, phys_addr_t phys)
-{
-	u64 shared = shared_bit(ad->dev);
-	struct pci_dev *pdev;
-	u8 *view = NULL;
-
-	pdev = pci_get_device(REDHAT_VENDOR, IVSHMEM_DEVICE, NULL);
-	if (!pdev)
-		return NULL;
-	if (pci_resource_start(pdev, IVSHMEM_BAR) == shared &&
-	    phys + PAGE_SIZE <= pci_resource_len(pdev, IVSHMEM_BAR) &&
-	    !pci_enable_device(pdev))
-		/* it stays enabled: nobody else uses it */
-		view = memremap(shared + phys, PAGE_SIZE, MEMREMAP_WB);
-	pci_dev_put(pdev);
-	return view;
+	return edu_copy(ad->regs, from, to, EDU_BYTES, cmd);
 }
 
 /* The device accesses what is mapped at addr; the CPU has it at data, if it is memory. */
 static const char *judge_host_access(struct attrs_device *ad, dma_addr_t addr,
 				     u8 *data, phys_addr_t phys)
 {
-	u8 *host = host_view(ad, phys);
+	u8 *host = host_view(phys);
 	const char *wrong = NULL;
 
 	if (!host)
@@ -261,8 +216,8 @@ static const char *judge_host_access(struct attrs_device *ad, dma_addr_t addr,
 		memset(data, 0x11, PAGE_SIZE);
 	memset(host, 0x22, EDU_BYTES);
 	memset(host + SZ_2K, 0, EDU_BYTES);
-	if (!edu_copy(ad, addr, EDU_BUFFER, EDU_DMA_RUN) ||
-	    !edu_copy(ad, EDU_BUFFER, addr + SZ_2K, EDU_DMA_RUN | EDU_DMA_TO_RAM))
+	if (!copies(ad, addr, EDU_BUFFER, EDU_DMA_RUN) ||
+	    !copies(ad, EDU_BUFFER, addr + SZ_2K, EDU_DMA_RUN | EDU_DMA_TO_RAM))
 		wrong = "the device does not finish";
 	else if (data && memchr_inv(data, 0x11, PAGE_SIZE))
 		wrong = "the device writes to private memory";
@@ -604,8 +559,8 @@ static const char *row_transfer(struct attrs_device *ad)
 			    DMA_BIDIRECTIONAL, 0);
 	if (dma_mapping_error(ad->dev, addr))
 		return "the mapping failed";
-	copied = edu_copy(ad, addr, EDU_BUFFER, EDU_DMA_RUN) &&
-		 edu_copy(ad, EDU_BUFFER, addr + SZ_2K, EDU_DMA_RUN | EDU_DMA_TO_RAM);
+	copied = copies(ad, addr, EDU_BUFFER, EDU_DMA_RUN) &&
+		 copies(ad, EDU_BUFFER, addr + SZ_2K, EDU_DMA_RUN | EDU_DMA_TO_RAM);
 	dma_unmap_phys(ad->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 	if (!copied)
 		wrong = "the device does not finish";

@@ -41,11 +41,9 @@
  */
 
 #include <linux/debugfs.h>
-#include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/io.h>
-#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
 #include <linux/ioport.h>
 #include <linux/mem_encrypt.h>
@@ -58,21 +56,8 @@
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 
-/* QEMU's edu device: it copies between memory and a buffer of its own */
-#define EDU_VENDOR	0x1234
-#define EDU_DEVICE	0x11e8
-#define EDU_DMA_SRC	0x80
-#define EDU_DMA_DST	0x88
-#define EDU_DMA_COUNT	0x90
-#define EDU_DMA_CMD	0x98
-#define EDU_DMA_RUN	BIT(0)
-#define EDU_DMA_TO_RAM	BIT(1)
-#define EDU_BUFFER	0x40000
-
-/* QEMU's memory with a BAR */
-#define REDHAT_VENDOR	0x1af4
-#define IVSHMEM_DEVICE	0x1110
-#define IVSHMEM_BAR	2
+#include "../edu.h"
+#include "../host_view.h"
 
 struct found {
 	unsigned int nents;
@@ -163,49 +148,20 @@ static u64 *view_page(struct view *view, phys_addr_t phys)
 	return view->mem + (phys - view->phys);
 }
 
-/* Where the host of an encrypted guest sees the memory at phys; 0 where it does not. */
-static phys_addr_t host_phys(phys_addr_t phys)
-{
-	u64 shared = dma_addr_unencrypted(0ULL);
-	phys_addr_t found = 0;
-	struct pci_dev *pdev;
-
-	pdev = shared ? pci_get_device(REDHAT_VENDOR, IVSHMEM_DEVICE, NULL) : NULL;
-	if (!pdev)
-		return 0;
-	if (pci_resource_start(pdev, IVSHMEM_BAR) == shared &&
-	    phys < pci_resource_len(pdev, IVSHMEM_BAR) && !pci_enable_device(pdev))
-		found = shared + phys;
-	pci_dev_put(pdev);
-	return found;
-}
-
-static void edu_copy(struct importer *imp, u64 from, u64 to, u64 cmd)
-{
-	int tries = 500;
-
-	lo_hi_writeq(from, imp->edu + EDU_DMA_SRC);
-	lo_hi_writeq(to, imp->edu + EDU_DMA_DST);
-	lo_hi_writeq(sizeof(u64), imp->edu + EDU_DMA_COUNT);
-	lo_hi_writeq(cmd, imp->edu + EDU_DMA_CMD);
-	while ((lo_hi_readq(imp->edu + EDU_DMA_CMD) & EDU_DMA_RUN) && tries--)
-		msleep(20);
-}
-
 /* Whether the device copies what the host sees at an address, and to where it sees it. */
 static bool copies_for_host(struct importer *imp, dma_addr_t addr)
 {
-	phys_addr_t phys = host_phys(importer_phys(imp, addr));
-	u64 *view = phys ? memremap(phys, PAGE_SIZE, MEMREMAP_WB) : NULL;
+	u64 *view = host_view(importer_phys(imp, addr));
 	bool copied;
 
 	if (!view)
 		return false;
 	view[0] = 0x5ca1ab1e0ddba11ULL;
 	view[1] = 0;
-	edu_copy(imp, addr, EDU_BUFFER, EDU_DMA_RUN);
-	edu_copy(imp, EDU_BUFFER, addr + sizeof(u64), EDU_DMA_RUN | EDU_DMA_TO_RAM);
-	copied = view[1] == view[0];
+	copied = edu_copy(imp->edu, addr, EDU_BUFFER, sizeof(u64), EDU_DMA_RUN) &&
+		 edu_copy(imp->edu, EDU_BUFFER, addr + sizeof(u64), sizeof(u64),
+			  EDU_DMA_RUN | EDU_DMA_TO_RAM) &&
+		 view[1] == view[0];
 	memunmap(view);
 	return copied;
 }

@@ -33,7 +33,10 @@ EXTRAVERSION =
 srctree := $(CURDIR)
 
 allnoconfig:
-\t@mkdir -p $(O) && cp $(KCONFIG_ALLCONFIG) $(O)/.config
+\t@mkdir -p $(O) && sed '/^CONFIG_RUST=/d' $(KCONFIG_ALLCONFIG) >$(O)/.config
+
+rustavailable:
+\t@printf '***\\n*** Rust compiler is too old.\\n***   Your version: 1.0\\n' >&2; exit 1
 
 image: $(O)/main.o
 \t@cp $(srctree)/boot.sh $(O)/image
@@ -170,7 +173,8 @@ class Fixture:
         for name, text in (("lib/a.c", "int a(void)\n{\n\treturn 1;\n}\n"), ("arch/vax/a.c", "int a;\n"),
                            ("lib/Kconfig.fake", "".join(
                                f"{kind} {name}\n\tbool\n\n" for kind, name in (
-                                   ("config", "FAKE"), ("menuconfig", "SECOND"), ("config", "MORE")))),
+                                   ("config", "FAKE"), ("menuconfig", "SECOND"), ("config", "MORE"),
+                                   ("config", "RUST")))),
                            ("MAINTAINERS", "THE REST\n")):
             (linux / name).parent.mkdir(parents=True, exist_ok=True)
             (linux / name).write_text(text)

@@ -71,6 +71,28 @@ class LanesTest(unittest.TestCase):
         self.assertNotIn("step 2 fake: build pass (kept)", text)
         self.assertEqual(found[2, "fake", "w1"]["verdict"], "pass")
 
+    def test_rust_that_cannot_be_had_is_a_lost_column(self):
+        other = Fixture(lanes=("fake", "second"))
+        self.addCleanup(other.close)
+        self.fixture = other
+        other.mend()
+        (other.top / "kconfig-fragments/rust.config").write_text("CONFIG_RUST=y\n")
+        lane = other.top / "ci/lanes/second.toml"
+        lane.write_text(lane.read_text().replace('"fake.config"', '["fake.config", "rust.config"]'))
+        for tool, words in (("rustc", "exit 0"), ("bindgen", "exit 1")):
+            (other.directory / "bin" / tool).write_text(f"#!/bin/sh\necho {tool} 1.0\n{words}\n")
+            (other.directory / "bin" / tool).chmod(0o755)
+        found, text = self.run_all(125)
+        self.assertIn("no bindgen, which lane second is built with; see Documentation/rust/quick-start.rst "
+                      "of the base, or leave the lane out with --lane", text)
+        self.assertEqual(found[1, "fake", "boot:main"]["verdict"], "pass")
+        (other.directory / "bin/bindgen").write_text("#!/bin/sh\necho bindgen 1.0\n")
+        found, _ = self.run_all(125)
+        self.assertEqual((found[1, "second", "build"]["verdict"], found[1, "fake", "build"]["verdict"]),
+                         ("lost", "pass"))
+        self.assertIn("no effect in lane second: CONFIG_RUST=y (is n); make rustavailable: "
+                      "Rust compiler is too old.", found[1, "second", "build"]["reason"])
+
     def test_source_that_no_lane_builds(self):
         self.fixture.mend()
         self.fixture.patch("vax", "arch/vax/a.c", "int a;\n", "int b;\n")

@@ -51,12 +51,15 @@ def toolchain(lane: Lane) -> str:
     """What compiles this lane: part of every key; Missing where it is not installed."""
     linker = lane.linker or (f"ld.lld{lane.llvm}" if lane.llvm else f"{lane.cross}ld")
     words = []
-    for tool in (compilers(lane)[0], linker, *([lane.objcopy] if lane.objcopy else [])):
+    rust = ["rustc", "bindgen"] if kconfig.wanted(lane.fragment).get("CONFIG_RUST") == "y" else []
+    for tool in (compilers(lane)[0], linker, *([lane.objcopy] if lane.objcopy else []), *rust):
         try:
             words.append(output([tool, "--version"]).splitlines()[0])
         except (FileNotFoundError, Broken):
-            raise Missing(f"no {tool}, which lane {lane.name} is built with; install the "
-                          "packages in ci/packages, or leave the lane out with --lane") from None
+            where = "see Documentation/rust/quick-start.rst of the base" if tool in rust \
+                else "install the packages in ci/packages"
+            raise Missing(f"no {tool}, which lane {lane.name} is built with; {where}, "
+                          "or leave the lane out with --lane") from None
     return "; ".join(words)
 
 

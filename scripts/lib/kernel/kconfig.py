@@ -70,9 +70,20 @@ def make(lane: Lane, commit: str, tree: pathlib.Path, words: Sequence[object], t
            if _known(commit, symbol)]
     if bad:
         names = ", ".join(f"kconfig-fragments/{path.name}" for path in lane.fragments)
-        raise CannotJudge(f"{names}: no effect in lane {lane.name}: {', '.join(bad)}")
+        raise CannotJudge(f"{names}: no effect in lane {lane.name}: {', '.join(bad)}"
+                          + _why_no_rust(lane, tree, words, text))
     write_atomically(kept, text.encode())
     return text
+
+
+def _why_no_rust(lane: Lane, tree: pathlib.Path, words: Sequence[object], text: str) -> str:
+    """What kbuild says of the Rust toolchain where a lane wants Rust and does not get it, or ""."""
+    if wanted(lane.fragment).get("CONFIG_RUST") != "y" or wanted(text).get("CONFIG_RUST") == "y":
+        return ""
+    log = cache.lanes() / lane.name / "config/rustavailable"
+    process.run(["make", "-s", "-C", tree, f"O={log.parent}", *words, "rustavailable"], log, _SECONDS)
+    said = re.findall(r"(?m)^\*\*\* (\w.*)", log.read_text(errors="replace"))
+    return "; make rustavailable: " + (" ".join(said) or "nothing is missing")
 
 
 def _made(lane: Lane, tree: pathlib.Path, words: Sequence[object]) -> str:

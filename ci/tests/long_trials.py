@@ -6,9 +6,10 @@ import os
 import random
 import unittest
 
-from surroundings import Around
+from surroundings import PLACES, Around
 from trials import Trials
 from world import SIGNALS
+from worlds import COMMANDS
 
 MOMENTS = 20  # a command and signal
 GROUP = 12  # settings or variables at once
@@ -47,18 +48,9 @@ class Command:
                 groups.append([pair])
         return [*map(tuple, groups), *alone]
 
-    def test_base(self): self._try("base")
-    def test_apply(self): self._try("apply")
-    def test_apply_tree(self): self._try("apply-tree")
-    def test_apply_worktree(self): self._try("apply-worktree")
-    def test_refresh(self): self._try("refresh")
-    def test_refresh_check(self): self._try("refresh-check")
-    def test_check(self): self._try("check")
-    def test_send(self): self._try("send")
-    def test_send_send(self): self._try("send-send")
-    def test_run(self): self._try("run")
-    def test_bench(self): self._try("bench")
-    def test_test(self): self._try("test")
+
+for _name in COMMANDS:
+    setattr(Command, f"test_{_name.replace('-', '_')}", lambda self, name=_name: self._try(name))
 
 
 class Interrupts(Command, unittest.TestCase):
@@ -72,9 +64,9 @@ class Interrupts(Command, unittest.TestCase):
 class Settings(Command, unittest.TestCase):
 
     def each(self, command):
-        for as_variables in (False, True):
-            for group in self.groups(command, "settings", self.trials.table.settings):
-                yield group, self.trials.narrowed(command, Around(group, as_variables))
+        for place in PLACES:
+            for group in self.groups(command, "settings", self.trials.table.at(place)):
+                yield f"{place}: {group}", self.trials.narrowed(command, Around(group, place))
 
 
 class Variables(Command, unittest.TestCase):

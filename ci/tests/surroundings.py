@@ -9,6 +9,8 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 
 Pairs = tuple[tuple[str, str | None], ...]
+# Where settings of git are: in ~/.gitconfig, in GIT_CONFIG_KEY_*, in each of the user's repositories.
+PLACES = ("file", "variables", "trees")
 
 
 def again(*words: str) -> str:
@@ -17,12 +19,12 @@ def again(*words: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Around:
-    """What a command finds itself in. settings of git, in ~/.gitconfig or (as_variables) by
-    GIT_CONFIG_COUNT; variables, None for one that is taken away; umask, -1 for ours; names
-    of directories that hold the clone and the cache."""
+    """What a command finds itself in. settings of git, in a place of PLACES; variables, None for
+    one that is taken away; umask, -1 for ours; names of directories that hold the clone and the
+    cache."""
 
     settings: Pairs = ()
-    as_variables: bool = False
+    place: str = "file"
     variables: Pairs = ()
     umask: int = -1
     clone: str = ""
@@ -43,8 +45,7 @@ class Around:
         """The trials that this is, as commands."""
         found = []
         if self.settings:
-            found.append(["setting", command, "variables" if self.as_variables else "file",
-                          *(f"{name}={value}" for name, value in self.settings)])
+            found.append(["setting", command, self.place, *(f"{name}={value}" for name, value in self.settings)])
         if self.variables or self.umask >= 0:
             found.append(["variable", command, *(
                 name if value is None else f"{name}={value}" for name, value in self.variables),
@@ -68,11 +69,17 @@ class Table:
             (name, value) for name, values in data["variables"].items()
             for value in ([values] if isinstance(values, str) else values)]
         self.variables += [(name, None) for name in data["unset"]]
+        self._not_in_trees = data["not_in_trees"]
         self.apart = [frozenset(names) for names in data["apart"]]
         self.umasks = [int(text, 8) for text in data["umasks"]]
         self.refused: dict[str, str] = data["refused"]
         self.paths = [*data["paths"], *self.refused]
         self.entries = data.get("expect", [])
+
+    def at(self, place: str) -> list[tuple[str, str]]:
+        """The settings that are tried at a place of PLACES."""
+        return [(name, value) for name, value in self.settings
+                if place != "trees" or name not in self._not_in_trees]
 
     def together(self, name: str, others: Collection[str]) -> bool:
         """Whether a setting or variable may be tried beside these: git takes them, and none is it."""

@@ -53,8 +53,8 @@ class SurroundingsTest(unittest.TestCase):
         # a kernel that listens, as kbuild does
         makefile.write_text(makefile.read_text().replace("gcc -Wall -c", "$(CC) -Wall $(KCFLAGS) -c")
                             .replace("srctree :=", "CC = gcc\nKCONFIG_CONFIG ?= $(O)/.config\nsrctree :=")
-                            .replace("$(KCONFIG_ALLCONFIG) $(O)/.config",
-                                     "$(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)"))
+                            .replace("$(KCONFIG_ALLCONFIG) >$(O)/.config",
+                                     "$(KCONFIG_ALLCONFIG) >$(KCONFIG_CONFIG)"))
         git(self.fixture.linux, "commit", "-q", "-a", "-m", "Linux 7.3")
         git(self.fixture.linux, "tag", "-f", "v7.3")
         self.fixture.mend()

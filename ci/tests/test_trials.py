@@ -11,12 +11,10 @@ import os
 import random
 import unittest
 
-from surroundings import Around, Table
+from surroundings import PLACES, Around, Table
 from trials import Trials
 from world import SIGNALS, Moment
-from worlds import WORLDS
-
-COMMANDS = [name for kind in WORLDS for name in kind.commands]
+from worlds import COMMANDS
 
 
 class Surroundings(unittest.TestCase):
@@ -52,8 +50,9 @@ class Surroundings(unittest.TestCase):
         for command in COMMANDS:
             with self.subTest(command):
                 chance, table = self.chance(command), self.trials.table
+                place = chance.choice(PLACES)
                 self.good(command, self.trials.narrowed(command, Around(
-                    self.one_each(command, table.settings, "settings"), chance.random() < 0.5,
+                    self.one_each(command, table.at(place), "settings"), place,
                     self.one_each(command, table.variables, "variables"), chance.choice(table.umasks))))
 
     def test_paths(self):

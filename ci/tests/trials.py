@@ -3,7 +3,7 @@
 variable and path. What is right is what they do undisturbed.
 
 usage: python3 ci/tests/trials.py interrupt COMMAND SIGNAL COUNT+SECONDS
-       python3 ci/tests/trials.py setting COMMAND file|variables NAME=VALUE...
+       python3 ci/tests/trials.py setting COMMAND file|variables|trees NAME=VALUE...
        python3 ci/tests/trials.py variable COMMAND NAME=VALUE|NAME|umask=OCTAL...
        python3 ci/tests/trials.py path COMMAND clone|cache NAME
 
@@ -16,6 +16,7 @@ exit: 0 as it is right, 1 not
 
 import argparse
 import dataclasses
+import itertools
 import os
 import random
 import re
@@ -159,13 +160,20 @@ class Trials:
     def surrounded(self, command: str, around: Around) -> list[str]:
         """What is wrong with a command in these surroundings; mostly nothing."""
         right, world = self.undisturbed(command), self.world(command, around)
-        for name, value in around.settings if not around.as_variables else ():
-            subprocess.run(["git", "config", "--file", world.top / ".gitconfig", "--add", name,
-                            value.replace("{}", str(world.top))], check=True, env={
+        files = {"file": [world.top / ".gitconfig"], "variables": [],
+                 "trees": [tree / ".git/config" for tree in world.configured]}[around.place]
+        before = {path: path.read_bytes() for path in files}
+        for path, (name, value) in itertools.product(files, around.settings):
+            subprocess.run(["git", "config", "--file", path, "--add", name,
+                            (value or "").replace("{}", str(world.top))], check=True, env={
                                 "PATH": os.environ["PATH"], **belongings.PLAIN})
+        theirs = {path: path.read_bytes() for path in files}
         more = {**dict(around.variables), **(self._numbered(world, command, around.settings)
-                                             if around.as_variables else {})}
+                                             if around.place == "variables" else {})}
         ended = world.run(command, more, umask=around.umask)
+        written = [path for path in files if path.read_bytes() != theirs[path]]
+        for path in files:  # what the user has is looked at without them
+            path.write_bytes(before[path])
         expected = self.table.expected(command, around, world.commands[command].builds)
         things = world.belongings()
         if expected:
@@ -173,6 +181,7 @@ class Trials:
         else:
             wrong = differences("verdict", right.verdict, world.verdict(command, ended))
             wrong += differences("after", right.after, things)
+        wrong += [f"{path.relative_to(world.top)} has changed" for path in written]
         if not world.holds(EDIT.encode()):
             wrong.append("the user's edit of a patch is gone")
         return [*wrong, world.describe(command, ended), around.again(command)] if wrong else []
@@ -228,7 +237,7 @@ def main(arguments: Sequence[str]) -> int:
             wrong = trials.interrupted(command, rest[0], Moment.read(rest[1]))
         elif kind == "setting":
             wrong = trials.surrounded(command, Around(
-                settings=tuple(map(pair, rest[1:])), as_variables=rest[0] == "variables"))
+                settings=tuple(map(pair, rest[1:])), place=rest[0]))
         elif kind == "variable":
             masks = [int(w.partition("=")[2], 8) for w in rest if w.startswith("umask=")]
             wrong = trials.surrounded(command, Around(

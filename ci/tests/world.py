@@ -86,7 +86,8 @@ class Command:
 
 class World:
     """top: the directory that is copied; repo: the user's clone; trees: what is the user's by
-    name; env: the user's environment; commands: by name."""
+    name; configured: those and other repositories of theirs; env: the user's environment;
+    commands: by name."""
 
     commands: dict[str, Command] = {}
 
@@ -95,6 +96,7 @@ class World:
         self.env = dict(env)
         self.cache = pathlib.Path(env["XDG_CACHE_HOME"]) / "linux-dmabuf-series"
         self.trees: dict[str, pathlib.Path] = {"clone": repo}
+        self.configured = [repo]
         self._beside = tempfile.TemporaryDirectory(prefix="surroundings-")
         self.beside = pathlib.Path(self._beside.name)
 

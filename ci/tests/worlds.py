@@ -106,6 +106,7 @@ class Scripts(World):
         made.git(self.top, "clone", "-q", "--template=", self.top / "linux", user)
         made.git(user, "switch", "-q", "-c", "mine")
         self.trees["user"] = user
+        self.configured = [*self.trees.values(), self.top / "linux"]
         self._work(user, "Makefile")
 
     def renew(self) -> None:
@@ -184,6 +185,7 @@ class Harness(World):
             **made.environment, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"})
         self.edit()
         self.trees["kernel"] = made.linux
+        self.configured = list(self.trees.values())
         self._work(made.linux, "Makefile")
         self._report_from_elsewhere(made)
         self.keep()
@@ -203,7 +205,7 @@ class Harness(World):
         text = (tree / "Makefile").read_text()
         for old, new in (("gcc -Wall -c", "$(CC) -Wall $(KCFLAGS) -c"),
                          ("srctree :=", "CC = gcc\nKCONFIG_CONFIG ?= $(O)/.config\nsrctree :="),
-                         ("$(KCONFIG_ALLCONFIG) $(O)/.config", "$(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)")):
+                         ("$(KCONFIG_ALLCONFIG) >$(O)/.config", "$(KCONFIG_ALLCONFIG) >$(KCONFIG_CONFIG)")):
             assert old in text
             text = text.replace(old, new)
         (tree / "Makefile").write_text(text)
@@ -222,6 +224,7 @@ class Harness(World):
 
 
 WORLDS = (Scripts, Harness)
+COMMANDS = [name for kind in WORLDS for name in kind.commands]
 
 
 def world_of(command: str) -> type[World]:

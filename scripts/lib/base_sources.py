@@ -75,10 +75,8 @@ def from_tree(path: pathlib.Path, directory: str, series: Series) -> str:
     prepare(path)
     say(f"fetching {series.base} from {directory}")
     absolute = output(["git", "-C", directory, "rev-parse", "--absolute-git-dir"])
-    # git takes our configuration from it at the border of two repositories
-    serve = "git -c safe.directory=* -c safe.bareRepository=all upload-pack"
     try:
-        return fetch(path, f"file://{quote(absolute)}", series, 3600, f"--upload-pack={serve}")
+        return fetch(path, f"file://{quote(absolute)}", series, 3600, plumbing.upload_pack())
     except Broken as error:
         if not plumbing.result(directory, "config", "--get-regexp",
                                r"^(extensions\.partialclone|remote\..*\.promisor)$").stdout:

@@ -46,11 +46,10 @@ def fetch(revision: str, directory: str) -> str:
         return commit
     say(f"fetching {revision} from {directory}")
     where = git(directory, "rev-parse", "--absolute-git-dir")
-    serve = ("git -c safe.directory=* -c safe.bareRepository=all "
-             "-c uploadpack.allowAnySHA1InWant=true upload-pack")
     try:
-        git(linux, "fetch", "-q", "--no-tags", "--depth=1", f"--upload-pack={serve}",
-            f"file://{quote(where)}", f"+{commit}:{BASE}", timeout=3600)
+        git(linux, "fetch", "-q", "--no-tags", "--depth=1",
+            plumbing.upload_pack("uploadpack.allowAnySHA1InWant=true"), f"file://{quote(where)}",
+            f"+{commit}:{BASE}", timeout=3600)
     except Broken as error:
         raise CannotJudge(f"LINUX={directory}: git cannot fetch {revision} from it, as from a "
                           f"partial clone:\n{error.stderr.strip()}") from None
@@ -72,8 +71,8 @@ def taken(directory: str, found: Series, revision: str, patches: Sequence[Patch]
             "the reverse patches alone")
         return {}
     files = sorted({name for patch in patches for name in series_file.paths(patch.text)})
-    log = run(["git", "-C", directory, "log", "-p", *PLAIN, "--full-diff", "--no-merges", "--format=%H",
-               f"{start}..{revision}", "--", *files], timeout=3600).stdout
+    log = run(["git", "-C", directory, "log", "-p", "--no-follow", *PLAIN, "--full-diff", "--no-merges",
+               "--format=%H", f"{start}..{revision}", "--", *files], timeout=3600).stdout
     # git patch-id wants the form of git log
     known = patch_ids(directory, "".join(
         f"commit {line}\n" if len(line) == 40 and set(line) <= set("0123456789abcdef") else f"{line}\n"

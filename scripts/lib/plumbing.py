@@ -42,6 +42,13 @@ def content(directory: pathlib.Path | str, commit: str, path: str) -> str | None
     return done.stdout if done.returncode == 0 else None
 
 
+def upload_pack(*settings: str) -> str:
+    """The word of git fetch that has git serve a repository of the user's, whatever its own
+    configuration says; settings: more, as NAME=VALUE. Over file:// nothing else reaches that git."""
+    every = ("safe.directory=*", "safe.bareRepository=all", "uploadpack.hideRefs=!refs", *settings)
+    return f"--upload-pack=git {' '.join(f'-c {setting}' for setting in every)} upload-pack"
+
+
 def identity(name: str, address: str, date: str = "",
              roles: Sequence[str] = ("AUTHOR", "COMMITTER")) -> dict[str, str]:
     """The variables that tell git who makes a commit, and when where a date is given."""

@@ -10,7 +10,9 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import textwrap
 import time
+from collections.abc import Mapping
 
 from lib import cache, process
 from lib.lane import Lane, own_arch
@@ -63,12 +65,24 @@ def suited(lane: Lane, version: str) -> tuple[Lane, str]:
     return dataclasses.replace(lane, qemu=_under_kvm(lane)), "kvm"
 
 
+def sentences(accelerators: Mapping[str, str]) -> list[str]:
+    """What lanes boot under, those with the same answer in one sentence.
+
+    accelerators: {lane: what suited() says}.
+    """
+    lanes: dict[str, list[str]] = {}
+    for name, what in accelerators.items():
+        lanes.setdefault(what, []).append(name)
+    return [f"lane {names[0]} boots under {what}" if len(names) == 1 else
+            f"lanes {', '.join(names)} boot under {what}" for what, names in lanes.items()]
+
+
 def _never(lane: Lane) -> str:
     """Why a lane cannot run under KVM, whatever the machine, or ""."""
     if "-icount" in lane.qemu:
         return "only TCG counts instructions"
     if lane.arch != own_arch():
-        return f"this machine is no {lane.arch}"
+        return f"this machine is not {lane.arch}"
     if lane.arch not in PROBES:
         return f"there is no probe for {lane.arch}"
     return ""
@@ -125,7 +139,8 @@ def probe(arch: str, words: list[str], seconds: float) -> str:
                 process.forget(child)
         said = log.read_text(errors="replace").strip().splitlines()[-1:]
     return "" if child.returncode == how.rc else \
-        f"KVM: the probe ended with {child.returncode}{': ' if said else ''}{''.join(said)[:120]}"
+        f"KVM: the probe ended with {child.returncode}{': ' if said else ''}" \
+        + textwrap.shorten("".join(said), 200, placeholder=" ...")
 
 
 def _ends(child: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from lib.series import last
 from lib.verdict import Judgement, Verdict
 
-from . import excerpt, plot
+from . import accelerator, excerpt, plot
 from .gallery import Gallery
 from .report import Report, told_places
 from .spans import spans, story
@@ -101,8 +101,8 @@ class Page:
         count = {v: sum(j.verdict is v for j in self.report.judgements) for v in Verdict}
         return "<p>" + ", ".join(f'<span class="{v.value}">{n} {v.value}</span>'
                                  for v, n in count.items() if n) + "</p>" + "".join(
-            f"<p>Lane {text(name)} boots under {text(what)}</p>"
-            for name, what in self.report.accelerators.items())
+            f"<p>{text(said[:1].upper() + said[1:])}</p>"
+            for said in accelerator.sentences(self.report.accelerators))
 
     def _matrix(self) -> str:
         """Filters, and a row for each step with a cell for each lane."""

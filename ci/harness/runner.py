@@ -10,7 +10,7 @@ from lib import process
 from lib.command import CannotJudge, Failed
 from lib.verdict import Judgement, Verdict, worst
 
-from . import compare
+from . import accelerator, compare
 from .cell import Booted, Built, Cell, again
 from .jobs import Jobs
 from .lane_run import LaneRun
@@ -43,8 +43,8 @@ class Run:
                 self._cannot(lane.name, error)
         self.accelerators = {name: run.boots.accelerator for name, run in self.lanes.items()
                              if run.lane.boots and run.boots.accelerator}
-        for name, what in self.accelerators.items():
-            work.progress.note(f"lane {name} boots under {what}")
+        for said in accelerator.sentences(self.accelerators):
+            work.progress.note(said)
 
     def _cannot(self, name: str, error: Exception) -> None:
         """Note that a lane cannot run here: it is LOST, and the others run. What ends the whole run

@@ -286,6 +286,10 @@ class AcceleratorTest(unittest.TestCase):
                                "Permission denied")
         self.assertEqual(found, self.lane)
 
+    def test_lanes_with_one_answer_are_one_sentence(self):
+        self.assertEqual(accelerator.sentences({"a": "kvm", "b": "tcg: why", "c": "kvm"}),
+                         ["lanes a, c boot under kvm", "lane b boots under tcg: why"])
+
     def test_hangs_and_ignores_sigterm(self):
         start = time.monotonic()
         with mock.patch.object(accelerator, "SECONDS", 0.5):
@@ -301,7 +305,7 @@ class AcceleratorTest(unittest.TestCase):
         self.assertIn("no sign of life", what)
 
     def test_other_architecture_and_counted_instructions(self):
-        for change, why in (({"arch": "fake"}, "tcg: this machine is no fake"),
+        for change, why in (({"arch": "fake"}, "tcg: this machine is not fake"),
                             ({"qemu": [*self.lane.qemu, "-icount", "shift=0"]},
                              "tcg: only TCG counts instructions")):
             found = dataclasses.replace(self.lane, **change)

@@ -107,6 +107,9 @@ class PageTest(unittest.TestCase):
         self.html = page.Page(self.report, page.Beside.read(self.top)).html()
         self.parsed = Parser(self.html)
 
+    def test_what_the_lanes_boot_under(self):
+        self.assertIn("<p>Lane fast boots under TCG</p>", self.html)
+
     def text(self, index):
         return self.parsed.texts.get(index, "")
 

@@ -26,12 +26,14 @@ Event = dict[str, Any]
 @dataclasses.dataclass
 class Count:
     """Tests by outcome; texts: of those that did not pass, each with the command that repeats
-    it. A skipped test counts as not passed, since ci/install installs what the tests need."""
+    it; cpu: seconds that they took. A skipped test counts as not passed, since ci/install
+    installs what the tests need."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     texts: list[str] = dataclasses.field(default_factory=list)
+    cpu: float = 0.0
 
     @property
     def bad(self) -> int:
@@ -40,6 +42,7 @@ class Count:
     def __iadd__(self, other: "Count") -> "Count":
         self.passed, self.failed = self.passed + other.passed, self.failed + other.failed
         self.skipped, self.texts = self.skipped + other.skipped, self.texts + other.texts
+        self.cpu += other.cpu
         return self
 
 
@@ -150,7 +153,9 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
     ended = "" if outcome.rc == 0 else f"took longer than {shard.seconds} s" if outcome.rc is None else \
         f"the process ended with {outcome.rc}"
     said = log.read_text(encoding="utf-8", errors="replace").split("\n", 1)[1]
-    return counted(shard, events(results), ended, said)
+    count = counted(shard, events(results), ended, said)
+    count.cpu = outcome.cpu
+    return count
 
 
 def run(directory: pathlib.Path, scratch: pathlib.Path, long: bool = False,

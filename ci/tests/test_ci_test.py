@@ -122,7 +122,7 @@ class Whole(Repository):
         # seven linters, two unit tests, round-trip, and what ci/run judged
         self.assertEqual(counts, (11, 0, 1), text)
         self.assertIn("ci/run: --lane x y\n", text)
-        self.assertIn("[unit good]  PASS: 2 tests\n", text)
+        self.assertRegex(text, r"(?m)^\[unit good\]  PASS: 2 tests, \d+ s of CPU$")
         self.assertIn("importing\n", text)  # the progress of scripts/base
         order = [text.index(f"\n[{label}]") if label != "shellcheck" else text.index("[shellcheck]")
                  for label in ("shellcheck", "unit good", "round-trip")]
@@ -140,7 +140,7 @@ class Whole(Repository):
         self.assertEqual(self.call("--quick")[1], (9, 0, 0))
         text, counts = self.call("--quick", "--long")
         self.assertEqual(counts, (11, 0, 0), text)
-        self.assertIn("[unit long_good]  PASS: 2 tests\n", text)
+        self.assertIn("[unit long_good]  PASS: 2 tests, ", text)
         found = suite.shards(self.top / "ci/tests", long=True)
         self.assertEqual([(s.index, s.count, s.seconds, s.spread) for s in found],
                          [(n, 2, suite.LONG_SECONDS, True) for n in (0, 1)])

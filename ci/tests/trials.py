@@ -161,7 +161,10 @@ class Trials:
         """What is wrong with a command in these surroundings; mostly nothing."""
         right, world = self.undisturbed(command), self.world(command, around)
         files = {"file": [world.top / ".gitconfig"], "variables": [],
-                 "trees": [tree / ".git/config" for tree in world.configured]}[around.place]
+                 "trees": [tree / ".git/config" for tree in world.configured]
+                 }[around.place] if around.settings else []
+        for path in files:
+            path.touch()
         before = {path: path.read_bytes() for path in files}
         for path, (name, value) in itertools.product(files, around.settings):
             subprocess.run(["git", "config", "--file", path, "--add", name,

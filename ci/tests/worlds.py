@@ -149,7 +149,8 @@ class Harness(World):
         "bench": Command(("ci/bench", "--step", "2..3"), lambda w, e: {"table": w.report("bench.txt")},
                          builds=True),
         "test": Command(("ci/test", "--quick"), lambda w, e: {"verdicts": "\n".join(sorted(
-            line for line in e.text.splitlines() if re.match(r"\[|\d+ passed", line)))}),
+            re.sub(r", \d+ s of CPU$", "", line) for line in e.text.splitlines()
+            if re.match(r"\[|\d+ passed", line)))}),
     }
 
     def __init__(self, clone: str = "", cache: str = "") -> None:

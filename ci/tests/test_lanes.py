@@ -2,9 +2,18 @@
 """ci/run on the fake kernel: what the lanes' builds say of objects, and lanes of objects alone."""
 
 import json
+import pathlib
+import re
+import subprocess
+import sys
 import unittest
 
-from fixture import Fixture
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "scripts"))
+
+from fixture import REAL_CACHE, Fixture  # noqa: E402
+from lib import lane  # noqa: E402
+from lib.kernel import kconfig  # noqa: E402
 
 OBJECTS = """\
 builds = "objects"
@@ -13,6 +22,22 @@ config = "allnoconfig"
 fragment = "fake.config"
 targets = ["lib/"]
 """
+
+
+class FragmentsTest(unittest.TestCase):
+    def test_symbols_of_all_lanes_are_known(self):
+        """ci/run and ci/bench refuse one that is not, but a lane may run seldom."""
+        config = r"^[+ ]?\s*(?:menu)?config\s+([A-Za-z0-9_]+)"
+        texts = [subprocess.run(
+            ["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "grep", "-h", "-E", r"^\s*(menu)?config\s", "base",
+             "--", "*Kconfig*"], check=True, capture_output=True, text=True, timeout=120).stdout]
+        texts += [path.read_text() for path in (TOP / "patches").rglob("*.patch")]
+        known = {f"CONFIG_{name}" for text in texts for name in re.findall(config, text, re.M)}
+        self.assertGreater(len(known), 10000)
+        for name in lane.names(TOP):
+            with self.subTest(name):
+                wanted = kconfig.wanted(lane.read(TOP, name).fragment)
+                self.assertEqual(sorted(set(wanted) - known), [])
 
 
 class LanesTest(unittest.TestCase):

@@ -26,8 +26,8 @@ Event = dict[str, Any]
 @dataclasses.dataclass
 class Count:
     """Tests by outcome; texts: of those that did not pass, each with the command that repeats
-    it; cpu: seconds that they took. A skipped test counts as not passed, since ci/install
-    installs what the tests need."""
+    it; cpu: seconds of CPU, of the commands under test as well. A skipped test counts as not
+    passed, since ci/install installs what the tests need."""
 
     passed: int = 0
     failed: int = 0

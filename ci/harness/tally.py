@@ -45,7 +45,7 @@ class Tally:
             return
         self._count_bad(f"unit:{label}", Verdict.FAIL, count.bad)
         show(f"[unit {label}]  FAIL: {count.failed} failed, {count.skipped} skipped of "
-             f"{count.passed + count.bad}; again: {again}", "\n".join(count.texts))
+             f"{count.passed + count.bad}, {count.cpu:.0f} s of CPU; again: {again}", "\n".join(count.texts))
 
     def run(self, path: pathlib.Path, rc: int | None) -> None:
         """Count what ci/run judged: `path` is its results.json, `rc` its exit status.

@@ -122,14 +122,25 @@ def git(tree, *words, data=None):
                           text=True, input=data, env=env).stdout
 
 
-def base_file(name):
-    """The text of a file of the base, in the cache of who runs the tests."""
-    done = subprocess.run(["git", f"--git-dir={REAL_CACHE / 'linux.git'}", "show", f"base:{name}"],
-                          check=False, capture_output=True, text=True, timeout=60)
+def _of_the_base(what, *words):
+    """Standard output of git in the cache of who runs the tests."""
+    done = subprocess.run(["git", "-c", "color.ui=false", f"--git-dir={REAL_CACHE / 'linux.git'}", *words],
+                          check=False, capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
-        raise AssertionError(f"the tests need {name} of the base, which {REAL_CACHE} does not have: "
+        raise AssertionError(f"the tests need {what} of the base, which {REAL_CACHE} does not have: "
                              f"run scripts/base first\n{done.stderr}")
     return done.stdout
+
+
+def base_file(name):
+    """The text of a file of the base."""
+    return _of_the_base(name, "show", f"base:{name}")
+
+
+def base_lines(expression, pattern):
+    """The lines of files of the base that fit an extended regular expression."""
+    return _of_the_base(pattern, "grep", "-h", "--no-line-number", "--no-column", "-E", expression, "base",
+                        "--", pattern)
 
 
 class Fixture:

@@ -45,7 +45,8 @@ class Around:
         """The trials that this is, as commands."""
         found = []
         if self.settings:
-            found.append(["setting", command, self.place, *(f"{name}={value}" for name, value in self.settings)])
+            found.append(["setting", command, self.place,
+                          *(f"{name}={value}" for name, value in self.settings)])
         if self.variables or self.umask >= 0:
             found.append(["variable", command, *(
                 name if value is None else f"{name}={value}" for name, value in self.variables),

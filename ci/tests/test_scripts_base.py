@@ -32,6 +32,10 @@ class Base(Fixture):
         self.assertEqual(self.script("base", "--path").stdout.strip(), str(self.cache / "linux.git"))
         self.assertFalse((self.cache / "import").exists())
 
+    def test_from_a_tree_that_hides_its_tags(self):
+        self.git(self.linux, "config", "transfer.hideRefs", "refs/tags")
+        self.assertEqual(self.script("base", LINUX=self.linux).stdout.strip(), self.commit_of())
+
     def test_from_a_tree_whose_path_a_url_would_quote(self):
         odd = self.top / "a%20b"
         self.linux.rename(odd)

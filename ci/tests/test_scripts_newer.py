@@ -76,9 +76,17 @@ class Newer(Fixture):
                             ("diff.mnemonicPrefix", "true"), ("diff.orderFile", "nowhere"),
                             ("diff.algorithm", "patience"), ("diff.interHunkContext", "9")):
             self.git(self.user, "config", name, value)
+        self.git(self.user, "config", "transfer.hideRefs", "refs/tags")
         odd = self.top / "a%20b"
         self.user.rename(odd)
         self.user = odd
+        self.assertEqual(self.newer(expect=1)[0], found)
+
+    def test_git_log_follows_no_file(self):
+        """With log.follow it refuses the several files of a series."""
+        self.develop_upstream()
+        found, _ = self.newer(expect=1)
+        self.git(self.user, "config", "log.follow", "true")
         self.assertEqual(self.newer(expect=1)[0], found)
 
     def test_upstream_without_history(self):

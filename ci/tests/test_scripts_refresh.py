@@ -314,6 +314,15 @@ class Refresh(Fixture):
         self.assertEqual(series.read_text(),
                          text.replace("# wave: two", "toy/0003-toy-inserted.patch\n# wave: two"))
 
+    def test_a_patch_with_another_subject_and_date_stays_in_its_wave(self):
+        series = self.repo / "series"
+        text = series.read_text().replace("toy/0003", "# wave: two\n# needs: nothing\ntoy/0003")
+        series.write_text(text)
+        self.git(self.work, "commit", "-q", "--amend", "--date=2026-03-04T00:00:00Z",
+                 "-m", "toy: return more, the last part\n\nWhy.")
+        self.refresh()
+        self.assertEqual(series.read_text(), text.replace("part-3", "the-last-part"))
+
     def test_a_wave_in_two_parts_is_refused(self):
         series = self.repo / "series"
         series.write_text(series.read_text().replace("toy/0001", "# wave: one\ntoy/0001")

@@ -11,6 +11,7 @@ import os
 import random
 import unittest
 
+import long_trials
 from surroundings import PLACES, Around, Table
 from trials import Trials
 from world import SIGNALS, Moment
@@ -122,6 +123,11 @@ class TrialsTest(unittest.TestCase):
         for words in ("process is left: .*sleep 60", "it ended with 7", "user: file note",
                       r"again: python3 ci/tests/trials.py interrupt base SIGTERM 1\+0.050"):
             self.assertRegex(wrong, words)
+
+    def test_long_trials_have_each_command(self):
+        """Written out: ci/test counts tests by their text to share them out."""
+        names = {name for name in dir(long_trials.Command) if name.startswith("test_")}
+        self.assertEqual(names, {f"test_{name.replace('-', '_')}" for name in COMMANDS})
 
     def test_table(self):
         table = Table()

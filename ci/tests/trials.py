@@ -27,7 +27,7 @@ import unittest
 from collections.abc import Mapping, Sequence
 
 import belongings
-from surroundings import Around, Pairs, Table, again, pair
+from surroundings import PLACES, Around, Pairs, Table, again, pair
 from world import EDIT, SIGNALS, Ended, Moment, World
 from worlds import world_of
 
@@ -234,6 +234,8 @@ def main(arguments: Sequence[str]) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="+", metavar="WORD")
     kind, command, *rest = parser.parse_args(arguments).words
+    if kind == "setting" and rest[:1] and rest[0] not in PLACES:
+        parser.error(f"setting: {rest[0]!r} is none of {', '.join(PLACES)}")
     trials = Trials()
     try:
         if kind == "interrupt":

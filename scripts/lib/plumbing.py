@@ -43,8 +43,9 @@ def content(directory: pathlib.Path | str, commit: str, path: str) -> str | None
 
 
 def upload_pack(*settings: str) -> str:
-    """The word of git fetch that has git serve a repository of the user's, whatever its own
-    configuration says; settings: more, as NAME=VALUE. Over file:// nothing else reaches that git."""
+    """The argument of git fetch that lets git serve a repository of the user's although that hides
+    references, is bare or is another user's; settings: more, as NAME=VALUE. Our own configuration does
+    not reach the git that serves."""
     every = ("safe.directory=*", "safe.bareRepository=all", "uploadpack.hideRefs=!refs", *settings)
     return f"--upload-pack=git {' '.join(f'-c {setting}' for setting in every)} upload-pack"
 

@@ -15,6 +15,11 @@ from .series import Patch, Series, subject
 _Place = tuple[str | None, str]
 
 
+def _diff(text: str) -> str:
+    """What a patch changes, without its message and statistics."""
+    return text[text.find("\ndiff --git "):]
+
+
 class Topics:
     """Which topic and wave each commit goes to."""
 
@@ -23,6 +28,7 @@ class Topics:
         self.by_author: dict[tuple[str, ...], list[Patch]] = {}
         for patch in series.patches:
             self.by_author.setdefault(export.author(patch.text), []).append(patch)
+        self.by_diff = {_diff(p.text): p for p in series.patches}
         self.starts = starts
         self.first: _Place = (next(iter(series.topics), None), "")
         if series.patches:
@@ -32,6 +38,8 @@ class Topics:
     def of(self, commit: str, text: str) -> tuple[str, str, Patch | None]:
         """(topic, wave, known patch or None) of the next commit."""
         known = self.by_subject.get(subject(text))
+        if known is None:
+            known = self.by_diff.get(_diff(text))
         if known is None:
             same = self.by_author.get(export.author(text), [])
             known = same[0] if len(same) == 1 else None

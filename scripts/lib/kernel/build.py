@@ -55,7 +55,10 @@ def toolchain(lane: Lane) -> str:
     for tool in (compilers(lane)[0], linker, *([lane.objcopy] if lane.objcopy else []), *rust):
         try:
             words.append(output([tool, "--version"]).splitlines()[0])
-        except (FileNotFoundError, Broken):
+        except (FileNotFoundError, Broken) as error:
+            if tool in rust and isinstance(error, Broken):
+                raise Missing(f"lane {lane.name} needs a {tool} that works without a home directory, as "
+                              f"Debian's does, and not one of rustup's: {error}") from None
             where = "see Documentation/rust/quick-start.rst of the base" if tool in rust \
                 else "install the packages in ci/packages"
             raise Missing(f"no {tool}, which lane {lane.name} is built with; {where}, "

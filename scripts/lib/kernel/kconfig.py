@@ -81,9 +81,12 @@ def _why_no_rust(lane: Lane, tree: pathlib.Path, words: Sequence[object], text: 
     if wanted(lane.fragment).get("CONFIG_RUST") != "y" or wanted(text).get("CONFIG_RUST") == "y":
         return ""
     log = cache.lanes() / lane.name / "config/rustavailable"
-    process.run(["make", "-s", "-C", tree, f"O={log.parent}", *words, "rustavailable"], log, _SECONDS)
+    outcome = process.run(["make", "-s", "-C", tree, f"O={log.parent}", *words, "rustavailable"], log,
+                          _SECONDS)
     said = re.findall(r"(?m)^\*\*\* (\w.*)", log.read_text(errors="replace"))
-    return "; make rustavailable: " + (" ".join(said) or "nothing is missing")
+    return "; make rustavailable: " + (" ".join(said) or (
+        "it is; something else that CONFIG_RUST depends on is not" if outcome.rc == 0 else
+        f"ended with {outcome.rc}, see {log}"))
 
 
 def _made(lane: Lane, tree: pathlib.Path, words: Sequence[object]) -> str:

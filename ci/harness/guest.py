@@ -156,10 +156,13 @@ class Guest:
         """A static busybox for the lane's architecture; None for a lane that needs none."""
         if not self.lane.busybox:
             return None
-        path = (self.foreign() or pathlib.Path("/")) / self.lane.busybox
-        if not path.exists():
-            raise CannotJudge(f"no {path}: install the package busybox-static")
-        return path
+        root = self.foreign() or pathlib.Path("/")
+        # a package of Debian 13 has usr/bin/busybox, one of Debian 12 bin/busybox
+        for path in (root / self.lane.busybox, root / "usr" / self.lane.busybox):
+            if path.exists():
+                return path
+        raise CannotJudge(f"no {self.lane.busybox} in {root} or {root / 'usr'}: install the package "
+                          "busybox-static")
 
     def base(self) -> Archive:
         """busybox, /init and empty directories."""

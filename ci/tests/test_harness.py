@@ -300,6 +300,23 @@ class ConeTest(unittest.TestCase):
                 self.assertEqual(fixture.git(tree, "status", "--porcelain"), "")
 
 
+class BusyboxTest(unittest.TestCase):
+    def test_packages_of_both_debian_releases(self):
+        for where in ("bin", "usr/bin"):
+            with self.subTest(where), tempfile.TemporaryDirectory() as name:
+                root = pathlib.Path(name)
+                described = mock.Mock(busybox="bin/busybox", foreign={"architecture": "arm64"})
+                described.name = "foreign"
+                made = guest.Guest(described, None, mock.Mock(top=TOP, cache=root, store=root / "verdicts"),
+                                   "toolchain")
+                made.foreign = lambda root=root: root
+                with self.assertRaisesRegex(CannotJudge, "no bin/busybox in .*: install the package"):
+                    made.busybox()
+                (root / where).mkdir(parents=True)
+                (root / where / "busybox").touch()
+                self.assertEqual(made.busybox(), root / where / "busybox")
+
+
 class SelftestsTest(unittest.TestCase):
     """Lanes build their selftests at the same time, each at a step of its own."""
 

@@ -69,7 +69,7 @@ class Lane:
     "kunit:PATH", a KUnit suite in the tree of the last step, with "@PATCH" as the patch of that
     slug leaves it; kernel_modules: paths of the kernel's own modules that the
     guest gets, where a step has them; busybox: path of a static busybox, below / or
-    below the foreign packages; foreign: the architecture, packages and library directory
+    below the foreign packages, or below usr there; foreign: the architecture, packages and library directory
     of what the guest's programs need and the machine's own architecture does not have.
     """
 

@@ -15,7 +15,7 @@ from lib.series import Series, title
 from lib.store import write_atomically
 from lib.verdict import Judgement, Verdict, worst
 
-from . import splat
+from . import accelerator, splat
 from .cell import Cell
 from .cost import Cost
 from .spans import spans, story
@@ -79,7 +79,7 @@ class Report:
         lines.append("-" * min(max(map(len, lines)), 100))
         for proof in self.proofs:
             lines += self._proof_lines(proof)
-        lines += [f"accelerator: lane {name}: {what}" for name, what in self.accelerators.items()]
+        lines += [f"accelerator: {said}" for said in accelerator.sentences(self.accelerators)]
         lines += self._skip_lines()
         grouped: dict[tuple[Verdict, str, str, str], list[Judgement]] = {}
         for j in self.judgements:

@@ -125,7 +125,7 @@ def git(tree, *words, data=None):
 def _of_the_base(what, *words):
     """Standard output of git in the cache of who runs the tests."""
     done = subprocess.run(["git", "-c", "color.ui=false", f"--git-dir={REAL_CACHE / 'linux.git'}", *words],
-                          check=False, capture_output=True, text=True, timeout=120)
+                          check=False, capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         raise AssertionError(f"the tests need {what} of the base, which {REAL_CACHE} does not have: "
                              f"run scripts/base first\n{done.stderr}")

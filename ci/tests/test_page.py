@@ -109,6 +109,7 @@ class PageTest(unittest.TestCase):
 
     def test_what_the_lanes_boot_under(self):
         self.assertIn("<p>Lane fast boots under TCG</p>", self.html)
+        self.assertIn("\naccelerator: lane fast boots under TCG\n", self.report.table())
 
     def text(self, index):
         return self.parsed.texts.get(index, "")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What mapping on the direct path costs, in instructions.
+ * What mapping costs, in instructions: on the direct path, for a platform device,
+ * and behind an IOMMU, for QEMU's edu, which the driver binds to.
  *
  * Needs an emulator that executes one instruction a nanosecond of guest time and
  * has a cycle counter that follows it (QEMU: -icount shift=0); whether it does
@@ -22,6 +23,7 @@
 #include <linux/irqflags.h>
 #include <linux/math64.h>
 #include <linux/module.h>
+#include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/scatterlist.h>
 #include <linux/seq_file.h>
@@ -31,6 +33,8 @@
 #include <asm/arch_timer.h>
 #endif
 
+#include "../edu.h"
+
 #define REPETITIONS	7
 #define CALLS		1024	/* of dma_map_phys() in a repetition */
 #define TABLES		16	/* mapped one after the other, then unmapped */
@@ -39,7 +43,9 @@
 #define COUNTER_LOOPS	100000
 
 struct dma_bench {
-	struct device *dev;
+	struct device *dev;	/* that is measured: direct or behind_iommu */
+	struct device *direct;
+	struct device *behind_iommu;	/* NULL where no edu has been bound */
 	struct page *pages;	/* MOST_ENTRIES of them */
 	struct sg_table tables[TABLES];
 };
@@ -89,8 +95,8 @@ static const char *map_phys(struct dma_bench *db, u64 *took)
 		dma_addr_t addr = dma_map_phys(db->dev, phys, PAGE_SIZE,
 					       DMA_BIDIRECTIONAL, 0);
 
-		if (addr != phys)
-			return "not mapped where the memory is";
+		if (dma_mapping_error(db->dev, addr))
+			return "not mapped";
 		dma_unmap_phys(db->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 	}
 	*took = instructions() - start;
@@ -108,8 +114,8 @@ static const char *map_sg(struct dma_bench *db, u64 *map, u64 *unmap)
 		failed = false;
 		start = instructions();
 		for (i = 0; i < TABLES; i++)
-			failed |= dma_map_sg(db->dev, db->tables[i].sgl, nents,
-					     DMA_BIDIRECTIONAL) != nents;
+			failed |= !dma_map_sg(db->dev, db->tables[i].sgl, nents,
+					      DMA_BIDIRECTIONAL);
 		middle = instructions();
 		if (failed)
 			return "not mapped";
@@ -220,10 +226,23 @@ static void show_path(struct seq_file *seq, const char *suffix)
 	show_sg(seq, MOST_ENTRIES, suffix);
 }
 
-static int bench_show(struct seq_file *seq, void *unused)
+static bool maps_at_its_address(struct dma_bench *db)
 {
-	show_counter(seq);
-	say(seq, "direct", "", get_dma_ops(bench.dev) || dev_dma_iommu(bench.dev) ?
+	phys_addr_t phys = page_to_phys(db->pages);
+	dma_addr_t addr = dma_map_phys(db->dev, phys, PAGE_SIZE,
+				       DMA_BIDIRECTIONAL, 0);
+
+	if (dma_mapping_error(db->dev, addr))
+		return false;
+	dma_unmap_phys(db->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+	return addr == phys;
+}
+
+static void show_direct(struct seq_file *seq)
+{
+	bench.dev = bench.direct;
+	say(seq, "direct", "", get_dma_ops(bench.dev) || dev_dma_iommu(bench.dev) ||
+	    !maps_at_its_address(&bench) ?
 	    "the device is not mapped directly" : NULL);
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE)
 	dev_clear_dma_coherent(bench.dev);
@@ -231,6 +250,28 @@ static int bench_show(struct seq_file *seq, void *unused)
 	dev_set_dma_coherent(bench.dev);
 #endif
 	show_path(seq, "");
+}
+
+static void show_iommu(struct seq_file *seq)
+{
+	bench.dev = bench.behind_iommu;
+	if (!bench.dev) {
+		say(seq, "iommu", "", "no edu has been bound");
+		return;
+	}
+	if (!dev_dma_iommu(bench.dev)) {
+		say(seq, "iommu", "", "the device is not mapped by an IOMMU");
+		return;
+	}
+	say(seq, "iommu", "", NULL);
+	show_path(seq, "_iommu");
+}
+
+static int bench_show(struct seq_file *seq, void *unused)
+{
+	show_counter(seq);
+	show_direct(seq);
+	show_iommu(seq);
 	return 0;
 }
 
@@ -248,8 +289,36 @@ static const struct file_operations bench_fops = {
 	.release = single_release,
 };
 
+static int bench_probe(struct pci_dev *edu, const struct pci_device_id *id)
+{
+	int ret = dma_set_mask_and_coherent(&edu->dev, DMA_BIT_MASK(64));
+
+	if (!ret)
+		bench.behind_iommu = &edu->dev;
+	return ret;
+}
+
+static void bench_remove(struct pci_dev *edu)
+{
+	bench.behind_iommu = NULL;
+}
+
+static const struct pci_device_id bench_ids[] = {
+	{ PCI_DEVICE(EDU_VENDOR, EDU_DEVICE) },
+	{}
+};
+
+static struct pci_driver bench_driver = {
+	.name = "dma_bench",
+	.id_table = bench_ids,
+	.probe = bench_probe,
+	.remove = bench_remove,
+};
+
 static int __init bench_init(void)
 {
+	int ret;
+
 	const struct platform_device_info info = {
 		.name = "dma_bench",
 		.id = PLATFORM_DEVID_NONE,
@@ -261,22 +330,32 @@ static int __init bench_init(void)
 		return -ENOMEM;
 	pdev = platform_device_register_full(&info);
 	if (IS_ERR(pdev)) {
-		__free_pages(bench.pages, get_order(MOST_ENTRIES * PAGE_SIZE));
-		return PTR_ERR(pdev);
+		ret = PTR_ERR(pdev);
+		goto free_pages;
 	}
-	bench.dev = &pdev->dev;
+	bench.direct = &pdev->dev;
+	ret = pci_register_driver(&bench_driver);
+	if (ret)
+		goto unregister;
 	file = debugfs_create_file("dma_bench", 0400, NULL, NULL, &bench_fops);
 	return 0;
+
+unregister:
+	platform_device_unregister(pdev);
+free_pages:
+	__free_pages(bench.pages, get_order(MOST_ENTRIES * PAGE_SIZE));
+	return ret;
 }
 module_init(bench_init);
 
 static void __exit bench_exit(void)
 {
 	debugfs_remove(file);
+	pci_unregister_driver(&bench_driver);
 	platform_device_unregister(pdev);
 	__free_pages(bench.pages, get_order(MOST_ENTRIES * PAGE_SIZE));
 }
 module_exit(bench_exit);
 
-MODULE_DESCRIPTION("Cost of DMA mapping on the direct path, in instructions");
+MODULE_DESCRIPTION("Cost of DMA mapping, in instructions");
 MODULE_LICENSE("GPL");

@@ -25,6 +25,8 @@ from lib.verdict import Verdict
 
 # Fewer repetitions tell no spread.
 LEAST_REPETITIONS = 3
+# Of so many, one may be disturbed, as by work that the kernel had put off.
+MANY_REPETITIONS = 5
 # The spread, as a part of the median, beyond which a median says nothing.
 MOST_SPREAD = 0.01
 
@@ -55,8 +57,12 @@ class Samples:
 
     @property
     def spread(self) -> float:
-        """From the least to the largest value."""
-        return max(self.values) - min(self.values)
+        """From the least to the largest value; of MANY_REPETITIONS or more, without the one
+        that most widens it."""
+        ordered = sorted(self.values)
+        if len(ordered) < MANY_REPETITIONS:
+            return ordered[-1] - ordered[0]
+        return min(ordered[-2] - ordered[0], ordered[-1] - ordered[1])
 
     def trouble(self) -> str:
         """Why this says nothing, or ""."""

@@ -108,6 +108,15 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(word, Verdict.LOST)
         self.assertIn("more than 1%", reason)
 
+    def test_one_disturbed_repetition_of_many_says_nothing(self):
+        calm = series(*[5000] * 5)
+        for disturbed in ((5000, 5000, 5000, 5000, 5400), (4000, 5000, 5000, 5000, 5000)):
+            self.assertEqual(self.judge(calm, series(*disturbed))[0], Verdict.PASS)
+            # nor does it widen what passes
+            self.assertEqual(self.judge(series(*disturbed), series(*[5010] * 5))[0], Verdict.FAIL)
+        self.assertEqual(self.judge(calm, series(5000, 5000, 5000, 5400, 5400))[0], Verdict.LOST)
+        self.assertEqual(self.judge(calm, series(5000, 5000, 5000, 5400))[0], Verdict.LOST)
+
     def test_few_repetitions_cannot_be_judged(self):
         self.assertEqual(self.judge(series(5, 5, 5), series(5, 5))[0], Verdict.LOST)
 

@@ -29,6 +29,7 @@
 #define BAR		2	/* ivshmem's memory */
 #define FAULTS		4096ul
 #define CALLS		2000u
+#define READS		20000u
 #define MAPPINGS	10000u
 #define CGROUPS		"/sys/fs/cgroup"
 #define CGROUP		CGROUPS "/vfio_bench"
@@ -50,7 +51,7 @@
 static const struct {
 	unsigned int mappings;
 	unsigned int calls;
-} revocations[] = { { 1, 200 }, { 100, 20 }, { 10000, 2 } };
+} revocations[] = { { 1, 200 }, { 100, 200 }, { 10000, 2 } };
 
 /* Mappings of another buffer, and the most that they may add to a revocation */
 #define OTHERS		10000u
@@ -226,12 +227,12 @@ static void bench_read(const struct source *from)
 
 	for (i = -1; i < REPETITIONS; i++) {
 		start = now_ns();
-		for (call = 0; call < CALLS; call++)
+		for (call = 0; call < READS; call++)
 			if (pread(from->fd, &value, sizeof(value),
 				  from->offset) != sizeof(value))
 				goto out;
 		if (i >= 0)
-			measured(from, what, CALLS, now_ns() - start,
+			measured(from, what, READS, now_ns() - start,
 				 "instructions");
 	}
 out:

@@ -44,8 +44,7 @@
 #define COUNTER_LOOPS	100000
 
 struct dma_bench {
-	struct device *dev;	/* that is measured: direct or behind_iommu */
-	struct device *direct;
+	struct device *dev;	/* that is measured: pdev's or behind_iommu */
 	struct device *behind_iommu;	/* NULL where no edu has been bound */
 	struct page *pages;	/* MOST_ENTRIES of them */
 	struct sg_table tables[TABLES];
@@ -90,25 +89,41 @@ static const char *map_phys(struct dma_bench *db, u64 *took)
 {
 	phys_addr_t phys = page_to_phys(db->pages);
 	u64 start = instructions();
+	dma_addr_t addr;
 	unsigned int i;
 
 	for (i = 0; i < CALLS; i++) {
-		dma_addr_t addr = dma_map_phys(db->dev, phys, PAGE_SIZE,
-					       DMA_BIDIRECTIONAL, 0);
-
+		addr = dma_map_phys(db->dev, phys, PAGE_SIZE, DMA_BIDIRECTIONAL,
+				    0);
 		if (dma_mapping_error(db->dev, addr))
 			return "not mapped";
 		dma_unmap_phys(db->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 	}
 	*took = instructions() - start;
+	if (!dev_dma_iommu(db->dev) && addr != phys)
+		return "not mapped where the memory is";
 	return NULL;
+}
+
+/* Whether all entries of all tables are mapped where the memory is */
+static bool mapped_directly(struct dma_bench *db)
+{
+	struct scatterlist *sg;
+	int i, k;
+
+	for (i = 0; i < TABLES; i++)
+		for_each_sgtable_sg(&db->tables[i], sg, k)
+			if (sg_dma_address(sg) != sg_phys(sg) ||
+			    sg_dma_len(sg) != sg->length)
+				return false;
+	return true;
 }
 
 static const char *map_sg(struct dma_bench *db, u64 *map, u64 *unmap)
 {
 	unsigned int nents = db->tables[0].orig_nents, round, i;
-	u64 start, middle;
 	bool failed;
+	u64 start;
 
 	*map = *unmap = 0;
 	for (round = 0; round < ROUNDS; round++) {
@@ -117,14 +132,17 @@ static const char *map_sg(struct dma_bench *db, u64 *map, u64 *unmap)
 		for (i = 0; i < TABLES; i++)
 			failed |= !dma_map_sg(db->dev, db->tables[i].sgl, nents,
 					      DMA_BIDIRECTIONAL);
-		middle = instructions();
+		*map += instructions() - start;
 		if (failed)
 			return "not mapped";
+		if (!dev_dma_iommu(db->dev) && !mapped_directly(db))
+			return "not mapped where the memory is";
+
+		start = instructions();
 		for (i = 0; i < TABLES; i++)
 			dma_unmap_sg(db->dev, db->tables[i].sgl, nents,
 				     DMA_BIDIRECTIONAL);
-		*unmap += instructions() - middle;
-		*map += middle - start;
+		*unmap += instructions() - start;
 	}
 	return NULL;
 }
@@ -230,23 +248,10 @@ static void show_path(struct seq_file *seq, const char *suffix)
 	show_sg(seq, MOST_ENTRIES, suffix);
 }
 
-static bool maps_at_its_address(struct dma_bench *db)
-{
-	phys_addr_t phys = page_to_phys(db->pages);
-	dma_addr_t addr = dma_map_phys(db->dev, phys, PAGE_SIZE,
-				       DMA_BIDIRECTIONAL, 0);
-
-	if (dma_mapping_error(db->dev, addr))
-		return false;
-	dma_unmap_phys(db->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
-	return addr == phys;
-}
-
 static void show_direct(struct seq_file *seq)
 {
-	bench.dev = bench.direct;
-	say(seq, "direct", "", get_dma_ops(bench.dev) || dev_dma_iommu(bench.dev) ||
-	    !maps_at_its_address(&bench) ?
+	bench.dev = &pdev->dev;
+	say(seq, "direct", "", get_dma_ops(bench.dev) || dev_dma_iommu(bench.dev) ?
 	    "the device is not mapped directly" : NULL);
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE)
 	dev_clear_dma_coherent(bench.dev);
@@ -321,13 +326,12 @@ static struct pci_driver bench_driver = {
 
 static int __init bench_init(void)
 {
-	int ret;
-
 	const struct platform_device_info info = {
 		.name = "dma_bench",
 		.id = PLATFORM_DEVID_NONE,
 		.dma_mask = DMA_BIT_MASK(64),
 	};
+	int ret;
 
 	bench.pages = alloc_pages(GFP_KERNEL, get_order(MOST_ENTRIES * PAGE_SIZE));
 	if (!bench.pages)
@@ -337,7 +341,6 @@ static int __init bench_init(void)
 		ret = PTR_ERR(pdev);
 		goto free_pages;
 	}
-	bench.direct = &pdev->dev;
 	ret = pci_register_driver(&bench_driver);
 	if (ret)
 		goto unregister;

@@ -6,11 +6,12 @@ import fnmatch
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lib import table
 from lib.command import Failed
+from lib.lane import Lane
 from lib.proofs import OWN
 from lib.table import FLAG, TABLE, TEXTS
 
@@ -53,6 +54,15 @@ def read(top: pathlib.Path) -> dict[str, Needs]:
     for test, entry in tables.items():
         _check(f"{_FILE}: {test}", entry, guest, tables)
     return {test: _closed(test, tables) for test in tables}
+
+
+def check(needs: Mapping[str, Needs], lanes: Iterable[Lane]) -> None:
+    """Failed for a boot with a test that is not there."""
+    for lane in lanes:
+        for boot in lane.boots:
+            for test in boot.tests:
+                if test not in needs:
+                    raise Failed(f"{lane.name}: boot {boot.name}: no test {test!r} in ci/guest/tests")
 
 
 def _check(where: str, entry: dict[str, Any], guest: pathlib.Path, tables: Tables) -> None:

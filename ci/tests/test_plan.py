@@ -333,6 +333,13 @@ class RunTest(unittest.TestCase):
         self.assertIn("\n  6 in fake: the last step, which has all before it\n"
                       "  6, 3 in second: the steps that they are due on, downwards\n"
                       "  5..3 in fake: the steps before it, downwards\n", text)
+        code, text = made.run("--plan", "--shell")
+        self.assertEqual((code, "give one of them" in text), (1, True), text)
+        path = next((made.top / "ci/lanes").glob("fake.toml"))
+        path.write_text(path.read_text().replace('tests = ["unit"]', 'tests = ["unitt"]'))
+        code, text = made.run("--plan")
+        self.assertEqual(code, 1)
+        self.assertIn("fake: boot main: no test 'unitt' in ci/guest/tests", text)
         self.assertFalse((made.directory / "cache").exists())
         self.assertFalse((made.top / "out").exists())
 

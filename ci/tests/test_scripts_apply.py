@@ -450,6 +450,7 @@ class Apply(Fixture):
         self.git(tree, "commit", "-q", "--allow-empty", "-m", "toy: a note")
         done = self.script("apply", expect=1)
         self.assertIn("does not hold:\n  toy: a note\nwrite", done.stderr)
+        self.assertIn("branch -f series refs/heads/base\n  scripts/apply\n", done.stderr)
         self.git(tree, "reset", "-q", "--hard", "HEAD^")
         self.git(tree, "switch", "-q", "--detach", "base")
         self.git(tree, "merge", "-q", "--no-ff", "--no-commit", "series")

@@ -367,10 +367,22 @@ class Refresh(Fixture):
         self.commit(user, "Linux 7.3.1")
         self.git(user, "tag", "v7.3.1")
         self.script("apply", user)
-        self.script("refresh", "--tree", user, "--base", "v7.3.1")
+        done = self.script("refresh", "--tree", user, "--base", "v7.3.1")
+        self.assertNotIn("# base", done.stderr)
         self.assertEqual(self.patches(), before)
         self.script("refresh", "--tree", user, "--base", "v7.3.1", "--all")
         self.assertNotEqual(self.patches(), before)
+
+    def test_a_newer_release_is_named(self):
+        self.change(self.linux, "PATCHLEVEL = 3", "PATCHLEVEL = 4", "Linux 7.4", name="Makefile")
+        self.git(self.linux, "tag", "v7.4")
+        user = self.top / "user"
+        self.git(self.top, "clone", "-q", self.linux, user)
+        self.git(user, "checkout", "-q", "v7.3")
+        self.script("apply", user)
+        self.git(user, "rebase", "-q", "--onto", "v7.4", "v7.3")
+        done = self.script("refresh", "--tree", user, "--base", "v7.4")
+        self.assertRegex(done.stderr, "series still says '# base: v7.3', and [0-9a-f]{12} is 7.4;")
 
     def test_check_passes_over_index_lines(self):
         path = self.repo / "patches" / self.names()[0]

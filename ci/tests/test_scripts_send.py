@@ -293,13 +293,15 @@ class Send(Fixture):
         self.assertIn("other has no '# tree:' line", self.send(topic="other", expect=1).stderr)
         series = self.repo / "series"
         series.write_text(series.read_text().replace(
-            "# topic: other\n", "# topic: other\n# tree: others\n# list: list@toy.example\n"))
+            "# topic: other\n", "# topic: other\n# prefix: RFC\n# tree: others\n# list: list@toy.example\n"))
         done = self.send(topic="other", expect=1)
         self.assertIn("--cover FILE", done.stderr)
         (self.repo / "patches/other/COVER").write_text("toy: the other\n\nIts letter.\n")
-        done = self.send("--prefix", "RFC", "--revision", "2", topic="other")
+        done = self.send("--revision", "2", topic="other")
         self.assertIn("[PATCH RFC v2 0/2] toy: the other", done.stdout)
-        self.assertIn("[PATCH RFC v2 2/2] toy: other topic, more", done.stdout)
+        self.assertIn("(scripts/send --topic other --send does)", done.stdout)
+        done = self.send("--prefix", "RESEND", "--prefix", "RFC", "--revision", "2", topic="other")
+        self.assertIn("[PATCH RFC RESEND v2 2/2] toy: other topic, more", done.stdout)
         self.script("refresh", "--check")  # which takes the letter for no patch
         done = self.send("--cover", self.repo / "COVER-LETTER.txt")
         self.assertIn("[PATCH 0/3] toy: return more", done.stdout)

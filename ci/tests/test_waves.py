@@ -39,6 +39,7 @@ a/0004-p.patch
 b/0001-p.patch
 # topic: c
 # tree: cs
+# prefix: RFC
 # list: c@x.example
 # needs: b a/two
 c/0001-p.patch
@@ -72,6 +73,7 @@ class Waves(unittest.TestCase):
         self.assertEqual([w.posting for w in made], ["a-one", "a-two", "a-three", "b", "c"])
         self.assertEqual(waves.find(found, "a", "two").options, ["--topic", "a", "--wave", "two"])
         self.assertEqual(waves.find(found, "b", None).options, ["--topic", "b"])
+        self.assertEqual([w.prefixes for w in made], [(), (), (), (), ("RFC",)])
 
     def test_it_is_written_as_it_is_read(self):
         found = self.read()
@@ -130,6 +132,8 @@ class Waves(unittest.TestCase):
                                    ("d", None, "no topic 'd' in series")):
             with self.subTest(words), self.assertRaisesRegex(Failed, words):
                 waves.find(found, topic, name)
+        with self.assertRaisesRegex(Failed, "\n  scripts/apply --topic a --wave one "):
+            waves.find(found, "a", "four", "scripts/apply")
 
     def test_this_series(self):
         """That of this repository: its waves are right, and each has a cover letter."""

@@ -66,8 +66,10 @@ def from_tree(path: pathlib.Path, directory: str, series: Series) -> str:
         theirs = git(directory, "rev-parse", "-q", "--verify", f"{series.base}^{{commit}}")
     except Broken as error:
         why = error.stderr.strip() or f"it has no tag {series.base}"
-        raise CannotJudge(f"LINUX={directory}: {why}; fetch it there "
-                          f"(git -C {directory} fetch --tags), or unset LINUX") from None
+        there = plumbing.succeeds(directory, "rev-parse", "--git-dir")
+        raise CannotJudge(f"LINUX={directory}: {why}; " + (
+            f"fetch it there (git -C {directory} fetch --tags), or unset LINUX" if there else
+            "name a git tree of yours, or unset LINUX")) from None
     verify(directory, theirs, series, f"{series.base} in LINUX={directory}")
     if release.imported(path) == theirs:
         return theirs
@@ -185,6 +187,7 @@ def first(path: pathlib.Path, series: Series, scratch: pathlib.Path) -> str:
         except CannotJudge as error:
             if full(error):
                 raise
+            say(f"{name}: {error}")
             answers.append(f"  {name}: {error}")
     raise CannotJudge(f"no source has {series.base}:\n" + "\n".join(answers) +
                       "\ngive a git tree that has the tag: LINUX=DIR scripts/base")

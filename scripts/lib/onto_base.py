@@ -99,7 +99,7 @@ def own_worktree() -> pathlib.Path:
     return path
 
 
-def nothing_lost(path: pathlib.Path) -> None:
+def nothing_lost(path: pathlib.Path, repeat: str) -> None:
     """Failed where moving that worktree's branch would lose work of the user's."""
     worktree.clean(path, user=False)
     tips = [git(path, "rev-parse", BRANCH)]
@@ -108,8 +108,10 @@ def nothing_lost(path: pathlib.Path) -> None:
     if lost := [subject for tip in tips for subject in own_commits(tip)]:
         raise Failed(
             f"{path} has commits that patches/ does not hold:\n  " + "\n  ".join(lost) +
-            "\nwrite them there (scripts/refresh), or keep them aside and repeat:\n"
-            f"  git -C {path} switch -c kept && git -C {path} branch -f series {BASE}")
+            "\nwrite them there (scripts/refresh); or keep them aside, repeat this, and pick them:\n"
+            f"  git -C {path} switch -c kept && git -C {path} branch -f series {BASE}\n"
+            f"  {repeat}\n"
+            f"  git -C {path} cherry-pick COMMIT...")
 
 
 def onto_cache(patches: Sequence[Patch], signoff: bool, repeat: str) -> pathlib.Path:
@@ -118,7 +120,7 @@ def onto_cache(patches: Sequence[Patch], signoff: bool, repeat: str) -> pathlib.
     with cache.lock("tree"):
         path = own_worktree()
         snapshot.repair(path, user=False)
-        nothing_lost(path)
+        nothing_lost(path, repeat)
         tip = made(patches, signoff, path, repeat)
         paths = git(path, "diff", "--name-only", "--no-renames", "-z", "HEAD", tip).split("\0")
         with snapshot.guarded(path, user=False, paths=[p for p in paths if p], target=tip,

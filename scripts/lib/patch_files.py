@@ -20,8 +20,9 @@ def guard(tree: pathlib.Path, series: Series, found: contents.Export,
     if lost:
         here = len(series.patches) - len(found.dropped)
         raise Failed(f"{tree} holds {here} of {len(series.patches)} patches; these were never in "
-                     f"its branch:\n{listed_briefly(lost)}\nput them there: scripts/apply; or drop "
-                     "them: scripts/refresh --remove")
+                     f"its branch:\n{listed_briefly(lost)}\nto keep them, apply all patches "
+                     "(scripts/apply) and add your commits (git cherry-pick); to drop them, as when the "
+                     "base has them already, repeat this with --remove")
     if strays:
         raise Failed(f"not in series, nor in the branch:\n{listed_briefly(strays)}\n"
                      "move them away, or drop them: scripts/refresh --remove")

@@ -7,7 +7,7 @@ import sys
 
 from . import b4, below, cache, delivery, mailserver, posting, release, series as series_file
 from . import submission, submitter, waves
-from .command import Failed, ignore_signals, say
+from .command import Failed, ignore_signals, say, shell
 from .plumbing import git
 from .request import Request
 
@@ -86,7 +86,7 @@ def anew(branch: submission.Branch, series: series_file.Series, server: mailserv
             posting.copy_whole(made, directory)
             ignore_signals()  # it is done
         said = f"{len(mails)} mail{'s' * (len(mails) != 1)} in {directory}"
-        print(f"{said}; nothing was sent (scripts/send --send does)")
+        print(f"{said}; nothing was sent ({shell(['scripts/send', *wave.options, '--send'])} does)")
         return
     if not chosen.reflect:
         ask(chosen, f"Have you read the cover letter and the {len(wave.patches)} patches, and do you stand "
@@ -108,7 +108,8 @@ def _remarks(series: series_file.Series, wave: waves.Wave, made: submission.Made
     if titles := below.missing(series, wave):
         print(f"It needs what has not been sent from here: {', '.join(titles)}.")
     if not release.public():
-        print("The base in the cache is nobody else's: --send needs --reflect.")
+        print(f"The base in the cache was made of files, so nobody else has its commit: --send needs "
+              f"--reflect, or the public {series.base} (LINUX=DIR scripts/base).")
     if lack := below.unfinished(made.letter, made.revision):
         print(f"The cover letter {lack}: --send needs --reflect.")
     print()

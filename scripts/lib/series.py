@@ -14,7 +14,7 @@ from . import journal, message
 from .command import CannotJudge, Failed
 
 # What holds for the topic or wave that begins there, and for the one patch below.
-OF_WAVES = ("tree", "list", "needs")
+OF_WAVES = ("tree", "list", "needs", "prefix")
 OF_PATCHES = ("stable", "fixes")
 KEYS = ("base", "topic", "wave", *OF_WAVES, *OF_PATCHES)
 

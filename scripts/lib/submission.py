@@ -128,9 +128,10 @@ def prepare(branch: Branch, series: series_file.Series, chosen: Request, wave: w
     # The same wave has the same change-id in all its versions.
     mark = hashlib.sha256(f"{branch.name} {series.base}".encode()).hexdigest()[:12]
     revision = chosen.revision or posting.next_revision(branch.name)
+    prefixes = [*wave.prefixes, *(word for word in chosen.prefix if word not in wave.prefixes)]
     branch.cover(f"{subject}\n\n{body}\n\n{below.letter(series, wave)}\n\n{trailers}", {
         "revision": revision, "change-id": f"20260101-{branch.name}-{mark}",
-        "base-branch": f"b4/{branch.name}", "prefixes": chosen.prefix})
+        "base-branch": f"b4/{branch.name}", "prefixes": prefixes})
     branch.am(wave.patches)
     last = below.last_sent(branch.name, revision)
     return Made(revision, f"{subject}\n\n{body}\n", lines,

@@ -9,6 +9,7 @@ or wave stand
   # needs: NAME...   the waves that must be applied before it, NAME, TOPIC/NAME or TOPIC; or
                      "nothing"; without this line: all waves before it in its topic, and the
                      topics that its topic needs
+  # prefix: WORD...  prefixes of the subjects of its mails, such as RFC
 
 and what stands below the topic holds for each of its waves that says nothing else.
 """
@@ -26,7 +27,7 @@ MOST = 15  # patches of a wave: Documentation/process/submitting-patches.rst
 @dataclasses.dataclass(frozen=True)
 class Wave:
     """topic; name: "" where the topic is one wave; tree: "" where none is named; lists: addresses;
-    needs: the words of its `# needs:`, None where it has none; patches: in order."""
+    needs: the words of its `# needs:`, None where it has none; patches: in order; prefixes: words."""
 
     topic: str
     name: str
@@ -34,6 +35,7 @@ class Wave:
     lists: tuple[str, ...]
     needs: tuple[str, ...] | None
     patches: tuple[Patch, ...]
+    prefixes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -65,7 +67,7 @@ def _made(series: Series, topic: str, name: str, patches: Sequence[Patch]) -> Wa
     said = common | (_said(series.waves.get((topic, name), [])) if name else {})
     needs = said.get("needs")
     return Wave(topic, name, " ".join(said.get("tree", [])), tuple(said.get("list", [])),
-                None if needs is None else tuple(needs), tuple(patches))
+                None if needs is None else tuple(needs), tuple(patches), tuple(said.get("prefix", [])))
 
 
 def waves(series: Series) -> list[Wave]:
@@ -76,8 +78,8 @@ def waves(series: Series) -> list[Wave]:
     return [_made(series, topic, name, patches) for (topic, name), patches in found.items()]
 
 
-def find(series: Series, topic: str | None, name: str | None) -> Wave:
-    """The wave that the options of scripts/send name; Failed, with what would go where, without one."""
+def find(series: Series, topic: str | None, name: str | None, command: str = "scripts/send") -> Wave:
+    """The wave that the options of a command name; Failed, with what would go where, without one."""
     there = waves(series)
     same = [w for w in there if w.topic == topic and name in (None, w.name)]
     if len(same) == 1:
@@ -92,12 +94,12 @@ def find(series: Series, topic: str | None, name: str | None) -> Wave:
         series.choose(topic)
         why = f"topic {topic} has no patch"
     theirs = [w for w in there if topic is None or w.topic == topic]
-    raise Failed("\n".join([f"{why}; choose one:", *_table(series, theirs or there)]))
+    raise Failed("\n".join([f"{why}; choose one:", *_table(series, theirs or there, command)]))
 
 
-def _table(series: Series, shown: Sequence[Wave]) -> Iterator[str]:
+def _table(series: Series, shown: Sequence[Wave], command: str) -> Iterator[str]:
     """Lines: the options of each wave, its patches, tree and lists, and what must come before it."""
-    rows = [(shell(["scripts/send", *w.options]), f"{len(w.patches)}", w.tree or "no tree", w) for w in shown]
+    rows = [(shell([command, *w.options]), f"{len(w.patches)}", w.tree or "no tree", w) for w in shown]
     wide = [max((len(str(row[n])) for row in rows), default=0) for n in range(3)]
     for words, count, tree, wave in rows:
         yield (f"  {words:{wide[0]}}  {count:>{wide[1]}}  {tree:{wide[2]}}  "

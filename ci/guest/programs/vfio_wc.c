@@ -421,6 +421,40 @@ static void test_amid(void)
 	close(device);
 }
 
+/* The second of two reads maps the page when the buffer has gone, and inherits its type. */
+static void test_inherited(void)
+{
+	int device = vfio_open(bdf), buf, set, begun, amid = -1, kind = -1;
+	struct vfio_region_info info;
+	struct stuck first, second;
+	ssize_t got = 0;
+	bool none = false;
+	char *vaddr;
+
+	vfio_region(device, BAR, &info);
+	vaddr = map(device, info.offset, 3 * page);
+	buf = vfio_export(device, BAR, page, page);
+	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	begun = stuck_begin(&first, device, page);
+	if (!begun) {
+		vfio_revoke(device, buf);
+		begun = stuck_begin(&second, device, page);
+		got = stuck_end(&first);
+		amid = cache(vaddr + page);
+		if (!begun)
+			got += stuck_end(&second);
+		none = is_type(page, "");
+		kind = cache(vaddr + page);
+	}
+	result(!set && !begun && got == 8 && amid == WC && none && kind == NC,
+	       "wc_ends_amid_two_reads",
+	       "set %d, read begun %d, they read %zd, amid the second mapped as %d, then none %d, mapped as %d",
+	       set, begun, got, amid, none, kind);
+	munmap(vaddr, 3 * page);
+	close(buf);
+	close(device);
+}
+
 static bool find_bar(void)
 {
 	unsigned long long start, last;
@@ -456,7 +490,7 @@ int main(int argc, char **argv)
 		test_nc(device);
 		close(device);
 	} else if (argc == 3 && !strcmp(argv[1], "types") && find_bar()) {
-		plan(10);
+		plan(11);
 		test_needed();
 		test_life("wc_until_revoked", end_revoke);
 		test_life("wc_until_closed", end_close);
@@ -464,6 +498,7 @@ int main(int argc, char **argv)
 		test_bar();
 		test_waits();
 		test_amid();
+		test_inherited();
 		test_ioeventfd();
 	} else {
 		fprintf(stderr, "usage: vfio_wc page BDF real|refused\n"

@@ -262,6 +262,47 @@ static void show_others(void)
 	       "%d messages", messages("cannot import a buffer of "));
 }
 
+/* --- offsets of the DRM device that nobody has been told */
+
+#define OFFSETS		(0x10000000 / PAGE)	/* where they begin, with 32 bits */
+#define OFFSETS_TRIED	16384
+
+/* How many can be mapped */
+static int offsets_mapped(void)
+{
+	int count = 0, page;
+	void *mem;
+
+	for (page = 0; page < OFFSETS_TRIED; page++) {
+		mem = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, display.fd, (OFFSETS + page) * PAGE);
+		if (mem == MAP_FAILED)
+			continue;
+		munmap(mem, PAGE);
+		count++;
+	}
+	return count;
+}
+
+static void show_offsets(void)
+{
+	struct buffer buffer = NO_BUFFER, dumb = NO_BUFFER;
+	int before, with_import, with_dumb, imported;
+
+	before = offsets_mapped();
+	buffer.fd = allocate(HEAP, PAGE);
+	imported = buffer_import(&display, &buffer);
+	with_import = offsets_mapped();
+	buffer_close(&display, &buffer);
+	/* so that it is known where offsets are */
+	buffer_dumb(&display, &dumb, 16);
+	with_dumb = offsets_mapped();
+	buffer_close(&display, &dumb);
+	result(!imported && with_import == before && with_dumb == before + 1,
+	       "import_not_mapped_by_offset",
+	       "imported %d; %d offsets, with the imported buffer %d, with a dumb one %d",
+	       imported, before, with_import, with_dumb);
+}
+
 /* --- all of the pool */
 
 /* What the driver has allocated for the console, as the pool rounds it; 0 for unknown */
@@ -317,7 +358,7 @@ static void show(void)
 	int to = -1;
 	pid_t pid;
 
-	plan(39);
+	plan(40);
 	if (!worked("display", display_open(&display)))
 		exit(EXIT_FAILURE);
 	result(size > 0 && whole == size - console_size(), "console_is_all_that_is_kept",
@@ -329,6 +370,7 @@ static void show(void)
 	show_deep();
 	show_sizes(&first);
 	show_others();
+	show_offsets();
 	show_exhausted(&first);
 
 	buffer_free(&display, &first);

@@ -177,7 +177,7 @@ def table(rows: Sequence[Row], titles: Sequence[str]) -> str:
                      f"{row.ratio:.4f}" if row.ratio is not None else "-",
                      samples.unit if samples else "",
                      verdict.value + (f": {reason}" if reason else "")])
-    return _aligned([head, *body])
+    return aligned([head, *body])
 
 
 def comparisons(measured: Mapping[str, Samples], compared: Sequence[tuple[str, str]]) -> str:
@@ -186,10 +186,10 @@ def comparisons(measured: Mapping[str, Samples], compared: Sequence[tuple[str, s
     body = [[name, f"{measured[name].median:.2f}", other, f"{measured[other].median:.2f}",
              f"{measured[name].median / measured[other].median:.4f}"
              if measured[other].median else "-"] for name, other in compared]
-    return _aligned([head, *body]) if body else ""
+    return aligned([head, *body]) if body else ""
 
 
-def _aligned(table_rows: Sequence[Sequence[str]]) -> str:
+def aligned(table_rows: Sequence[Sequence[str]]) -> str:
     """Columns padded to their widest cell; numbers to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*table_rows)]
     text = ""

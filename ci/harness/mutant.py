@@ -112,6 +112,18 @@ def unfit(top: pathlib.Path, additions: Additions) -> list[str]:
     return wrong
 
 
+def change(top: pathlib.Path, name: str) -> tuple[str, tuple[Edit, ...]]:
+    """(file, edits) of a mutant of ci/mutants.toml, not compared with any step; Failed where none has the
+    name."""
+    for where, entry in _entries(top):
+        if entry.get("name") == name:
+            table.check(entry, where, _KEYS, _MORE)
+            for edit in entry["edits"]:
+                table.check(edit, f"{where}: an edit", _EDIT)
+            return entry["file"], tuple(Edit(e["old"], e["new"]) for e in entry["edits"])
+    raise Failed(f"{FILE}: no mutant {name!r}")
+
+
 def _entries(top: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
     """The tables of ci/mutants.toml, each with what messages call it; none without the file."""
     data = table.load(top, FILE) if (pathlib.Path(top) / FILE).exists() else {}

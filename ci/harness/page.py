@@ -35,21 +35,27 @@ def row(*cells: object) -> str:
 @dataclasses.dataclass(frozen=True)
 class Beside:
     """What other commands wrote to the directory of a report. mutants: those of mutate.json; bench:
-    {lane: the rows of bench.json}; told: bench.txt. Empty where they did not run."""
+    {lane: the rows of bench.json}; told: bench.txt; ktest: ktest.txt. Empty where they did not run."""
 
     mutants: Sequence[Mapping[str, Any]] = ()
     bench: Mapping[str, Sequence[Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
     told: str = ""
+    ktest: str = ""
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Beside":
         """What is there; a broken file counts as none."""
-        try:
-            told = (directory / "bench.txt").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            told = ""
         return cls(_member(directory / "mutate.json", "mutants", list),
-                   _member(directory / "bench.json", "lanes", dict), told)
+                   _member(directory / "bench.json", "lanes", dict),
+                   _text(directory / "bench.txt"), _text(directory / "ktest.txt"))
+
+
+def _text(path: pathlib.Path) -> str:
+    """The text of a file, "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _member(path: pathlib.Path, name: str, kind: type) -> Any:
@@ -77,7 +83,8 @@ class Page:
         parts = [("matrix", "Steps and lanes", self._matrix()), ("splats", "Splats", self._splats()),
                  ("proofs", "Proof per patch", self._proofs()), ("time", "Time", self._time()),
                  ("size", "Size", self._size()), ("bench", "Instructions", self._bench()),
-                 ("mutants", "Mutants", self._mutants()), ("skips", "Skipped cases", self._skips()),
+                 ("mutants", "Mutants", self._mutants()), ("ktest", "Beside ktest.pl", self._ktest()),
+                 ("skips", "Skipped cases", self._skips()),
                  ("cost", "Cost", self._cost()), ("cells", "Each step in each lane", self._sections())]
         shown = [(name, heading, body) for name, heading, body in parts if body]
         out = ['<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -211,6 +218,10 @@ class Page:
             row["name"]: (row["ratio"], row["verdict"]) for row in rows if row["ratio"] is not None})
             for lane, rows in self.beside.bench.items())
         return plots + (f"<pre>{text(self.beside.told)}</pre>" if self.beside.told else "")
+
+    def _ktest(self) -> str:
+        """What ci/bench --ktest measured: ci/run beside the kernel's own ktest.pl."""
+        return f"<pre>{text(self.beside.ktest)}</pre>" if self.beside.ktest else ""
 
     def _mutants(self) -> str:
         """How many faults were noticed, and each that was not."""

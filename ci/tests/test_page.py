@@ -104,6 +104,7 @@ class PageTest(unittest.TestCase):
             {"name": name, "ratio": ratio, "verdict": word} for name, ratio, word in (
                 ("map", 1.0, "pass"), ("unmap", 2.0, "fail"), ("new", None, "skip"))]}}))
         (self.top / "bench.txt").write_text("map  10 <x>\n")
+        (self.top / "ktest.txt").write_text("ci/run beside ktest.pl <y>\n")
         self.html = page.Page(self.report, page.Beside.read(self.top)).html()
         self.parsed = Parser(self.html)
 
@@ -225,13 +226,15 @@ class PageTest(unittest.TestCase):
         self.assertEqual(self.table("Mutants")[1:], [
             ["missed", "m-missed", "a.c:3", "<missed>", "ci/mutate --again m-missed"]])
         self.assertIn("map  10 &lt;x&gt;", self.html)
+        self.assertIn('<h2 id="ktest-h">Beside ktest.pl</h2><pre>ci/run beside ktest.pl &lt;y&gt;', self.html)
         widths = {self.parsed.elements[n][1]["class"]: float(self.parsed.elements[n][1]["width"])
                   for n in self.parsed.all("rect") if self.parsed.elements[n - 1][0] == "text"}
         self.assertAlmostEqual(widths["fail"] / widths["pass"], 2, delta=0.01)
         for text in ("", "[]", '{"mutants": 1, "lanes": []}', "{"):
             for name in "mutate.json", "bench.json":
                 (self.top / name).write_text(text)
-            self.assertEqual(page.Beside.read(self.top), page.Beside(told="map  10 <x>\n", mutants=[]))
+            self.assertEqual(page.Beside.read(self.top), page.Beside(
+                told="map  10 <x>\n", ktest="ci/run beside ktest.pl <y>\n", mutants=[]))
         self.assertEqual(page.Beside.read(self.top / "nothing"), page.Beside(mutants=[]))
 
     def test_keys_and_print(self):

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What something took: seconds of the clock, and of the processors."""
+
+import dataclasses
+import os
+import time
+
+
+@dataclasses.dataclass(frozen=True)
+class Price:
+    """wall: seconds from its begin to its end; cpu: user and system seconds of all processes that have
+    ended by then."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: "Price") -> "Price":
+        return Price(self.wall + other.wall, self.cpu + other.cpu)
+
+    def each(self, count: int) -> "Price":
+        """The part of one of `count`."""
+        return Price(self.wall / max(count, 1), self.cpu / max(count, 1))
+
+
+class Meter:
+    """Measures from here on what this process takes, with all processes that it waits for."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.monotonic(), sum(os.times()[:4])
+
+    def read(self) -> Price:
+        """What was taken until now."""
+        return Price(time.monotonic() - self._wall, sum(os.times()[:4]) - self._cpu)

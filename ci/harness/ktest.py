@@ -17,8 +17,8 @@ from lib.command import CannotJudge
 from lib.kernel import build as kernel
 from lib.store import write_atomically
 
-from .price import Price
 from .rig import LOCALVERSION, MORE_SECONDS, PACK_SECONDS, Rig
+from .usage import Usage
 
 PROGRAM = "tools/testing/ktest/ktest.pl"
 _TEMPLATE = "ci/ktest/ktest.conf"
@@ -30,12 +30,12 @@ _WORD = re.compile(r"@([A-Z]+)@")
 @dataclasses.dataclass(frozen=True)
 class Ran:
     """A run of ktest.pl. content: whether it was, with all commits; reason: why not, or ""; commits: those
-    that it began with, in order; price; log: the path of all that it said."""
+    that it began with, in order; usage; log: the path of all that it said."""
 
     content: bool
     reason: str
     commits: tuple[str, ...]
-    price: Price
+    usage: Usage
     log: str
 
 
@@ -95,7 +95,7 @@ class Ktest:
         for old in ("ready", "power", "ended", "wrong"):
             (rig.state / old).unlink(missing_ok=True)
         limit = len(commits) * (kernel.SECONDS + PACK_SECONDS + 2 * rig.boot.seconds + MORE_SECONDS)
-        price, late = self._spawned(words, limit)
+        usage, late = self._spawned(words, limit)
         text = (rig.top / "log").read_text(errors="replace") if (rig.top / "log").exists() else ""
         kept = rig.run.work.paths.log(f"ktest-{name}.log")
         write_atomically(kept, text + (rig.top / "output").read_text(errors="replace"))
@@ -106,7 +106,7 @@ class Ktest:
             content, reason, begun = parsed(text)
         except CannotJudge as error:
             raise CannotJudge(f"{error}; {again}") from None
-        return Ran(content, self._told(reason), begun, price, str(kept))
+        return Ran(content, self._told(reason), begun, usage, str(kept))
 
     def _told(self, reason: str) -> str:
         """The reason with the first words of its test, where that has failed."""
@@ -117,7 +117,7 @@ class Ktest:
         more = f", and {len(lines) - 1} more" if lines[1:] else ""
         return f"{reason}: {lines[0]}{more}" if lines else reason
 
-    def _spawned(self, words: Sequence[object], limit: float) -> tuple[Price, bool]:
+    def _spawned(self, words: Sequence[object], limit: float) -> tuple[Usage, bool]:
         """Run it: what it took, and whether it was ended for that. Its standard input is a pipe that nobody
         writes to: it looks there all the time, and an empty file would keep a processor busy."""
         start = time.monotonic()
@@ -138,4 +138,4 @@ class Ktest:
                 child.stdin.close()
         if process.stopping():
             raise KeyboardInterrupt
-        return Price(time.monotonic() - start, cpu), late
+        return Usage(time.monotonic() - start, cpu), late

@@ -23,7 +23,7 @@ from lib.store import write_atomically
 
 from . import machine
 from .lane_run import LaneRun
-from .price import Price
+from .usage import Usage
 
 SCRIPTS = ("console", "judge", "pack")
 LOCALVERSION = "-ktest"
@@ -115,16 +115,16 @@ class Rig:
         checkout.move(self.source, commit)
         kconfig.install(self.config(commit), self.objects)
 
-    def make(self) -> Price:
+    def make(self) -> Usage:
         """Build the image. CannotJudge where that fails."""
         return self._run([*self.make_words, "-C", self.source, f"O={self.objects}", *self.options],
                          kernel.SECONDS)
 
-    def pack(self) -> Price:
+    def pack(self) -> Usage:
         """Build the modules and put the initramfs together. CannotJudge where that fails."""
         return self._run([self.top / "pack", self.top, self.source, *self.module_words], PACK_SECONDS)
 
-    def start(self) -> Price:
+    def start(self) -> Usage:
         """Boot what was packed, to its end. CannotJudge where the machine does not begin."""
         os.replace(self.state / "ready", self.state / "power")
         return self._run([self.top / "console", self.top, self.source, self.boot.seconds],
@@ -148,11 +148,11 @@ class Rig:
         self.make()
         self.pack()
 
-    def _run(self, words: Sequence[object], seconds: float) -> Price:
+    def _run(self, words: Sequence[object], seconds: float) -> Usage:
         """Run a command that has to succeed, within some seconds; what it took."""
         outcome: Outcome = process.run(words, self.log, seconds, cwd=self.top, env=self.environment)
         if outcome.rc != 0:
             ended = kconfig.how_ended(outcome.rc, seconds) or f"ended with {outcome.rc}"
             raise CannotJudge(f"lane {self.run.lane.name}: {words[0]} {ended}; see {self.log}; "
                               f"again: {process.shell(words)}")
-        return Price(outcome.seconds, outcome.cpu)
+        return Usage(outcome.seconds, outcome.cpu)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import LANE, REAL_CACHE, Fixture, base_file, git  # noqa: E402
 from test_interrupt import processes  # noqa: E402
-from harness import course, ktest, price, standing  # noqa: E402
+from harness import workload, ktest, usage, comparison_result  # noqa: E402
 from harness.defect import Defect  # noqa: E402
 from harness.mutant import Edit  # noqa: E402
 from lib import lane  # noqa: E402
@@ -54,14 +54,14 @@ class LogTest(unittest.TestCase):
                 ktest.filled("A = @ONE@\n", {"ONE": value})
 
 
-class CourseTest(unittest.TestCase):
+class WorkloadTest(unittest.TestCase):
     """The file of this repository, and what is wrong with others."""
 
     def test_ours(self):
-        found = course.read(TOP, course.Wanted())
+        found = workload.read(TOP, workload.Wanted())
         self.assertEqual((len(found.steps), len(found.defects)), (5, 10))
         self.assertEqual(len({one.kind for one in found.defects}), 10)
-        self.assertEqual(course.read(TOP, course.Wanted(defects=False)).defects, ())
+        self.assertEqual(workload.read(TOP, workload.Wanted(defects=False)).defects, ())
 
     def test_what_ktest_does_not_know_of(self):
         for name, boot, said in (("viommu-arm64", "", "test-only patches"),
@@ -69,7 +69,7 @@ class CourseTest(unittest.TestCase):
                                  ("x86_64", "nope", "no boot 'nope'")):
             boot = boot or lane.read(TOP, name).boots[0].name
             with self.subTest(name), self.assertRaisesRegex(Failed, said):
-                course.read(TOP, course.Wanted(name, boot))
+                workload.read(TOP, workload.Wanted(name, boot))
 
     def test_wrong_tables(self):
         head = 'lane = "fake"\nboot = "main"\nfirst = 1\nlast = 1\n'
@@ -87,12 +87,12 @@ class CourseTest(unittest.TestCase):
                                (head + one + 'file = "f"\nedits = [{ old = "a" }]\n', "new is missing"),
                                (head.replace("last = 1", "end = 1"), "unknown: end"),
                                (head.replace("first = 1", "first = 2"), "first = 2 is behind last = 1")):
-                (top / course.FILE).write_text(text)
+                (top / workload.FILE).write_text(text)
                 with self.subTest(said), self.assertRaisesRegex(Failed, said):
-                    course.read(top, course.Wanted())
+                    workload.read(top, workload.Wanted())
             with self.assertRaisesRegex(Failed, "the base has none"):
-                (top / course.FILE).write_text(head)
-                course.read(top, course.Wanted(steps=range(2)))
+                (top / workload.FILE).write_text(head)
+                workload.read(top, workload.Wanted(steps=range(2)))
 
     def test_an_edit_fits_once(self):
         one = Defect("n", "k", "f.c", (Edit("a", "b"), Edit("b", "c")), "there: n")
@@ -102,17 +102,18 @@ class CourseTest(unittest.TestCase):
                 one.applied(text, 3)
 
 
-class StandingTest(unittest.TestCase):
-    def standing(self, alarm="", done=2):
+class ResultTest(unittest.TestCase):
+    def comparison_result(self, alarm="", done=2):
         defect = Defect("n", "a kind", "f.c", (), "")
-        row = standing.Row(defect, standing.Word(True, "build fail", price.Price(3, 4)),
-                           standing.Word(False, "", price.Price(5, 6)))
-        way = course.Course(lane.read(TOP, "x86_64"), lane.read(TOP, "x86_64").boots[0], 7, 8, (defect,))
-        return standing.Standing(way, "v7.3", price.Price(20, 40), price.Price(30, 50), price.Price(60, 100),
-                                 alarm, done, [row], 2, "tcg")
+        row = comparison_result.Row(defect, comparison_result.Word(True, "build fail", usage.Usage(3, 4)),
+                                    comparison_result.Word(False, "", usage.Usage(5, 6)))
+        way = workload.Workload(lane.read(TOP, "x86_64"), lane.read(TOP, "x86_64").boots[0], 7, 8, (defect,))
+        return comparison_result.ComparisonResult(
+            way, "v7.3", usage.Usage(20, 40), usage.Usage(30, 50), usage.Usage(60, 100), alarm, done, [row],
+            2, "tcg")
 
     def test_a_step(self):
-        text = self.standing().text()
+        text = self.comparison_result().text()
         self.assertRegex(text, r"(?m)^ci/run +2 +30 +50 +15\.0 +25\.0$")
         self.assertIn("ci/run costs 15.0 s a step (25.0 s CPU), 1.50 times what", text)
         self.assertIn("0.50 times what ktest.pl costs (CPU: 0.50 times).", text)
@@ -121,17 +122,17 @@ class StandingTest(unittest.TestCase):
         self.assertNotIn("nothing is seeded", text)
 
     def test_an_alarm_ends_the_steps(self):
-        text = self.standing("test failed", 1).text()
+        text = self.comparison_result("test failed", 1).text()
         self.assertRegex(text, r"(?m)^ktest\.pl +1 +60 +100 +60\.0 +100\.0$")
         self.assertIn("ktest.pl stops at step 7, where nothing is seeded: test failed", text)
 
     def test_data(self):
-        data = json.loads(json.dumps(self.standing().data()))
+        data = json.loads(json.dumps(self.comparison_result().data()))
         self.assertEqual(data["ktest.pl"], {"wall": 60, "cpu": 100, "steps": 2, "alarm": ""})
         self.assertEqual(data["defects"][0]["ktest.pl"]["noticed"], False)
 
     def test_a_meter(self):
-        meter = price.Meter()
+        meter = usage.Meter()
         # a process that has ended counts
         busy = "import time\nwhile time.process_time() < 0.3: pass"
         subprocess.run([sys.executable, "-c", busy], check=True)
@@ -268,7 +269,7 @@ class CommandTest(unittest.TestCase):
             f"[[defect]]\nname = '{name}'\nkind = 'fault {name}'\nfile = '{file}'\n"
             f"edits = [{{ old = {json.dumps(old)}, new = {json.dumps(new)} }}]\n"
             for name, (file, old, new, _, _) in DEFECTS.items() if name in names)
-        (made.top / course.FILE).write_text('lane = "fake"\nboot = "main"\nfirst = 2\nlast = 3\n' + edits)
+        (made.top / workload.FILE).write_text('lane = "fake"\nboot = "main"\nfirst = 2\nlast = 3\n' + edits)
 
     def bench(self, made, *words):
         code, text = made.run("--ktest", *words, script="ci/bench")
@@ -315,7 +316,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(code, 1, text)
         self.assertIn("are for --ktest", text)
         self.table(made)
-        (made.top / course.FILE).write_text((made.top / course.FILE).read_text()
+        (made.top / workload.FILE).write_text((made.top / workload.FILE).read_text()
                                             + '[[defect]]\nname = "a"\nkind = "k"\nfile = "main.c"\n'
                                               'edits = [{ old = "nowhere", new = "b" }]\n')
         code, text, _ = self.bench(made)

@@ -15,16 +15,16 @@ from lib.series import Series
 from lib.verdict import Judgement, Verdict
 
 from . import compare
-from .course import Course
 from .expectations import Expectations
 from .lane_run import LaneRun
 from .paths import Paths
 from .plan import Policy
-from .price import Meter, Price
 from .progress import Progress
 from .runner import Run
 from .trees import Trees
+from .usage import Meter, Usage
 from .work import Work
+from .workload import Workload
 
 
 class Apart(Paths):
@@ -41,10 +41,10 @@ class Apart(Paths):
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """What ci/run says of steps. judgements: all; price: of the whole run."""
+    """What ci/run says of steps. judgements: all; usage: of the whole run."""
 
     judgements: tuple[Judgement, ...]
-    price: Price
+    usage: Usage
 
     @property
     def wrong(self) -> list[Judgement]:
@@ -52,14 +52,14 @@ class Judged:
         return [j for j in self.judgements if j.verdict in (Verdict.FAIL, Verdict.LOST)]
 
 
-class Entrant:
-    """found, commits: the series and its steps; course: of the measurement."""
+class OwnRun:
+    """found, commits: the series and its steps; workload: of the measurement."""
 
-    def __init__(self, course: Course, found: Series, commits: Sequence[str], expectations: Expectations,
+    def __init__(self, workload: Workload, found: Series, commits: Sequence[str], expectations: Expectations,
                  show: Progress) -> None:
-        self._course, self._series, self._commits = course, found, list(commits)
+        self._workload, self._series, self._commits = workload, found, list(commits)
         self._expectations, self._show = expectations, show
-        self._policy = Policy(found, expectations.proofs, [course.boot.name], [course.lane.name])
+        self._policy = Policy(found, expectations.proofs, [workload.boot.name], [workload.lane.name])
 
     def _work(self, commits: Sequence[str]) -> Work:
         paths = Apart()
@@ -72,7 +72,7 @@ class Entrant:
         commits = self._commits.copy()
         if faulty:
             commits[steps[-1]] = faulty
-        run = Run(self._work(commits), self._policy.plan(steps, [self._course.lane]))
+        run = Run(self._work(commits), self._policy.plan(steps, [self._workload.lane]))
         cells = run.walk(lambda: None)
         found = [j for cell in cells for j in cell.judgements]
         for name, one in run.lanes.items():
@@ -92,4 +92,4 @@ class Entrant:
 
     def lane_run(self) -> LaneRun:
         """The lane, for its modules, its initramfs and its machine. CannotJudge where it cannot run here."""
-        return LaneRun(self._course.lane, self._work(self._commits))
+        return LaneRun(self._workload.lane, self._work(self._commits))

@@ -7,19 +7,19 @@ import time
 
 
 @dataclasses.dataclass(frozen=True)
-class Price:
+class Usage:
     """wall: seconds from its begin to its end; cpu: user and system seconds of all processes that have
     ended by then."""
 
     wall: float = 0.0
     cpu: float = 0.0
 
-    def __add__(self, other: "Price") -> "Price":
-        return Price(self.wall + other.wall, self.cpu + other.cpu)
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.wall + other.wall, self.cpu + other.cpu)
 
-    def each(self, count: int) -> "Price":
+    def each(self, count: int) -> "Usage":
         """The part of one of `count`."""
-        return Price(self.wall / max(count, 1), self.cpu / max(count, 1))
+        return Usage(self.wall / max(count, 1), self.cpu / max(count, 1))
 
 
 class Meter:
@@ -28,6 +28,6 @@ class Meter:
     def __init__(self) -> None:
         self._wall, self._cpu = time.monotonic(), sum(os.times()[:4])
 
-    def read(self) -> Price:
+    def read(self) -> Usage:
         """What was taken until now."""
-        return Price(time.monotonic() - self._wall, sum(os.times()[:4]) - self._cpu)
+        return Usage(time.monotonic() - self._wall, sum(os.times()[:4]) - self._cpu)

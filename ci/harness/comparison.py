@@ -14,65 +14,65 @@ from lib.kernel import patched
 from lib.series import Series
 from lib.verdict import Verdict
 
-from .course import Course
+from .comparison_result import Row, ComparisonResult, Word
 from .defect import Defect
-from .entrant import Apart, Entrant, Judged
 from .expectations import Expectations
 from .ktest import Ktest, Ran
-from .price import Price
+from .own_run import Apart, OwnRun, Judged
 from .progress import Progress
 from .rig import Rig
-from .standing import Row, Standing, Word
+from .usage import Usage
+from .workload import Workload
 
 
-class Contest:
+class Comparison:
     """commits: of the base and of all steps. Failed where a fault does not fit the last of the steps."""
 
-    def __init__(self, course: Course, found: Series, commits: Sequence[str], expectations: Expectations,
+    def __init__(self, workload: Workload, found: Series, commits: Sequence[str], expectations: Expectations,
                  show: Progress) -> None:
-        self._course, self._series, self._commits, self._show = course, found, commits, show
-        self._faulty = [(one, self._seeded(one)) for one in course.defects]
-        self._own = Entrant(course, found, commits, expectations, show)
+        self._workload, self._series, self._commits, self._show = workload, found, commits, show
+        self._faulty = [(one, self._seeded(one)) for one in workload.defects]
+        self._own = OwnRun(workload, found, commits, expectations, show)
 
     def _seeded(self, defect: Defect) -> str:
         """The commit of the last of the steps with a fault."""
-        step = self._course.last
+        step = self._workload.last
         text = plumbing.content(cache.repository(), self._commits[step], defect.file)
         if text is None:
             raise Failed(f"{defect.where}: step {step} has no {defect.file}")
         return patched.with_content(self._commits[step], defect.file, defect.applied(text, step))
 
-    def held(self) -> Standing:
+    def held(self) -> ComparisonResult:
         """The whole comparison."""
-        course = self._course
+        workload = self._workload
         Apart().forget()
-        self._show.note(f"ci/run: step {course.first - 1}, where both begin")
-        self._own.clean([course.first - 1])
-        self._show.note(f"ci/run: steps {course.first}..{course.last}")
-        own = self._own.clean(course.steps).price
-        rig = Rig(self._own.lane_run(), course.boot)
+        self._show.note(f"ci/run: step {workload.first - 1}, where both begin")
+        self._own.clean([workload.first - 1])
+        self._show.note(f"ci/run: steps {workload.first}..{workload.last}")
+        own = self._own.clean(workload.steps).usage
+        rig = Rig(self._own.lane_run(), workload.boot)
         rig.begin()
         ktest = Ktest(rig, self._commits[0])
-        for step in range(course.first - 1, course.last + 1):
+        for step in range(workload.first - 1, workload.last + 1):
             rig.describe(self._commits[step], step)
         floor, known = self._floor(rig)
         ran = self._clean(rig, ktest)
         rig.know(known)
         rows = [self._row(rig, ktest, one, commit) for one, commit in self._faulty]
-        standing = Standing(course, self._series.base, floor, own, ran.price, ran.reason, len(ran.commits),
-                            rows, rig.run.work.jobs, rig.run.boots.accelerator)
+        result = ComparisonResult(workload, self._series.base, floor, own, ran.usage, ran.reason,
+                                  len(ran.commits), rows, rig.run.work.jobs, rig.run.boots.accelerator)
         self._tidy(rig)
-        return standing
+        return result
 
-    def _floor(self, rig: Rig) -> tuple[Price, list[str]]:
+    def _floor(self, rig: Rig) -> tuple[Usage, list[str]]:
         """(what make, the modules and one boot take for all steps, the cases that fail on the last)."""
-        course = self._course
-        self._show.note(f"make and one boot: step {course.first - 1}, not measured")
-        rig.warm(self._commits[course.first - 1])
+        workload = self._workload
+        self._show.note(f"make and one boot: step {workload.first - 1}, not measured")
+        rig.warm(self._commits[workload.first - 1])
         rig.start()
         rig.know(rig.failing())
-        spent, failing = Price(), list[str]()
-        for step in course.steps:
+        spent, failing = Usage(), list[str]()
+        for step in workload.steps:
             rig.move(self._commits[step])
             one = rig.make() + rig.pack() + rig.start()
             failing = rig.failing()
@@ -82,35 +82,35 @@ class Contest:
 
     def _clean(self, rig: Rig, ktest: Ktest) -> Ran:
         """ktest.pl over all steps; then the objects are those of the last."""
-        course = self._course
-        rig.warm(self._commits[course.first - 1])
-        last = self._commits[course.last]
-        ran = ktest.run(rig.config(last), [self._commits[step] for step in course.steps], "steps")
+        workload = self._workload
+        rig.warm(self._commits[workload.first - 1])
+        last = self._commits[workload.last]
+        ran = ktest.run(rig.config(last), [self._commits[step] for step in workload.steps], "steps")
         if not ran.commits:
             raise CannotJudge(f"ktest.pl began with no commit; see {ran.log}")
-        self._show.note(f"ktest.pl: steps {course.first}..{course.first + len(ran.commits) - 1} "
-                        f"{ran.price.wall:.0f} s, {ran.price.cpu:.0f} s CPU"
+        self._show.note(f"ktest.pl: steps {workload.first}..{workload.first + len(ran.commits) - 1} "
+                        f"{ran.usage.wall:.0f} s, {ran.usage.cpu:.0f} s CPU"
                         + (f": {ran.reason}" if ran.reason else ""))
-        if len(ran.commits) < len(course.steps) or not ran.content:
+        if len(ran.commits) < len(workload.steps) or not ran.content:
             rig.warm(last)
         return ran
 
     def _row(self, rig: Rig, ktest: Ktest, defect: Defect, commit: str) -> Row:
         """What both say of a fault."""
-        step = self._course.last
+        step = self._workload.last
         own = _word(self._own.judge([step], commit))
         rig.describe(commit, step)
         ran = ktest.run(rig.config(self._commits[step]), [commit], defect.name)
-        row = Row(defect, own, Word(not ran.content, ran.reason, ran.price, ran.log))
+        row = Row(defect, own, Word(not ran.content, ran.reason, ran.usage, ran.log))
         for who, word in (("ci/run", row.own), ("ktest.pl", row.ktest)):
             self._show.note(f"{defect.name}: {who} {'notices' if word.noticed else 'does not notice'}, "
-                            f"{word.price.wall:.0f} s" + (f": {word.reason}" if word.reason else ""))
+                            f"{word.usage.wall:.0f} s" + (f": {word.reason}" if word.reason else ""))
         return row
 
     def _tidy(self, rig: Rig) -> None:
         """Remove what was made, and let the lane's tree stand at a step without a fault."""
         builder = rig.run.builds.builder
-        rig.run.work.trees.checkout(builder.tree, self._commits[self._course.last])
+        rig.run.work.trees.checkout(builder.tree, self._commits[self._workload.last])
         rig.end()
         Apart().forget()
 
@@ -120,4 +120,4 @@ def _word(judged: Judged) -> Word:
     wrong = judged.wrong
     unsure = [j for j in judged.judgements if j.verdict is Verdict.FLAKY]
     told = "; ".join(f"{j.gate} {j.verdict.value}: {j.reason}" for j in [*wrong, *unsure][:3])
-    return Word(bool(wrong), told, judged.price, (wrong or unsure)[0].log if wrong or unsure else "")
+    return Word(bool(wrong), told, judged.usage, (wrong or unsure)[0].log if wrong or unsure else "")

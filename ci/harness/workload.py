@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]*$")
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
+class Workload:
     """lane, boot; first, last: the steps, of which the one before the first is where both begin;
     defects: in the order of the file."""
 
@@ -52,8 +52,8 @@ class Wanted:
     defects: bool = True
 
 
-def read(top: pathlib.Path, wanted: Wanted) -> Course:
-    """The course of ci/ktest/defects.toml, as the options want it; Failed where it is none."""
+def read(top: pathlib.Path, wanted: Wanted) -> Workload:
+    """The workload of ci/ktest/defects.toml, as the options want it; Failed where it is none."""
     data = table.load(top, FILE)
     table.check(data, FILE, _KEYS, {"defect": TABLES})
     lane = lanes.read(top, wanted.lane or data["lane"])
@@ -66,7 +66,7 @@ def read(top: pathlib.Path, wanted: Wanted) -> Course:
         raise Failed(f"{FILE}: first = {data['first']} is behind last = {data['last']}")
     if steps[0] < 1:
         raise Failed("ci/bench --ktest: both begin at the step before the first, and the base has none")
-    return Course(lane, boot, steps[0], steps[-1], _defects(top, data) if wanted.defects else ())
+    return Workload(lane, boot, steps[0], steps[-1], _defects(top, data) if wanted.defects else ())
 
 
 def _boot(lane: Lane, name: str) -> Boot:

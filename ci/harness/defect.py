@@ -3,9 +3,8 @@
 
 import dataclasses
 
-from lib.command import Failed
-
-from .mutant import Edit
+from . import edits
+from .edits import Edit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +21,5 @@ class Defect:
     def applied(self, text: str, step: int) -> str:
         """The content of the file with the fault; text: of the file at a step. Failed where an edit does
         not fit."""
-        for number, edit in enumerate(self.edits, 1):
-            if (count := text.count(edit.old)) != 1:
-                first = edit.old.strip().splitlines()[0]
-                raise Failed(f"{self.where}: edit {number}: {first!r} is in {self.file} of step {step} "
-                             f"{count} times; `old` has to be there once: adapt the table, or leave out the "
-                             "faults with --no-defects")
-            text = text.replace(edit.old, edit.new)
-        return text
+        return edits.applied(self.edits, text, self.where, f"{self.file} of step {step}",
+                             ": adapt the table, or leave out the faults with --no-defects")

@@ -26,23 +26,16 @@ from typing import Any
 from lib import table
 from lib.command import Failed
 from lib.series import Patch
-from lib.table import LINE, TABLES, TEXT
+from lib.table import TABLES, TEXT
 
+from . import edits
 from .addition import Additions
+from .edits import Edit
 
 FILE = "ci/mutants.toml"
 _KEYS = {"name": TEXT, "file": TEXT, "edits": TABLES, "why": TEXT}
 _MORE = {"case": TEXT, "equivalent": TEXT}
-_EDIT = {"old": TEXT, "new": LINE}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*$")
-
-
-@dataclasses.dataclass(frozen=True)
-class Edit:
-    """`old`, which is in the file once, becomes `new`."""
-
-    old: str
-    new: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +56,7 @@ class Mutant:
 
     def apply(self, text: str) -> str:
         """The content of the file with the fault; Failed where an edit does not fit."""
-        for number, edit in enumerate(self.edits, 1):
-            if (count := text.count(edit.old)) != 1:
-                first = edit.old.strip().splitlines()[0]
-                raise Failed(f"{FILE}: {self.name}: edit {number}: {first!r} is in {self.file} of the last "
-                             f"step {count} times; `old` has to be there once")
-            text = text.replace(edit.old, edit.new)
-        return text
+        return edits.applied(self.edits, text, f"{FILE}: {self.name}", f"{self.file} of the last step")
 
     def place(self, text: str) -> int:
         """Where in a file, without the fault, the first edit changes something."""
@@ -118,9 +105,7 @@ def change(top: pathlib.Path, name: str) -> tuple[str, tuple[Edit, ...]]:
     for where, entry in _entries(top):
         if entry.get("name") == name:
             table.check(entry, where, _KEYS, _MORE)
-            for edit in entry["edits"]:
-                table.check(edit, f"{where}: an edit", _EDIT)
-            return entry["file"], tuple(Edit(e["old"], e["new"]) for e in entry["edits"])
+            return entry["file"], edits.read(entry, where)
     raise Failed(f"{FILE}: no mutant {name!r}")
 
 
@@ -139,17 +124,11 @@ def _read(entry: dict[str, Any], where: str, additions: Additions, found: Collec
         raise Failed(f"{where}: a name has small letters, digits and -")
     if entry["name"] in found:
         raise Failed(f"{where} is listed twice")
-    if not entry["edits"]:
-        raise Failed(f"{where}: it has no edits")
-    for edit in entry["edits"]:
-        table.check(edit, f"{where}: an edit", _EDIT)
-        if edit["old"] == edit["new"]:
-            raise Failed(f"{where}: an edit changes nothing: {edit['old'].strip()!r}")
+    changes = edits.read(entry, where)
     patches, text = additions.touching(entry["file"]), additions.text(entry["file"])
     if not patches or not text:
         raise Failed(f"{where}: no patch of the series touches {entry['file']}, or the last one removes it")
-    edits = tuple(Edit(e["old"], e["new"]) for e in entry["edits"])
-    made = Mutant(entry["name"], entry["file"], edits, patches[-1], 0, entry["why"], entry.get("case", ""),
+    made = Mutant(entry["name"], entry["file"], changes, patches[-1], 0, entry["why"], entry.get("case", ""),
                   entry.get("equivalent", ""))
     made.apply(text)
     return made

@@ -60,9 +60,14 @@ def check(needs: Mapping[str, Needs], lanes: Iterable[Lane]) -> None:
     """Failed for a boot with a test that is not there."""
     for lane in lanes:
         for boot in lane.boots:
-            for test in boot.tests:
-                if test not in needs:
-                    raise Failed(f"{lane.name}: boot {boot.name}: no test {test!r} in ci/guest/tests")
+            _exist(needs, boot.tests, f"{lane.name}: boot {boot.name}: ")
+
+
+def _exist(needs: Mapping[str, Needs], tests: Iterable[str], where: str = "") -> None:
+    """Failed for a test that is not there; where: what the message begins with."""
+    for test in tests:
+        if test not in needs:
+            raise Failed(f"{where}no test {test!r} in ci/guest/tests")
 
 
 def _check(where: str, entry: dict[str, Any], guest: pathlib.Path, tables: Tables) -> None:
@@ -93,9 +98,7 @@ def _closed(test: str, tables: Tables) -> Needs:
 
 def together(needs: dict[str, Needs], tests: list[str]) -> Needs:
     """The needs of a boot that runs these tests; Failed for one that is not there."""
-    for test in tests:
-        if test not in needs:
-            raise Failed(f"no test {test!r} in ci/guest/tests")
+    _exist(needs, tests)
     chosen = [needs[test] for test in (*ALWAYS, *tests) if test in needs]
 
     def union(key: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from lib.series import Patch
 
 from . import operators
 from .addition import Additions
-from .mutant import Edit, Mutant
+from .edits import Edit
+from .mutant import Mutant
 from .operators import Change
 
 

@@ -10,17 +10,15 @@ from lib import lane as lanes
 from lib import table
 from lib.command import Failed
 from lib.lane import Boot, Lane
-from lib.table import LINE, NUMBER, TABLES, TEXT
+from lib.table import NUMBER, TABLES, TEXT
 
-from . import mutant
+from . import edits, mutant
 from .defect import Defect
-from .mutant import Edit
 
 FILE = "ci/ktest/defects.toml"
 _KEYS = {"lane": TEXT, "boot": TEXT, "first": NUMBER, "last": NUMBER}
 _DEFECT = {"name": TEXT, "kind": TEXT}
 _OWN = {**_DEFECT, "file": TEXT, "edits": TABLES}
-_EDIT = {"old": TEXT, "new": LINE}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*$")
 
 
@@ -104,10 +102,7 @@ def _defect(top: pathlib.Path, entry: dict[str, Any], where: str) -> Defect:
     """The defect of a table, or of the mutant that it names."""
     if "mutant" in entry:
         table.check(entry, where, {**_DEFECT, "mutant": TEXT})
-        file, edits = mutant.change(top, entry["mutant"])
-        return Defect(entry["name"], entry["kind"], file, edits, f"{mutant.FILE}: {entry['mutant']}")
+        file, changes = mutant.change(top, entry["mutant"])
+        return Defect(entry["name"], entry["kind"], file, changes, f"{mutant.FILE}: {entry['mutant']}")
     table.check(entry, where, _OWN)
-    for edit in entry["edits"]:
-        table.check(edit, f"{where}: an edit", _EDIT)
-    return Defect(entry["name"], entry["kind"], entry["file"],
-                  tuple(Edit(e["old"], e["new"]) for e in entry["edits"]), where)
+    return Defect(entry["name"], entry["kind"], entry["file"], edits.read(entry, where), where)

@@ -14,6 +14,7 @@
 
 #include <linux/vfio.h>
 
+#include "group.h"
 #include "heap.h"
 #include "ktap.h"
 
@@ -22,17 +23,9 @@
 /* A container of the group of a device, or -1 */
 static int container_open(const char *bdf)
 {
-	int container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC), group;
-	char path[128], target[256];
-	ssize_t length;
+	int container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	int group = group_open(bdf);
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	length = readlink(path, target, sizeof(target) - 1);
-	if (length <= 0)
-		return -1;
-	target[length] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
-	group = open(path, O_RDWR | O_CLOEXEC);
 	if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) ||
 	    ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
 		return -1;

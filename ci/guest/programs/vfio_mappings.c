@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "group.h"
 #include "ktap.h"
 #include "vfio.h"
 
@@ -200,21 +201,6 @@ static void test_hot_reset(int iommufd)
 }
 
 /* --- who may not reset */
-
-/* A file descriptor of the group of a device, or -1 */
-static int group_open(const char *bdf)
-{
-	char path[128], target[256];
-	ssize_t length;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	length = readlink(path, target, sizeof(target) - 1);
-	if (length <= 0)
-		return -1;
-	target[length] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
-	return open(path, O_RDWR | O_CLOEXEC);
-}
 
 static int group_device(int container, int group, const char *bdf)
 {

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a share of one file's unit tests, in a process of its own; its results are lines of JSON.
 
-usage: python3 ci/harness/shard.py DIRECTORY FILE HOW INDEX COUNT RESULTS
+usage: python3 ci/harness/shard.py DIRECTORY FILE HOW INDEX COUNT RESULTS [quick]
 
 The tests of DIRECTORY/FILE, in their order, are cut into COUNT shares, of which number INDEX is
 run. HOW is "cut": a class stays in one share where that leaves the shares nearly equal, so that
 few of them make what a class or a module makes once. Or it is "spread": a share has every test
-whose number is INDEX modulo COUNT, so that each class has its part in every share.
+whose number is INDEX modulo COUNT, so that each class has its part in every share. With "quick",
+tests that ci/tests/marks.py marks as slow are left out.
 RESULTS gets a line per event, so that it shows how far a process came that died:
-  {"total": N, "share": [ID, ...]}         the tests of the file, and those to run here
+  {"total": N, "share": [ID, ...], "slow": N}
+      the tests of the file, those to run here, and how many of this share are left out
   {"begin": ID}
   {"end": ID, "outcome": "pass" | "fail" | "skip", "text": TEXT}
+  {"cost": ID, "cpu": SECONDS}             of CPU, the commands under test as well
 "fail" is also an error, in a test or in a fixture, whose ID is then none of the share's, and
 an unexpected success. TEXT: the traceback, or why it is skipped.
 """
@@ -35,6 +38,7 @@ class Told(unittest.TestResult):
         self.stream = stream
         self.buffer = True
         self.texts: dict[str, str] = {}  # of tests under way that are not good already
+        self.begun = 0.0  # seconds of CPU before the test under way
 
     def tell(self, **event: Any) -> None:
         self.stream.write(json.dumps(event) + "\n")
@@ -43,12 +47,14 @@ class Told(unittest.TestResult):
     def startTest(self, test: Any) -> None:
         super().startTest(test)
         self.tell(begin=test.id())
+        self.begun = sum(os.times()[:4])
 
     def stopTest(self, test: Any) -> None:
         self._mirrorOutput = False  # the texts have it
         super().stopTest(test)
         if test.id() in self.texts:
             self.tell(end=test.id(), outcome="fail", text=self.texts.pop(test.id()))
+        self.tell(cost=test.id(), cpu=round(sum(os.times()[:4]) - self.begun, 2))
 
     def _bad(self, test: Any, text: str) -> None:
         if not isinstance(test, unittest.TestCase):  # a fixture of a class or a module
@@ -94,6 +100,12 @@ def cases(suite: Any) -> list[Any]:
     return [suite]
 
 
+def slow(case: Any) -> bool:
+    """Whether a test, or its class, is marked as slow."""
+    name = str(getattr(case, "_testMethodName", ""))
+    return bool(getattr(case, "slow", False) or getattr(getattr(case, name, None), "slow", False))
+
+
 def shares(found: Sequence[Any], count: int, spread: bool = False) -> list[list[Any]]:
     """The tests in `count` parts: spread over them, or cut in their order. Each cut is moved to
     where a class ends, by less than half of a part, where one ends so near."""
@@ -123,15 +135,17 @@ def end(number: int, _frame: Any) -> None:
     os._exit(128 + number)
 
 
-def main(directory: str, file: str, how: str, index: str, count: str, results: str) -> None:
+def main(directory: str, file: str, how: str, index: str, count: str, results: str,
+         which: str = "") -> None:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, end)
     found = cases(unittest.TestLoader().discover(directory, file))
     share = shares(found, int(count), how == "spread")[int(index)]
+    chosen = [case for case in share if not (which == "quick" and slow(case))]
     with open(results, "w", encoding="utf-8", errors="surrogateescape") as stream:
         told = Told(stream)
-        told.tell(total=len(found), share=[case.id() for case in share])
-        unittest.TestSuite(share).run(told)
+        told.tell(total=len(found), share=[case.id() for case in chosen], slow=len(share) - len(chosen))
+        unittest.TestSuite(chosen).run(told)
 
 
 if __name__ == "__main__":

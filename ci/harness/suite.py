@@ -18,22 +18,23 @@ SECONDS = 900  # for a shard
 LONG_SECONDS = 8 * 3600  # for a shard of long tests, which is one test of each class
 _PROGRAM = pathlib.Path(__file__).with_name("shard.py")
 
-# What a shard tells: {"share": tests, "total": count}, {"begin": test}, or {"end": test,
-# "outcome": word, "text": why}.
+# What a shard tells: see shard.py.
 Event = dict[str, Any]
 
 
 @dataclasses.dataclass
 class Count:
-    """Tests by outcome; texts: of those that did not pass, each with the command that repeats
-    it; cpu: seconds of CPU, of the commands under test as well. A skipped test counts as not
-    passed, since ci/install installs what the tests need."""
+    """Tests by outcome; slow: left out of a quick run; texts: of those that did not pass, each with
+    the command that repeats it; cpu: seconds of CPU, of the commands under test as well; costs: of
+    each test. A skipped test counts as not passed, since ci/install installs what the tests need."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    slow: int = 0
     texts: list[str] = dataclasses.field(default_factory=list)
     cpu: float = 0.0
+    costs: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def bad(self) -> int:
@@ -42,30 +43,33 @@ class Count:
     def __iadd__(self, other: "Count") -> "Count":
         self.passed, self.failed = self.passed + other.passed, self.failed + other.failed
         self.skipped, self.texts = self.skipped + other.skipped, self.texts + other.texts
-        self.cpu += other.cpu
+        self.slow, self.cpu = self.slow + other.slow, self.cpu + other.cpu
+        self.costs |= other.costs
         return self
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Share number `index` of the `count` into which the tests of a file are cut, or spread."""
+    """Share number `index` of the `count` into which the tests of a file are cut, or spread; quick:
+    without its slow tests."""
 
     file: pathlib.Path
     index: int
     count: int
     seconds: int = SECONDS
     spread: bool = False
+    quick: bool = False
 
     @property
     def label(self) -> str:
         return self.file.stem.removeprefix("test_")
 
 
-def shards(directory: pathlib.Path, long: bool = False) -> list[Shard]:
+def shards(directory: pathlib.Path, long: bool = False, quick: bool = False) -> list[Shard]:
     """The shards of all files, those of the longest first: of test_*.py, or long_*.py."""
     sizes = {path: len(re.findall(r"(?m)^\s+def test", path.read_text(encoding="utf-8")))
              for path in sorted(directory.glob("long_*.py" if long else "test_*.py"))}
-    return [Shard(path, index, count, LONG_SECONDS if long else SECONDS, long)
+    return [Shard(path, index, count, LONG_SECONDS if long else SECONDS, long, quick)
             for path in sorted(sizes, key=lambda p: -sizes[p])
             for count in [max(1, -(-sizes[path] // (1 if long else SHARD)))] for index in range(count)]
 
@@ -101,6 +105,8 @@ def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
         count.texts.append(f"{test}: {text.strip()}\nagain: {command(shard.file, test)}")
 
     plan = next((e for e in told if "share" in e), Event({"total": 0, "share": []}))
+    count.slow = plan.get("slow", 0)
+    count.costs = {e["cost"]: e["cpu"] for e in told if "cost" in e}
     begun = {e["begin"] for e in told if "begin" in e}
     outcomes: dict[str, dict[str, str]] = {test: {} for test in plan["share"]}
     for event in told:
@@ -146,7 +152,8 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
     name = scratch / f"{shard.file.stem}-{shard.index}"
     log, results = name.with_suffix(".log"), name.with_suffix(".json")
     outcome = process.run([sys.executable, _PROGRAM, shard.file.parent, shard.file.name,
-                           "spread" if shard.spread else "cut", shard.index, shard.count, results],
+                           "spread" if shard.spread else "cut", shard.index, shard.count, results,
+                           *(["quick"] if shard.quick else [])],
                           log, shard.seconds,
                           env={**os.environ, "TMPDIR": str(scratch),
                                "PATH": f"{_tools(scratch)}:{os.environ['PATH']}"})
@@ -158,10 +165,11 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
     return count
 
 
-def run(directory: pathlib.Path, scratch: pathlib.Path, long: bool = False,
+def run(directory: pathlib.Path, scratch: pathlib.Path, long: bool = False, quick: bool = False,
         ) -> Iterator[tuple[str, pathlib.Path, Count]]:
-    """Run the tests of a directory, or its long ones: (label, file, Count) of each file as it ends."""
-    todo = shards(directory, long)
+    """Run the tests of a directory, its long ones, or those that are not slow: (label, file, Count)
+    of each file as it ends."""
+    todo = shards(directory, long, quick)
     make_tools(scratch)
     left = {shard.file: shard.count for shard in todo}
     counts = {shard.file: Count() for shard in todo}

@@ -41,7 +41,8 @@ class Tally:
         """Count the unit tests of a file, and show them."""
         self.passed += count.passed
         if not count.bad:
-            show(f"[unit {label}]  PASS: {count.passed} tests, {count.cpu:.0f} s of CPU")
+            show(f"[unit {label}]  PASS: {count.passed} tests, {count.cpu:.0f} s of CPU"
+                 + (f"; without {count.slow} slow ones" if count.slow else ""))
             return
         self._count_bad(f"unit:{label}", Verdict.FAIL, count.bad)
         show(f"[unit {label}]  FAIL: {count.failed} failed, {count.skipped} skipped of "

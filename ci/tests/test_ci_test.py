@@ -134,6 +134,33 @@ class Whole(Repository):
         text, counts = self.call("--quick")
         self.assertEqual(counts, (9, 0, 0), text)
 
+    def test_slow(self):
+        """What is marked is left out by --quick, not by the others, and is told; a file of nothing
+        else is no empty one."""
+        shutil.copy(TOP / "ci/tests/marks.py", self.top / "ci/tests/marks.py")
+        self.unit("some", """
+            from marks import slow
+            class Some(unittest.TestCase):
+                def test_one(self): pass
+                @slow
+                def test_two(self): self.fail("seeded failure")
+            """)
+        self.unit("all", """
+            from marks import slow
+            @slow
+            class All(unittest.TestCase):
+                def test_one(self): self.fail("seeded failure")
+            class Derived(All): pass
+            """)
+        text, counts = self.call("--quick")
+        self.assertEqual(counts, (10, 0, 0), text)
+        self.assertRegex(text, r"(?m)^\[unit some\]  PASS: 1 tests, \d+ s of CPU; without 1 slow ones$")
+        self.assertRegex(text, r"(?m)^\[unit all\]  PASS: 0 tests, \d+ s of CPU; without 2 slow ones$")
+        self.command("scripts/refresh", "exit 1\n")
+        text, counts = self.call("--harness", expect=1)
+        self.assertEqual(counts, (10, 3, 0), text)
+        self.assertIn("[unit good]  PASS: 2 tests", text)
+
     def test_long(self):
         """long_*.py are run when asked for, each test of a class in a process of its own."""
         self.write("ci/tests/long_good.py", LICENCE + GOOD)
@@ -253,7 +280,7 @@ class Whole(Repository):
     def test_wrong_use(self):
         self.command("ci/install", "echo called; exit 1\n")
         for words in (["nonsense"], ["--nonsense"], ["--quick", "nonsense"],
-                      ["--quick", "--", "nonsense"]):
+                      ["--quick", "--", "nonsense"], ["--harness", "--", "nonsense"]):
             with self.subTest(words):
                 text, _ = self.call(*words, expect=1)
                 self.assertIn("nonsense", text)

@@ -266,41 +266,69 @@ static void show_others(void)
 
 #define OFFSETS		(0x10000000 / PAGE)	/* where they begin, with 32 bits */
 #define OFFSETS_TRIED	16384
+#define PATTERN		0x5ca1ab1e
 
-/* How many can be mapped */
-static int offsets_mapped(void)
+/* How many can be mapped; and how many of these are mappings of a dma-buf, with PATTERN in it */
+struct offsets {
+	int mapped, dmabuf;
+};
+
+/* Whether the mapping that begins at an address is one of a dma-buf */
+static bool maps_dmabuf(const void *mem)
 {
-	int count = 0, page;
-	void *mem;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	bool found = false;
+	char line[256];
+
+	while (maps && !found && fgets(line, sizeof(line), maps))
+		found = strtoul(line, NULL, 16) == (unsigned long)mem && strstr(line, "/dmabuf:");
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+static struct offsets offsets_mapped(void)
+{
+	struct offsets count = { 0 };
+	uint32_t *mem;
+	int page;
 
 	for (page = 0; page < OFFSETS_TRIED; page++) {
 		mem = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, display.fd, (OFFSETS + page) * PAGE);
 		if (mem == MAP_FAILED)
 			continue;
+		count.mapped++;
+		count.dmabuf += maps_dmabuf(mem) && *mem == PATTERN;
 		munmap(mem, PAGE);
-		count++;
 	}
 	return count;
 }
 
 static void show_offsets(void)
 {
-	struct buffer buffer = NO_BUFFER, dumb = NO_BUFFER;
-	int before, with_import, with_dumb, imported;
+	struct buffer buffer, dumb = NO_BUFFER;
+	struct offsets before, with_import, with_dumb;
+	int imported;
 
 	before = offsets_mapped();
-	buffer.fd = allocate(HEAP, PAGE);
-	imported = buffer_import(&display, &buffer);
+	imported = buffer_allocate(&buffer, HEAP, PAGE, 16);
+	if (!imported) {
+		*(volatile uint32_t *)buffer.mem = PATTERN;
+		imported = buffer_import(&display, &buffer);
+	}
 	with_import = offsets_mapped();
 	buffer_close(&display, &buffer);
 	/* so that it is known where offsets are */
 	buffer_dumb(&display, &dumb, 16);
 	with_dumb = offsets_mapped();
 	buffer_close(&display, &dumb);
-	result(!imported && with_import == before && with_dumb == before + 1,
-	       "import_not_mapped_by_offset",
-	       "imported %d; %d offsets, with the imported buffer %d, with a dumb one %d",
-	       imported, before, with_import, with_dumb);
+	result(!imported && !before.dmabuf && with_import.dmabuf == 1 &&
+	       with_import.mapped == before.mapped + 1, "import_mapped_by_exporter",
+	       "imported %d; %d offsets, with the buffer %d, of which %d map the dma-buf", imported,
+	       before.mapped, with_import.mapped, with_import.dmabuf);
+	result(!with_dumb.dmabuf && with_dumb.mapped == before.mapped + 1, "dumb_buffer_mapped",
+	       "%d offsets, with the buffer %d, of which %d map a dma-buf", before.mapped,
+	       with_dumb.mapped, with_dumb.dmabuf);
 }
 
 /* --- all of the pool */

@@ -10,6 +10,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import LANE, Fixture  # noqa: E402
+from marks import slow  # noqa: E402
 from harness import measure  # noqa: E402
 from lib import lane  # noqa: E402
 from lib.command import CannotJudge  # noqa: E402
@@ -173,6 +174,7 @@ class CommandTest(unittest.TestCase):
         old, new = counts(old, old, old), counts(new, new, new)
         self.fixture.patch("change", "boot.sh", old, new)
 
+    @slow
     def test_not_dearer(self):
         self.step(500, 490)
         code, text = self.bench("--step", "2..3")
@@ -191,6 +193,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(code, 1, text)
         self.assertIn("fail: 1.00 instructions more a call", text)
 
+    @slow
     def test_dearer_as_allowed(self):
         old = counts(500, 500, 500)
         self.fixture.patch("change", "boot.sh", old, counts(510, 510, 510) + "# allowed map 1.05\n")
@@ -198,6 +201,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(code, 0, text)
         self.assertIn("pass: 1.05 times are allowed", text)
 
+    @slow
     def test_a_repeat_keeps_builds_and_boots(self):
         self.step(500, 490)
         first = self.bench("--step", "2..3")
@@ -205,6 +209,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual((code, text.count("(kept)")), (0, 4), text)
         self.assertEqual(*(t[t.index("bench-fake: step 2 ("):] for t in (first[1], text)))
 
+    @slow
     def test_an_image_that_was_pruned_is_built_again(self):
         self.step(500, 490)
         self.bench("--step", "2..3")
@@ -213,6 +218,7 @@ class CommandTest(unittest.TestCase):
         code, text = self.bench("--step", "2..3")
         self.assertEqual((code, text.count("(kept)")), (0, 2), text)
 
+    @slow
     def test_sizes(self):
         self.fixture.patch("grow", "main.c", "return 0;", "return __builtin_popcountl((long)main);")
         code, text = self.bench("--step", "2..3")
@@ -220,6 +226,7 @@ class CommandTest(unittest.TestCase):
         self.assertIn("fake, bloat-o-meter:", text)
         self.assertRegex(text, r"(?m)^main +\d+ +\d+ +\+\d+$")
 
+    @slow
     def test_a_boot_that_fails_cannot_be_judged(self):
         self.fixture.patch("break", "boot.sh", "ok 1 always", "not ok 1 always")
         code, text = self.bench("--step", "2..3")

@@ -12,6 +12,7 @@ from unittest import mock
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from fixture import Fixture, git  # noqa: E402
+from marks import slow  # noqa: E402
 from harness import bisection  # noqa: E402
 from harness.cell import Booted, Built  # noqa: E402
 from harness.regress import Ran  # noqa: E402
@@ -79,6 +80,7 @@ class BisectTest(unittest.TestCase):
         self.assertIn("      again: ci/run --no-static --again --lane fake ", text)
         return text
 
+    @slow
     def test_1_the_search_judges_only_the_steps_that_it_needs(self):
         text = self.found("fake/main/unit/always", 3, "--bad", "6")
         self.assertEqual(len(re.findall(r"^\[.*\] step \d+ fake: boot", text, re.M)), 4, text)
@@ -88,6 +90,7 @@ class BisectTest(unittest.TestCase):
         built = re.findall(r"^\[.*\] step \d+ fake: build pass (?!\(kept)", text, re.M)
         self.assertLessEqual(len(built), 2, text)
 
+    @slow
     def test_2_each_defect_by_steps_and_from_the_store(self):
         self.fixture.run()
         for target, step in SHOWN.items():
@@ -101,6 +104,7 @@ class BisectTest(unittest.TestCase):
         text = self.bisect(125, "fake/main/unit/always")
         self.assertIn("step 8: fake/main/unit/always: does not build: ", text)
 
+    @slow
     def test_3_wrong_use(self):
         for words, said in ((["other/main"], "no lane 'other'"),
                             (["fake/x/unit/a"], "no boot 'x'; there are: main"),
@@ -112,6 +116,7 @@ class BisectTest(unittest.TestCase):
             code = 125 if "--at" in words else 1
             self.assertIn(said, self.bisect(code, *words), words)
 
+    @slow
     def test_4_git_bisect_run_in_a_kernel_tree(self):
         tree = self.fixture.directory / "theirs"
         git(self.fixture.directory, "clone", "-q", self.fixture.linux, tree)
@@ -184,6 +189,7 @@ class AnswerTest(unittest.TestCase):
 
 
 class MendedTest(unittest.TestCase):
+    @slow
     def test_the_step_that_mends_a_case_and_results_xml(self):
         fixture = Fixture()
         self.addCleanup(fixture.close)

@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 from fixture import Fixture
+from marks import slow
 
 
 class CcacheTest(unittest.TestCase):
@@ -30,6 +31,7 @@ class CcacheTest(unittest.TestCase):
                               env={"PATH": os.environ["PATH"], "CCACHE_DIR": str(directory)}).stdout
         return {name: int(count) for name, count in re.findall(r"(?m)^(\w+)\t(\d+)$", said)}
 
+    @slow
     def test_machines_share_what_they_compile(self):
         first = self.run_on("one", CCACHE_REMOTE_STORAGE=f"file://{self.remote}")
         self.assertGreater(self.counted(first / "ccache")["cache_miss"], 0)
@@ -40,6 +42,7 @@ class CcacheTest(unittest.TestCase):
         self.assertGreater(counted["remote_storage_hit"], 0, counted)
         self.assertEqual((other / "source/objects/main.o").read_bytes(), objects)
 
+    @slow
     def test_what_the_compiler_says_is_kept_with_the_object(self):
         self.fixture.patch("warn", "main.c", "int main(void)\n{", "int main(void)\n{\n\tint unused;\n")
         for machine in "one", "another":
@@ -51,6 +54,7 @@ class CcacheTest(unittest.TestCase):
         self.assertGreater(self.counted(self.remote)["direct_cache_hit"]
                            + self.counted(self.remote)["preprocessed_cache_hit"], 0)
 
+    @slow
     def test_an_error_of_ccache_is_not_one_of_the_source(self):
         self.fixture.environment["CCACHE_DIR"] = "/proc/nope"
         code, text = self.fixture.run()
@@ -66,6 +70,7 @@ class CcacheTest(unittest.TestCase):
         self.run_on("one", CCACHE_DIR=str(self.remote))
         self.assertGreater(self.counted(self.remote)["cache_miss"], 0)
 
+    @slow
     def test_another_assembler_is_another_object(self):
         self.run_on("one", CCACHE_DIR=str(self.remote))
         before = self.counted(self.remote)["cache_miss"]
@@ -79,6 +84,7 @@ class CcacheTest(unittest.TestCase):
         where = self.run_on("one", CCACHE_REMOTE_STORAGE="")
         self.assertFalse((where / "ccache").exists())
 
+    @slow
     def test_no_ccache(self):
         tools = self.fixture.directory / "tools"
         tools.mkdir()

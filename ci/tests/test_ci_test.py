@@ -17,6 +17,7 @@ import time
 import unittest
 import unittest.mock
 
+from marks import slow
 import template
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -495,6 +496,7 @@ class LintersTest(unittest.TestCase):
             cache = template.made("mypy", lambda place: None)  # for all tests of this process
             return {f.label: f for f in linters.run(self.top, names, cache)}
 
+    @slow
     def test_seeded_findings(self):
         found = self.findings()
         self.assertEqual({f.verdict for f in found.values()}, {Verdict.PASS}, found)
@@ -517,6 +519,7 @@ class LintersTest(unittest.TestCase):
             "ci/lanes/x.toml:2: is not UTF-8", "ci/lanes/x.toml:1: the line ends in CR LF"])
         self.assertEqual(found["machines"].text, "README.md:1: a path of one machine: /ho" + "me/somebody")
 
+    @slow
     def test_types(self):
         """All is typed but the tests, and neither command nor library is Any to the other."""
         self.write("scripts/lib/sum.py",
@@ -688,6 +691,7 @@ class CommandsTest(unittest.TestCase):
             self.assertFalse(os.path.exists(f"{holder}/called"), f"{name} {words} starts to work")
         return done
 
+    @slow
     def test_help(self):
         self.assertLess({"ci/run", "ci/test", "ci/install", "scripts/apply"}, set(self.COMMANDS))
         for name in self.COMMANDS:
@@ -702,6 +706,7 @@ class CommandsTest(unittest.TestCase):
                     line = rf"(?m)^(usage:)? *({name} |--\w+, )?{option}\b.*\s+\w.{{8}}"
                     self.assertRegex(done.stdout, line, f"{option} is not explained")
 
+    @slow
     def test_unknown_words(self):
         for name in self.COMMANDS:
             for words in (["--nonsense"], ["--quick", "--nonsense"] if name == "ci/test" else ["--nonsense"]):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+from marks import slow
 import template
 from scripts_fixture import TOP, Fixture
 
@@ -92,6 +93,7 @@ class Use(Clone):
 # No skips elsewhere: what ci/debian does there is the test above.
 class Roots(Clone if os.geteuid() == 0 and can_mount() and BUSYBOX.exists() else object):
 
+    @slow
     def test_a_root(self):
         (self.repo / "kept").write_text("changed\n")
         (self.repo / "new").write_text("not committed\n")
@@ -122,6 +124,7 @@ class Roots(Clone if os.geteuid() == 0 and can_mount() and BUSYBOX.exists() else
         self.assertIn("E: no such mirror", done.stdout)
         self.assertEqual([p.name for p in self.root.parent.iterdir()], [])
 
+    @slow
     def test_signals(self):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
             child = subprocess.Popen(
@@ -136,6 +139,7 @@ class Roots(Clone if os.geteuid() == 0 and can_mount() and BUSYBOX.exists() else
             self.wait(lambda: self.seen() == ([], []))
         self.assertTrue((self.cache / "linux.git/HEAD").exists())
 
+    @slow
     def test_what_somebody_mounted_there_is_not_removed(self):
         self.debian("bookworm", "--", "sh", "-c", ":")
         shutil.copytree(self.cache / "linux.git", self.top / "precious")

@@ -5,6 +5,7 @@ import shutil
 import unittest
 
 from gates_fixture import GatesFixture
+from marks import slow
 
 # kernel-doc in a nutshell: the comments' lines are the text.
 CONF = '''\
@@ -51,6 +52,7 @@ class Docs(GatesFixture):
         super().setUpTools()
         (self.bin / "sphinx-build").unlink()
 
+    @slow
     def test_only_what_is_new_and_wrong_fails(self):
         docs = self.work / "Documentation"
         self.write(docs / "index.rst", (docs / "index.rst").read_text() + "   new\n")

@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 from fixture import base_file
+from marks import slow
 from gates_fixture import GatesFixture
 
 HEADERS = """
@@ -58,6 +59,7 @@ class Uapi(GatesFixture):
         results, done = self.check("--gate", "uapi", expect=expect)
         return {step: (r["verdict"], r["reason"]) for (step, _), r in results.items()}, done.stdout
 
+    @slow
     def test_headers_that_do_not_compile_on_their_own(self):
         self.edit("game.h", "#endif", "struct game_2 {\n\t__u32 class;\n};\n#endif", "toy: forget C++")
         self.edit("game.h", "__u32 class;", "__u32 b;", "toy: mend")
@@ -73,6 +75,7 @@ class Uapi(GatesFixture):
                                    "check-uapi.sh cannot compare"))
         self.assertEqual(said[6], ("skip", "only the headers of x86 can be judged"))
 
+    @slow
     def test_change_that_breaks_programs(self):
         (self.bin / "abidiff").unlink()  # the fixture's, which finds nothing
         self.edit("toy.h", "#endif", "#define TOY_NEW 1\nstruct toy_new {\n\t__u32 a;\n};\n#endif",
@@ -90,6 +93,7 @@ class Uapi(GatesFixture):
         self.assertRegex(said[3][1], "ABI differences detected in include/linux/game.h")
         self.assertRegex(said[4][1], "UAPI header include/linux/all.h was removed")
 
+    @slow
     def test_abidiff_that_the_script_refuses_is_a_skip(self):
         self.tool("abidiff", "echo abidiff: 2.2.0\n")
         self.edit("toy.h", "#endif", "#define TOY_NEW 1\n#endif", "toy: add")

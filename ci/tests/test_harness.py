@@ -15,6 +15,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 import fixture  # noqa: E402
+from marks import slow  # noqa: E402
 
 from harness import added, coverage, devicetree, guest, image, prune, results  # noqa: E402
 from lib import checkout, lane, series, store  # noqa: E402
@@ -284,6 +285,7 @@ class StoreTest(unittest.TestCase):
 class ConeTest(unittest.TestCase):
     """The worktree in which selftests are built has what they are made from, and no more."""
 
+    @slow
     def test_only_the_named_directories_are_there(self):
         made = fixture.Fixture()
         self.addCleanup(made.close)

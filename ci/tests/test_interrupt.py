@@ -9,6 +9,7 @@ import time
 import unittest
 
 from fixture import TOP, Fixture
+from marks import slow
 
 
 def processes(directory):
@@ -57,6 +58,7 @@ class InterruptTest(unittest.TestCase):
         code = run.wait(30)
         return code, time.monotonic() - start, run.stderr.read()
 
+    @slow
     def test_each_signal_ends_everything_within_five_seconds(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(number.name):

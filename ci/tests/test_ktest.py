@@ -17,6 +17,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import LANE, REAL_CACHE, Fixture, base_file, git  # noqa: E402
+from marks import slow  # noqa: E402
 from test_interrupt import processes  # noqa: E402
 from harness import workload, ktest, usage, comparison_result  # noqa: E402
 from harness.defect import Defect  # noqa: E402
@@ -276,6 +277,7 @@ class CommandTest(unittest.TestCase):
         told = made.top / "out/ktest.json"
         return code, text, json.loads(told.read_text()) if told.exists() else {}
 
+    @slow
     def test_who_notices_what(self):
         made = self.fixture()
         self.table(made, DEFECTS)
@@ -299,6 +301,7 @@ class CommandTest(unittest.TestCase):
         self.assertFalse([p for p in cache.iterdir() if p.name.startswith("ktest")])
         self.assertTrue(list(cache.glob("logs/ktest-case-fails.log")))
 
+    @slow
     def test_options(self):
         made = self.fixture()
         self.table(made, ["silent"])
@@ -323,6 +326,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(code, 1, text)
         self.assertIn("defects.toml: a: edit 1: 'nowhere' is in main.c of step 3 0 times", text)
 
+    @slow
     def test_a_false_alarm(self):
         made = self.fixture()
         # what neither a case nor ci/splats tells, and ktest.pl takes for a crash
@@ -343,6 +347,7 @@ class CommandTest(unittest.TestCase):
         self.assertIn("step 4 fake: boot:main is fail where nothing is seeded", text)
         self.assertIn("again: ci/run --no-static --again --lane fake --step 4 --boot main", text)
 
+    @slow
     def test_a_ktest_without_a_result_cannot_be_judged(self):
         made = self.fixture(program="print 'hello'; exit 0;\n")
         self.table(made)
@@ -350,6 +355,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(code, 125, text)
         self.assertRegex(text, r"ktest\.pl gave 0 results; see .*/ktest-steps\.log; again: perl ")
 
+    @slow
     def test_an_interrupt_ends_everything(self):
         made = self.fixture()
         self.table(made)

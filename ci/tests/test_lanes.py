@@ -11,6 +11,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "scripts"))
 
 from fixture import Fixture, base_lines  # noqa: E402
+from marks import slow  # noqa: E402
 from lib import lane  # noqa: E402
 from lib.kernel import kconfig  # noqa: E402
 
@@ -55,6 +56,7 @@ class LanesTest(unittest.TestCase):
     def failing(self, found):
         return {key for key, j in found.items() if j["verdict"] == "fail"}
 
+    @slow
     def test_sparse_reads_what_the_series_touches(self):
         self.fixture.mend()
         self.fixture.patch("mix up", "main.c", "return 0;", "return 0; /* bitwise */")
@@ -81,6 +83,7 @@ class LanesTest(unittest.TestCase):
                          ("skip", True))
         self.assertEqual(found[1, "fake", "w1"]["verdict"], "pass")
 
+    @slow
     def test_the_same_warning_again_is_new(self):
         self.fixture.mend()
         self.fixture.patch("warn", "main.c", "\treturn 0;", "\tint unused;\n\n\treturn 0;")
@@ -88,6 +91,7 @@ class LanesTest(unittest.TestCase):
         found, _ = self.run_all(1)
         self.assertEqual(self.failing(found), {(2, "fake", "w1"), (3, "fake", "w1")})
 
+    @slow
     def test_no_make_for_a_step_that_changes_no_source(self):
         self.fixture.mend()
         self.fixture.patch("credit", "MAINTAINERS", "THE REST\n", "THE REST\nM:\tme\n")
@@ -96,6 +100,7 @@ class LanesTest(unittest.TestCase):
         self.assertNotIn("step 2 fake: build pass (kept)", text)
         self.assertEqual(found[2, "fake", "w1"]["verdict"], "pass")
 
+    @slow
     def test_rust_that_cannot_be_had_is_a_lost_column(self):
         other = Fixture(lanes=("fake", "second"))
         self.addCleanup(other.close)
@@ -118,6 +123,7 @@ class LanesTest(unittest.TestCase):
         self.assertIn("no effect in lane second: CONFIG_RUST=y (is n); make rustavailable: "
                       "Rust compiler is too old.", found[1, "second", "build"]["reason"])
 
+    @slow
     def test_source_that_no_lane_builds(self):
         self.fixture.mend()
         self.fixture.patch("vax", "arch/vax/a.c", "int a;\n", "int b;\n")
@@ -129,6 +135,7 @@ class LanesTest(unittest.TestCase):
         found, _ = self.run_all(0)
         self.assertEqual(found[2, "series", "built"]["reason"], "arch/vax/a.c: by hand")
 
+    @slow
     def test_lane_of_objects(self):
         (self.fixture.top / "ci/lanes/other.toml").write_text(OBJECTS)
         self.fixture.mend()

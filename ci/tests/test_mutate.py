@@ -13,6 +13,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
+from marks import slow  # noqa: E402
 from harness import csource, mutant, operators, proof  # noqa: E402
 from lib.command import Failed  # noqa: E402
 from lib.series import Patch  # noqa: E402
@@ -237,6 +238,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual((cache / "lanes/fake/source/main.c").read_text(), PROGRAM)
         self.assertFalse(list(cache.glob("mutants/*")))
 
+    @slow
     def test_the_test_that_has_the_case_runs_alone(self):
         made = MutateFixture()
         self.addCleanup(made.close)
@@ -255,12 +257,14 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(sorted(ran), sorted(["unit,more", "unit", *["unit"] * 2, "unit",
                                               *["unit,more"] * 2]), ran)
 
+    @slow
     def test_names_and_exit_codes(self):
         for name, expected in (("wrong-sum", 0), ("known", 0), ("no-such-case", 125), ("not-seen", 1)):
             with self.subTest(name):
                 code, text = self.fixture.mutate(name)
                 self.assertEqual((code, list(self.fixture.report())), (expected, [name]), text)
 
+    @slow
     def test_generated_ones(self):
         words = ["--no-listed", "--sample", "6", "--seed", "a"]
         code, text = self.fixture.mutate(*words)
@@ -286,6 +290,7 @@ class CommandTest(unittest.TestCase):
         self.assertRegex(text, r"(?m)^not-seen: fake/main \d+ s$")
         self.assertIn("known: nothing sets NEVER\n", text)
 
+    @slow
     def test_wrong_use(self):
         for words, said in ((["nope"], "no mutant 'nope'"), (["--sample", "0"], "not a whole number above 0"),
                             (["--sample", "9999"], "there are "), (["--topic", "nope"], "no topic 'nope'"),
@@ -296,6 +301,7 @@ class CommandTest(unittest.TestCase):
                 self.assertIn(said, text)
                 self.assertNotIn("Traceback", text)
 
+    @slow
     def test_a_run_tells_what_does_not_fit(self):
         for old, verdict, said in (("a + b", "pass", ""),
                                    ("a / b", "fail", "wrong-sum: edit 1: 'a / b' is in main.c")):
@@ -307,6 +313,7 @@ class CommandTest(unittest.TestCase):
                 self.assertEqual((one["step"], one["lane"], one["verdict"]), (2, "series", verdict))
                 self.assertIn(said, one["reason"])
 
+    @slow
     def test_a_last_step_that_does_not_pass_cannot_be_judged(self):
         other = MutateFixture()
         self.addCleanup(other.close)
@@ -317,6 +324,7 @@ class CommandTest(unittest.TestCase):
         self.assertIn("the boot main of lane fake is fail on the last step without a fault", text)
 
 
+    @slow
     def test_what_only_a_lane_that_cannot_run_may_notice_is_lost(self):
         other = MutateFixture(lanes=("fake", "second"))
         self.addCleanup(other.close)

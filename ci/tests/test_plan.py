@@ -14,6 +14,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
+from marks import slow  # noqa: E402
 from harness import cost, guest, needs, plan, plan_text, session, spans, step_boot  # noqa: E402
 from harness.jobs import Jobs  # noqa: E402
 from lib import lane as lanes  # noqa: E402
@@ -299,6 +300,7 @@ class RunTest(unittest.TestCase):
         return [re.sub(r"[0-9a-f]{32}", "KEY", text.replace(str(made.directory), ""))
                 for text in (json.dumps(judgements, indent=1), made.table())]
 
+    @slow
     def test_results_do_not_depend_on_the_order(self):
         made, ascending = self.series(), self.series()
         policy = ascending.top / "ci/harness/plan.py"
@@ -343,6 +345,7 @@ class RunTest(unittest.TestCase):
         self.assertFalse((made.directory / "cache").exists())
         self.assertFalse((made.top / "out").exists())
 
+    @slow
     def test_cost_is_in_the_report(self):
         made = Fixture()
         self.addCleanup(made.close)

@@ -11,6 +11,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
+from marks import slow  # noqa: E402
 from harness import proof, regress  # noqa: E402
 from lib import proofs  # noqa: E402
 from lib.series import Patch  # noqa: E402
@@ -237,6 +238,7 @@ class RunTest(unittest.TestCase):
         self.addCleanup(self.fixture.close)
         self.fixture.mend()
 
+    @slow
     def test_case_and_its_place_in_the_plan_go(self):
         self.fixture.patch("drop a case", "boot.sh", "1..2\nok 1 always\nok 2", "1..1\nok 1")
         code, text = self.fixture.run()
@@ -257,6 +259,7 @@ class RunTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
 
+    @slow
     def test_case_that_turns_to_a_skip_over_a_step_that_the_boot_is_not_due_at(self):
         self.fixture.patch("comment 2", "main.c", "return 0;", "return 0; /* 2 */")
         self.fixture.patch("skip", "boot.sh", "ok 1 always", "ok 1 always # SKIP no device")
@@ -268,6 +271,7 @@ class RunTest(unittest.TestCase):
                       "skipped: no device", text)
         self.assertIn("skip: step 3 fake/main/unit/always: no device", text)
 
+    @slow
     def test_a_step_is_compared_with_the_latest_that_was_judged(self):
         self.fixture.patch("add a case", "boot.sh", "1..2\n", "1..3\nok 3 new\n")
         self.fixture.patch("comment", "boot.sh", "KTAP version 1\n", "KTAP version 1\n# 3\n")
@@ -313,6 +317,7 @@ echo "@@ end unit@step 0 0.1" >&3
         git(self.fixture.linux, "tag", "-f", "v7.3")
         self.fixture.mend()
 
+    @slow
     def test_cases_that_go_from_the_step_s_own_selftests(self):
         one = "1..3\nok 1 own\nok 2 older\nok 3", "1..2\nok 1 older\nok 2"
         self.fixture.patch("drop a case", "boot.sh", *one)

@@ -9,6 +9,7 @@ import sys
 import unittest
 
 from fixture import TOP, Fixture
+from marks import slow
 
 sys.path.insert(0, str(TOP / "ci"))
 
@@ -159,6 +160,7 @@ class MergeTest(unittest.TestCase):
         self.assertIn("again: ci/run --no-static --shard 2/2", text)
         self.assertNotIn("fail: step 5 series proof", text)
 
+    @slow
     def test_what_is_no_part_of_one_run_is_refused(self):
         one, two = self.parts
         self.assertIn("have the same steps: ci/run --no-static --shard 1/2",
@@ -265,6 +267,7 @@ class DefinitionTest(unittest.TestCase):
         self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1-5", text)
         self.assertTrue((made.top / "out/index.html").exists())
 
+    @slow
     def test_github(self):
         jobs = self.read(".github/workflows/series.yml")["jobs"]
         shards = jobs["shard"]["strategy"]["matrix"]["shard"]
@@ -285,6 +288,7 @@ class DefinitionTest(unittest.TestCase):
             where = pathlib.Path(path).relative_to(jobs["shard"]["env"]["XDG_CACHE_HOME"])
             self.assertTrue((made.directory / "machine-1" / where).exists(), path)
 
+    @slow
     def test_gitlab(self):
         told = self.read(".gitlab-ci.yml")
         self.assertEqual(told["default"], {"image": "debian:trixie", "before_script": ["ci/install"]})

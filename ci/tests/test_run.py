@@ -9,6 +9,7 @@ import time
 import unittest
 
 from fixture import Fixture, git
+from marks import slow
 
 
 class RunTest(unittest.TestCase):
@@ -46,6 +47,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual([(j["step"], j["lane"], j["verdict"]) for j in told if j["gate"] == "boot:main"],
                          [(n, "fake", "pass") for n in range(3)])
 
+    @slow
     def test_message_only_change_judges_nothing_again(self):
         path = self.fixture.mend()
         self.fixture.run()
@@ -53,6 +55,7 @@ class RunTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual((code, text.count("(kept)")), (0, 4), text)
 
+    @slow
     def test_why_names_the_input_that_changed(self):
         self.fixture.mend()
         self.fixture.run()
@@ -61,6 +64,7 @@ class RunTest(unittest.TestCase):
         _, text = self.fixture.run("--why")
         self.assertIn("boot 0/fake/main: changed: command", text)
 
+    @slow
     def test_boot_that_is_due_at_the_ends_only(self):
         self.fixture.mend()
         for number in (2, 3):
@@ -86,6 +90,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn('ci/lanes/fake.toml: boot main: at = \'never\'', text)
 
+    @slow
     def test_boot_that_is_due_on_the_last_step(self):
         self.fixture.mend()
         for number, topic in (2, "fake"), (3, "more"):
@@ -98,6 +103,7 @@ class RunTest(unittest.TestCase):
         self.assertIn("skip: step 2 fake boot:main: is due on the last step", text)
         self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1, pass 3", text)
 
+    @slow
     def test_devicetree_is_an_input_of_its_boot(self):
         self.fixture.mend()
         lane, tree = (self.fixture.top / "ci/lanes" / n for n in ("fake.toml", "more.dtsi"))
@@ -144,6 +150,7 @@ class RunTest(unittest.TestCase):
         cache = self.fixture.directory / "cache/linux-dmabuf-series"
         return sorted(p.name for p in cache.glob("artifacts/*/modules/*"))
 
+    @slow
     def test_modules_are_built_for_the_boots_that_load_them(self):
         self._with_modules()
         lane = self.fixture.top / "ci/lanes/fake.toml"
@@ -156,6 +163,7 @@ class RunTest(unittest.TestCase):
         self.assertIn("step 0 fake: boot main pass", text)
         self.assertEqual(self._built_modules(), ["first.ko"] * 2)
 
+    @slow
     def test_an_edit_of_a_module_is_an_input_of_the_boots_that_load_it(self):
         modules = self._with_modules()
         code, text = self.fixture.run()
@@ -174,6 +182,7 @@ class RunTest(unittest.TestCase):
         _, text = self.fixture.run()
         self.assertIn("step 1 fake: boot main pass (kept)", text)
 
+    @slow
     def test_a_header_is_an_input_of_the_modules_that_include_it(self):
         modules = self._with_modules()
         (modules / "first/first.c").write_text('#include "../shared.h"\n')
@@ -186,6 +195,7 @@ class RunTest(unittest.TestCase):
         self.assertIn("module 2/fake/first: changed: sources\n", text)
         self.assertEqual(built.read_text(), "edited\n")
 
+    @slow
     def test_steps_of_one_kernel_keep_the_modules_of_each_other(self):
         self._with_modules()
         lane, needs = (self.fixture.top / "ci" / n for n in ("lanes/fake.toml", "guest/needs.toml"))
@@ -198,6 +208,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(self.fixture.run()[0], 0)
         self.assertEqual({p.name for p in image.iterdir()}, {"a.ko", "first.ko", "other.ko"})
 
+    @slow
     def test_a_module_that_does_not_build_is_tried_once(self):
         modules = self._with_modules()
         (modules / "first/first.c").write_text("wrong\n")
@@ -214,6 +225,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 1, text)
         self.assertIn("kconfig-fragments/fake.config: no Kconfig file knows CONFIG_FAEK\n", text)
 
+    @slow
     def test_lane_that_is_due_at_the_ends_of_topics_only(self):
         other = Fixture(lanes=("fake", "second"))
         self.addCleanup(other.close)
@@ -252,6 +264,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual((code, text), (1, "ci/run: ci/lanes/second.toml: at = 'first' is not "
                                         '"every" or "ends" or "last"\n'))
 
+    @slow
     def test_proof_in_a_lane_that_is_due_at_the_ends_of_topics(self):
         self.fixture.patch("comment 1", "main.c", "return 0;", "return 0; /* 1 */")
         self.fixture.patch("mend late", "boot.sh", "not ok 2 mended", "ok 2 mended",
@@ -267,6 +280,7 @@ class RunTest(unittest.TestCase):
         self.assertIn("proof of step 2: second/main/unit/mended: fail 1, pass 3", text)
         self.assertNotIn("skip: step 2 series proof", text)
 
+    @slow
     def test_fragments_that_override_each_other(self):
         self.fixture.mend()
         fragments, lane = (self.fixture.top / n for n in ("kconfig-fragments", "ci/lanes/fake.toml"))
@@ -283,6 +297,7 @@ class RunTest(unittest.TestCase):
         (fragments / "more.config").unlink()
         self.assertRefused(1, "ci/lanes/fake.toml: no such file: kconfig-fragments/more.config")
 
+    @slow
     def test_two_lanes_are_data(self):
         other = Fixture(lanes=("fake", "second"))
         self.addCleanup(other.close)
@@ -293,18 +308,21 @@ class RunTest(unittest.TestCase):
 
     # --- seeded defects: each caught at its step by its gate
 
+    @slow
     def test_patch_that_does_not_apply(self):
         self.fixture.mend()
         path = self.fixture.patch("does not apply", "main.c", "return 0;", "return 1;")
         path.write_text(path.read_text().replace("int main(void)", "int niam(void)"))
         self.assertCaught(2, "apply", "does not apply")
 
+    @slow
     def test_patch_that_does_not_build(self):
         self.fixture.mend()
         self.fixture.patch("break the build", "main.c", "return 0;", "return 0")
         self.fixture.patch("mend the build", "main.c", "return 0\n", "return 0;\n")
         self.assertCaught(2, "build", "error:")
 
+    @slow
     def test_new_warning(self):
         self.fixture.mend()
         self.fixture.patch("warn", "main.c", "return 0;", "int unused;\n\treturn 0;")
@@ -322,6 +340,7 @@ class RunTest(unittest.TestCase):
         self.fixture.patch("break a case", "boot.sh", "ok 1 always", "not ok 1 always")
         self.assertCaught(2, "boot:main", "unit/always fails")
 
+    @slow
     def test_case_that_goes_missing(self):
         self.fixture.mend()
         self.fixture.patch("lose a case", "boot.sh", "ok 2 mended\n", "")
@@ -342,6 +361,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 0, text)
         self.assertIn("proof of step 2: fake/main/unit/added: pass 2", text)
 
+    @slow
     def test_crash_that_a_patch_mends(self):
         boot = self.fixture.linux / "boot.sh"
         boot.write_text(boot.read_text().replace(
@@ -360,11 +380,13 @@ class RunTest(unittest.TestCase):
         self.assertIn("proof of step 1: fake/main/end: fail 0, pass 1-2", text)
         self.assertIn("proof of step 2: fake/main/unit/mended: fail 0-1, pass 2", text)
 
+    @slow
     def test_crash_that_nobody_mends(self):
         self.fixture.mend()
         self.fixture.patch("crash", "boot.sh", 'echo "@@ end unit', 'exit; echo "@@ end unit')
         self.assertCaught(2, "boot:main", "the guest died before its tests ended")
 
+    @slow
     def test_case_said_to_be_added_that_was_there(self):
         self.fixture.mend()
         self.fixture.patch("add nothing", "main.c", "return 0;", "return 0 ;",
@@ -382,6 +404,7 @@ class RunTest(unittest.TestCase):
                          '"seconds": 1, "cpu": 0, "cached": false}]\' "$@" >"$out"; }\n'
                          + text)
 
+    @slow
     def test_cheap_gates_are_judged_before_the_first_build(self):
         self.fixture.patch("adds a case.", "boot.sh", "not ok 2 mended", "ok 2 mended",
                            'cases = ["*/main/unit/mended"]')
@@ -406,6 +429,7 @@ class RunTest(unittest.TestCase):
         code, text = self.fixture.run(static=True)
         self.assertEqual(code, 0, text)
 
+    @slow
     def test_what_a_gate_says_decides_and_not_the_words_of_its_reason(self):
         self.fixture.mend()
         for verdict, words, expected in (("lost", "the tool was killed", 125),
@@ -424,6 +448,7 @@ class RunTest(unittest.TestCase):
 
     # --- what cannot be judged
 
+    @slow
     def test_hang_is_lost_not_failed(self):
         self.fixture.patch("hang", "boot.sh", 'echo "@@ begin unit" >&3', "exec sleep 60")
         lane = self.fixture.top / "ci/lanes/fake.toml"
@@ -432,6 +457,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 125, text)
         self.assertIn("silent for 1 s", text)
 
+    @slow
     def test_flaky_is_not_a_pass(self):
         seen = self.fixture.directory / "seen"
         self.fixture.patch("flake", "boot.sh", "not ok 2 mended\nEND",
@@ -482,6 +508,7 @@ class RunTest(unittest.TestCase):
         self.assertRefused(125, "GiB free")
         self.assertTrue((out / "outcome.json").exists(), "what the last run left is still there")
 
+    @slow
     def test_tree_that_is_not_the_base(self):
         makefile = self.fixture.linux / "Makefile"
         subprocess.run(["git", "-C", self.fixture.linux, "checkout", "-q", "v7.3"], check=True)
@@ -504,6 +531,7 @@ class RunTest(unittest.TestCase):
 class KillTest(unittest.TestCase):
     """SIGKILL at any point: the next run goes on and says the same."""
 
+    @slow
     def test_killed_runs_end_in_the_same_table(self):
         fixture = Fixture()
         self.addCleanup(fixture.close)
@@ -533,6 +561,7 @@ class KillTest(unittest.TestCase):
         self.assertEqual(code, 0, text)
         self.assertEqual(fixture.table(), whole.table())
 
+    @slow
     def test_killed_while_git_held_its_locks(self):
         fixture = Fixture()
         self.addCleanup(fixture.close)

@@ -18,6 +18,7 @@ import zlib
 from unittest import mock
 
 from fixture import Fixture
+from marks import slow
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
@@ -345,6 +346,7 @@ class RunTest(unittest.TestCase):
     def page(self):
         return (self.fixture.top / "out/index.html").read_text()
 
+    @slow
     def test_pictures_are_in_the_report_and_kept_with_the_verdict(self):
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)

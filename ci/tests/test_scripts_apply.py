@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import belongings
+from marks import slow
 from scripts_fixture import TOP, Fixture
 
 
@@ -34,11 +35,13 @@ class Apply(Fixture):
         self.script("apply")
         self.assertEqual(self.tree(self.cache / "tree"), self.tree(self.work))
 
+    @slow
     def test_users_tree(self):
         self.script("apply", self.user)
         self.assertEqual(self.tree(self.user), self.tree(self.work))
         self.assertNotIn("Signed-off-by", self.git(self.user, "log", "v7.3.."))
 
+    @slow
     def test_path_relative_to_the_callers_directory(self):
         self.script("apply", "user")
         self.assertEqual(self.tree(self.user), self.tree(self.work))
@@ -212,6 +215,7 @@ class Apply(Fixture):
     def unhook(self):
         self.git(self.top, "config", "--global", "--unset", "core.hooksPath")
 
+    @slow
     def test_signals_leave_the_users_tree_as_it_was(self):
         self.with_an_ignored_file()
         before = self.state(self.user)
@@ -241,6 +245,7 @@ class Apply(Fixture):
                 return
             self.assertEqual(self.state(self.user), before, said)
 
+    @slow
     def test_killed_on_the_users_tree(self):
         """The next run brings the tree back, then applies."""
         self.with_an_ignored_file()
@@ -318,6 +323,7 @@ class Apply(Fixture):
         self.assertIn("another git is at work", self.script("apply", self.user, expect=1).stderr)
         self.assertTrue((self.user / ".git/index.lock").exists())
 
+    @slow
     def test_a_file_that_is_in_the_way(self):
         """Untracked and ignored files of the user's are never overwritten."""
         self.with_an_ignored_file()
@@ -353,6 +359,7 @@ class Apply(Fixture):
         self.assertIn("is 7.4, but the series applies to v7.3", done.stderr)
         self.script("apply", "--any-version", self.user)
 
+    @slow
     def test_stable_release_will_do(self):
         self.change(self.user, "SUBLEVEL = 0", "SUBLEVEL = 9", "Linux 7.3.9", name="Makefile")
         self.script("apply", self.user)
@@ -383,6 +390,7 @@ class Apply(Fixture):
         self.git(self.user, *words, expect=None, GIT_SEQUENCE_EDITOR="sed -i s/^pick/edit/")
         self.git(self.user, "checkout", "-q", "-f", "HEAD", "--", ".")
 
+    @slow
     def test_each_operation_in_progress_is_named_and_left_alone(self):
         """Also where the tree has no uncommitted change, so that nothing else would refuse it."""
         self.change(self.user, "return 5;", "return 50;", "toy: five")
@@ -425,6 +433,7 @@ class Apply(Fixture):
         done = self.script("apply", self.user, expect=1)
         self.assertIn("an unfinished git revert and git bisect is there", done.stderr)
 
+    @slow
     def test_nobody_commits(self):
         for name in [n for n in self.env if n.startswith("GIT_COMMITTER")]:
             del self.env[name]
@@ -443,6 +452,7 @@ class Apply(Fixture):
         self.assertIn("uncommitted", self.script("apply", expect=1).stderr)
         self.assertEqual((tree / "COPYING").read_text(), "mine\n")
 
+    @slow
     def test_commits_that_are_no_patches_are_kept(self):
         """An empty commit, and a merge that holds work of its own."""
         self.script("apply")
@@ -532,6 +542,7 @@ class Apply(Fixture):
         self.script("apply")
         self.assertFalse((refs / "series/applied.lock").exists())
 
+    @slow
     def test_killed_at_any_moment(self):
         """SIGKILL while git am runs: the next run gets the same tree."""
         for delay in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35):

@@ -8,6 +8,7 @@ import sys
 import time
 import unittest
 
+from marks import slow
 from scripts_fixture import TOP, Fixture
 
 
@@ -57,6 +58,7 @@ class Base(Fixture):
                   "GIT_DIR": "/nonexistent"}, ""),
                 ({}, "[broken\n")]
 
+    @slow
     def test_users_git_is_no_input(self):
         for number, (variables, text) in enumerate(self.hardened()):
             (self.top / ".gitconfig").write_text(text)
@@ -81,6 +83,7 @@ class Base(Fixture):
         self.script("apply")
         self.script("apply")
 
+    @slow
     def test_a_base_that_git_cannot_read_is_not_called_missing(self):
         self.script("base", LINUX=self.linux)
         (self.cache / "linux.git/config").write_text("[broken\n")
@@ -236,6 +239,7 @@ class Debian(Fixture):
         (self.bin / name).write_text("#!/bin/sh\n" + text)
         (self.bin / name).chmod(0o755)
 
+    @slow
     def test_commit_is_the_packages_alone(self):
         first = self.script("base").stdout
         linux = self.cache / "linux.git"

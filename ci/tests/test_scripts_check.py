@@ -8,6 +8,7 @@ import sys
 import unittest
 
 from gates_fixture import GatesFixture
+from marks import slow
 from scripts_fixture import TOP
 
 sys.path.insert(0, str(TOP / "scripts"))
@@ -24,6 +25,7 @@ class Gates(GatesFixture):
         self.assertEqual(len(results), 12)
         self.assertEqual(done.stdout.split("\n")[-2], "12 pass, 0 fail, 0 skip, 0 lost")
 
+    @slow
     def test_cheap(self):
         results, _ = self.check("--cheap")
         self.assertEqual(sorted(gate for _, gate in results),
@@ -38,6 +40,7 @@ class Gates(GatesFixture):
         results, _ = self.check("--again", "--gate", "w1")
         self.assertFalse(results[1, "w1"]["cached"])
 
+    @slow
     def test_a_message_change_judges_only_the_message_anew(self):
         self.check()
         self.git(self.work, "commit", "-q", "--amend", "-m", "toy: return yet more\n\nWhy.")
@@ -45,6 +48,7 @@ class Gates(GatesFixture):
         results, _ = self.check()
         self.assertEqual(self.anew(results), {"message", "checkpatch"})
 
+    @slow
     def test_new_warning(self):
         self.add("int toy_a(void)\n{\n\tint unused;\n\treturn 1;\n}\n")
         self.add("int toy_b(void)\n{\n\treturn 1;\n}\n", "toy: add another")
@@ -55,12 +59,14 @@ class Gates(GatesFixture):
         self.assertIn("scripts/check --gate w1 --again 2", done.stdout)
         self.assertTrue(os.path.exists(results[2, "w1"]["log"]))
 
+    @slow
     def test_the_same_warning_again_is_new(self):
         self.add("int toy_a(void)\n{\n\tint unused;\n\treturn 1;\n}\n")
         self.add("int toy_b(void)\n{\n\tint unused;\n\treturn 1;\n}\n", "toy: add another")
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "w1"), (3, "w1")})
 
+    @slow
     def test_a_warning_that_only_moves_is_not_new(self):
         self.add("int toy_a(void)\n{\n\tint unused;\n\treturn 1;\n}\n")
         path = self.work / "drivers/toy/toy.c"
@@ -70,24 +76,28 @@ class Gates(GatesFixture):
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "w1")})
 
+    @slow
     def test_does_not_build(self):
         self.add("int toy_a(void)\n{\n\treturn nothing;\n}\n")
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "w1"), (2, "sparse")})
         self.assertIn("does not build in lane toy", results[2, "w1"]["reason"])
 
+    @slow
     def test_header_that_breaks_its_users(self):
         self.add("int toy_1(int);\n", name="drivers/toy/toy.h")
         self.add("#include \"toy.h\"\n", "toy: include")
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(3, "w1"), (3, "sparse")})
 
+    @slow
     def test_sparse(self):
         self.add("int toy_a; /* bitwise */\n")
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "sparse")})
         self.assertIn("mixed up", results[2, "sparse"]["reason"])
 
+    @slow
     def test_sparse_that_the_kernel_refuses_is_a_skip(self):
         self.tool("sparse", "[ \"$1\" = --version ] && echo fake 0\n")
         results, _ = self.check()
@@ -95,11 +105,13 @@ class Gates(GatesFixture):
         self.assertIn("refused by scripts/checker-valid.sh", results[1, "sparse"]["reason"])
         self.assertEqual(results[1, "w1"]["verdict"], "pass")
 
+    @slow
     def test_coccinelle(self):
         self.add("unsigned int toy_a;\n")
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "coccinelle")})
 
+    @slow
     def test_coccinelle_report_that_moves_is_not_new(self):
         self.add("unsigned int toy_a;\n")
         path = self.work / "drivers/toy/toy.c"
@@ -128,6 +140,7 @@ class Gates(GatesFixture):
         kept = [json.loads(p.read_text()) for p in self.cache.glob("verdicts/coccinelle/*.json")]
         self.assertEqual([list(one.values()) for one in kept], [[{}, {}]])  # toy.c before and after
 
+    @slow
     def test_gitignore(self):
         makefile = self.work / "tools/testing/selftests/toy/Makefile"
         self.write(makefile, makefile.read_text().replace(":= toy", ":= toy toy_a toy_b.o"))
@@ -142,6 +155,7 @@ class Gates(GatesFixture):
         self.assertIn("selftests/toy: git does not ignore toy_c", results[4, "gitignore"]["reason"])
         self.assertNotIn("(and", results[4, "gitignore"]["reason"])
 
+    @slow
     def test_what_a_judgement_took(self):
         self.tool("sphinx-build", "[ \"$1\" = --version ] && echo 5 && exit\n"
                   "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done\n")
@@ -152,6 +166,7 @@ class Gates(GatesFixture):
             for spent in "cpu", "seconds":
                 self.assertGreater(results[2, "docs"][spent], 0.1)
 
+    @slow
     def test_codespell(self):
         self.write(self.work / "scripts/checkpatch.pl",
                    "#!/bin/sh\nwhile [ \"$1\" != --codespellfile ]; do shift; done\n"
@@ -165,18 +180,21 @@ class Gates(GatesFixture):
         self.assertEqual(self.failing(results), {(4, "checkpatch")}, done.stdout)
         self.assertEqual({results[step, "checkpatch"]["verdict"] for step in (2, 3)}, {"pass"})
 
+    @slow
     def test_checkpatch(self):
         self.add("int ugly;\n")
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "checkpatch")})
         self.assertIn("CHECK:UGLY", results[2, "checkpatch"]["reason"])
 
+    @slow
     def test_kernel_doc(self):
         self.add("/** bad */\n")
         self.add("int fine;\n", "toy: fine")
         results, _ = self.check(expect=1)
         self.assertEqual(self.failing(results), {(2, "kernel-doc")})
 
+    @slow
     def test_maintainers(self):
         self.add("int new;\n", name="drivers/toy/new.c")
         self.add("nobody's\n", "toy: add a stray", name="stray/file")
@@ -189,6 +207,7 @@ class Gates(GatesFixture):
         results, _ = self.check("--gate", "message", expect=1)
         self.assertEqual(self.failing(results), {(2, "message")})
 
+    @slow
     def test_source_that_no_lane_builds(self):
         self.add("int x;\n", name="arch/vax/toy.c")
         results, _ = self.check("2", expect=1)
@@ -207,6 +226,7 @@ class Gates(GatesFixture):
         self.assertEqual(results[1, "w1"]["verdict"], "skip")
         self.assertIn("vax-none-gcc", results[1, "w1"]["reason"])
 
+    @slow
     def test_lanes_that_a_plain_run_leaves_out_are_left_out(self):
         lane = self.repo / "ci/lanes/toy.toml"
         lane.write_text(lane.read_text() + "default = false\n")
@@ -218,6 +238,7 @@ class Gates(GatesFixture):
         self.change(self.work, old, new, f"toy: {new}", body="\n\n".join(["Why.", "\n".join(tags)]).strip())
         self.script("refresh", "--tree", self.work)
 
+    @slow
     def test_a_candidate_for_stable_applies_alone(self):
         cc = "Cc: stable@vger.kernel.org # 6.1+"
         self.again("return 5;", "return 50;", cc)
@@ -237,6 +258,7 @@ class Gates(GatesFixture):
         results, _ = self.check("--gate", "stable", expect=1)
         self.assertEqual(self.anew(results), set())
 
+    @slow
     def test_a_candidate_that_series_names(self):
         self.again("return 10;", "return 11;")
         series = self.repo / "series"
@@ -260,6 +282,7 @@ class Gates(GatesFixture):
         results, _ = self.check("--gate", "fixes", "2", expect=None, **kwargs)
         return results[2, "fixes"]["verdict"], results[2, "fixes"]["reason"]
 
+    @slow
     def test_what_a_patch_fixes(self):
         self.one = self.git(self.work, "rev-parse", "HEAD")
         bad = self.change(self.linux, "return 7;", "return 8;", "toy: break it")[:12]
@@ -300,6 +323,7 @@ class Gates(GatesFixture):
         self.assertIn(path.name, done.stdout)
         self.assertEqual(results[3, "apply"]["verdict"], "skip")
 
+    @slow
     def test_killed_while_configuring(self):
         """A half .config is never taken for that of the step before."""
         self.add("config TOY\n", "toy: new symbol", name="arch/Kconfig")
@@ -315,10 +339,12 @@ class Gates(GatesFixture):
         results, _ = self.check("--gate", "w1", "2")
         self.assertFalse(results[2, "w1"]["cached"])
 
+    @slow
     def test_killed_between_compiler_and_sparse(self):
         """An object of which sparse said nothing yet is made anew."""
         self.killed("$(cut -d ' ' -f 4 /proc/$PPID/stat) $PPID")
 
+    @slow
     def test_wrapper_of_sparse_killed(self):
         self.killed("$PPID")
 
@@ -332,6 +358,7 @@ class Gates(GatesFixture):
         results, _ = self.check("--gate", "sparse", expect=1)
         self.assertEqual(self.failing(results), {(2, "sparse")})
 
+    @slow
     def test_configuration_that_a_patch_breaks(self):
         self.add("broken\n", "toy: break Kconfig", name="arch/Kconfig")
         self.tool("make", "for w; do case $w in *config) [ ! -s arch/Kconfig ] || "
@@ -341,6 +368,7 @@ class Gates(GatesFixture):
         self.assertEqual(self.failing(results), {(2, "w1")})
         self.assertIn("syntax error", results[2, "w1"]["reason"])
 
+    @slow
     def test_which(self):
         self.add("int a;\n")
         self.add("int b;\n", "toy: third")

@@ -14,6 +14,7 @@ import unittest
 from unittest import mock
 
 from fixture import base_file
+from marks import slow
 from gates_fixture import GatesFixture
 from scripts_fixture import KERNEL
 
@@ -88,6 +89,7 @@ class Lost(GatesFixture):
         self.assertEqual(results[step, gate]["verdict"], "lost")
         self.assertIn(words, results[step, gate]["reason"])
 
+    @slow
     def test_a_tool_that_is_late_or_killed_is_lost(self):
         tools = {"checkpatch.pl": "checkpatch", "get_maintainer.pl": "maintainers",
                  "kernel-doc": "kernel-doc", "tinyconfig": "w1", "merge_config.sh": "w1",
@@ -124,6 +126,7 @@ class Lost(GatesFixture):
             self.lost(results, gate, "lane toy cannot be configured before the patch: ")
         self.assertEqual(done.stdout.splitlines()[-1], "10 pass, 0 fail, 0 skip, 2 lost")
 
+    @slow
     def test_fault_of_one_gate_leaves_the_others(self):
         (self.work / "scripts/kernel-doc").chmod(0o644)
         self.add("int toy_a;\n")
@@ -149,6 +152,7 @@ class Lost(GatesFixture):
         results, _ = self.check("--gate", "coccinelle")
         self.assertEqual(results[1, "coccinelle"]["verdict"], "pass")
 
+    @slow
     def test_path_that_kbuild_cannot_take(self):
         home = self.top / "a b"
         shutil.copytree(self.cache / "linux.git", home / "linux-dmabuf-series/linux.git")
@@ -191,6 +195,7 @@ class Kept(GatesFixture):
         path = self.repo / "scripts" / name
         path.write_text(path.read_text() + "\n# another line\n")
 
+    @slow
     def test_only_the_code_of_a_gate_is_in_its_key(self):
         self.check()
         for name in ("send", "lib/process.py", "lib/debian.py", "lib/gates/walk.py"):
@@ -204,6 +209,7 @@ class Kept(GatesFixture):
             results, _ = self.check()
             self.assertEqual(self.anew(results), gates)
 
+    @slow
     def test_cheap_gates_of_all_patches_come_first(self):
         self.add("int toy_a;\n")
         results, _ = self.check()
@@ -212,6 +218,7 @@ class Kept(GatesFixture):
         self.assertEqual(list(results), [(step, gate) for gates in (cheap, built, ("coccinelle",))
                                          for step in (1, 2) for gate in gates])
 
+    @slow
     def test_long_run_lets_a_short_one_pass(self):
         for number in range(3):
             self.add(f"int toy_{'abc'[number]};\n", f"toy: add thing {number}")
@@ -238,6 +245,7 @@ class Kept(GatesFixture):
         self.assertEqual((self.cache / "lanes/toy/config/fragments").read_text(),
                          "toy.config more.config\n")
 
+    @slow
     def test_lane_whose_file_is_wrong(self):
         lane = self.repo / "ci/lanes/toy.toml"
         good = lane.read_text().replace("boot = []", '[[boot]]\nname = "b"\ntests = ["t"]\nseconds = 60')
@@ -311,6 +319,7 @@ class Surroundings(GatesFixture):
         results, done = self.check("--again", expect=1, **env)
         return {key: (r["verdict"], r["reason"]) for key, r in results.items()}, done
 
+    @slow
     def test_nothing_of_them_changes_a_verdict(self):
         self.add("int toy_long" + "g" * 100 + ";\n")
         self.add("\n/**\n * toy_a() - say\n * @x: what\n */\nint toy_a(void)\n{\n\tint unused;\n"

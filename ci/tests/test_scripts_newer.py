@@ -4,6 +4,7 @@
 import re
 import unittest
 
+from marks import slow
 from scripts_fixture import Fixture
 
 
@@ -43,6 +44,7 @@ class Newer(Fixture):
         self.commit(self.user, "Linux 7.4-rc2")
         self.git(self.user, "tag", "v7.4-rc2")
 
+    @slow
     def test_what_becomes_of_each_patch(self):
         self.develop_upstream()
         found, said = self.newer(expect=1)
@@ -68,6 +70,7 @@ class Newer(Fixture):
         self.script("apply")
         self.assertEqual(self.tree(self.cache / "tree"), self.tree(self.work))
 
+    @slow
     def test_the_configuration_of_the_tree_changes_nothing(self):
         """Nor does a path that a URL would have to quote."""
         self.develop_upstream()
@@ -82,6 +85,7 @@ class Newer(Fixture):
         self.user = odd
         self.assertEqual(self.newer(expect=1)[0], found)
 
+    @slow
     def test_git_log_follows_no_file(self):
         """With log.follow it refuses the several files of a series."""
         self.develop_upstream()
@@ -105,6 +109,7 @@ class Newer(Fixture):
         self.assertEqual(again, found)
         self.assertIn("has no history from v7.3 to v7.4-rc2: what is upstream is told by the reverse", said)
 
+    @slow
     def test_a_file_that_was_renamed(self):
         self.git(self.user, "mv", "drivers/toy/toy.c", "drivers/toy/tool.c")
         self.commit(self.user, "toy: a better name")

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 
+from marks import slow
 from scripts_fixture import TOP, Fixture
 
 
@@ -80,6 +81,7 @@ class Refresh(Fixture):
         text = self.patches()["patches/toy/0004-toy-four.patch"].decode()
         self.assertIn("Why.\n\nLink: https://toy.example/1\n---\n", text)
 
+    @slow
     def test_a_change_of_one_patch_changes_one_file(self):
         before = self.patches()
         (self.work / "COPYING").write_text("Still not a kernel.\n")
@@ -117,6 +119,7 @@ class Refresh(Fixture):
         self.assertIn("removed: patches/toy/0003-toy-return-more-part-3.patch", done.stdout)
         self.assertEqual(len(self.names()), 2)
 
+    @slow
     def test_what_was_never_in_the_branch_is_not_removed(self):
         """A tree with part of the series, or with none of it, is not the series."""
         before = self.patches()
@@ -146,6 +149,7 @@ class Refresh(Fixture):
         self.assertIn("holds 1 of 4", self.script("refresh", expect=1).stderr)
         self.assertEqual(self.patches(), before)
 
+    @slow
     def test_readmes_block_loses_nothing(self):
         """Pasted as a whole, with a first line that fails."""
         text = (TOP / "README.md").read_text().partition("## Changing the patches")[2].partition("\n## ")[0]
@@ -194,6 +198,7 @@ class Refresh(Fixture):
         self.git(self.work, "rebase", "-q", "--signoff", "base")
         self.assertNotIn("kept aside", self.refresh("--all").stderr)
 
+    @slow
     def test_commits_that_cannot_be_patches(self):
         """Each is named, with the reason, and nothing is written."""
         self.git(self.work, "tag", "good")
@@ -225,6 +230,7 @@ class Refresh(Fixture):
         self.assertIn("it changes nothing", self.refresh(expect=1).stderr)
         self.assertEqual(self.patches(), before)
 
+    @slow
     def test_messages_and_contents_that_survive(self):
         tree = self.work
         (tree / "crlf.txt").write_bytes(b"one\r\ntwo\r\n")
@@ -248,6 +254,7 @@ class Refresh(Fixture):
         self.assertEqual(self.tree(self.cache / "tree"), self.tree(tree))
         self.assertIn("no change", self.script("refresh").stdout)
 
+    @slow
     def test_another_clones_series(self):
         other = self.top / "other"
         shutil.copytree(self.repo, other)
@@ -278,6 +285,7 @@ class Refresh(Fixture):
         self.script("refresh", "--check")
         self.assertFalse((self.repo / ".refresh").exists())
 
+    @slow
     def test_topics_and_comments_stay(self):
         self.change(self.work, "return 7;", "return 70;", "other: begins")
         self.refresh("--start", "other=HEAD")

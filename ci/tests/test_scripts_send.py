@@ -12,6 +12,7 @@ import sys
 import tempfile
 import unittest
 
+from marks import slow
 from scripts_fixture import TOP, Fixture
 from smtp_sink import Sink
 
@@ -134,6 +135,7 @@ class Send(Fixture):
         self.assertIn("+\treturn 31;", self.patch(3).read_text())
         self.assertIn("+\treturn 30;", sorted((self.top / "mails").iterdir())[3].read_text())
 
+    @slow
     def test_an_interrupted_dry_run_can_be_repeated(self):
         self.tool("b4", '"$real" "$@"; kill -s INT "$PPID"; sleep 9\n')
         done = self.send("--output", self.top / "mails", expect=125)
@@ -184,6 +186,7 @@ class Send(Fixture):
         path, = place.iterdir()
         return path.read_text(), done.stdout
 
+    @slow
     def test_a_wave_with_what_it_needs(self):
         self.waves()
         text, said = self.mail("w3")
@@ -216,6 +219,7 @@ class Send(Fixture):
         self.assertIn("return 20;", (user / "drivers/toy/toy.c").read_text())
         self.assertIn("return 1;", (user / "drivers/toy/toy.c").read_text())
 
+    @slow
     def test_a_wave_names_the_mails_of_what_it_needs(self):
         self.waves()
         sink = self.serve()
@@ -229,6 +233,7 @@ class Send(Fixture):
         done = self.send("--wave", "w1", "--send", "--revision", "7", "--yes", expect=1)
         self.assertIn("has no line 'Changes in v7:'", done.stderr)
 
+    @slow
     def test_what_goes_on_names_the_wave(self):
         self.waves()
         sink = self.serve()
@@ -251,6 +256,7 @@ class Send(Fixture):
         self.assertIn("\n  1/3  x/main/unit/a, x/main/unit/b, and 1 more\n"
                       f"  2/3  + x/main/new,\n       + {long}\n  3/3  none; a comment\n", text)
 
+    @slow
     def test_what_has_changed(self):
         sink = self.serve()
         self.send("--send", "--yes")
@@ -272,6 +278,7 @@ class Send(Fixture):
         self.send("--send", "--reflect", "--yes")
         self.assertEqual(len(sink.mails), 12)
 
+    @slow
     def test_a_base_that_nobody_has(self):
         linux = self.cache / "linux.git"
         own = self.git(linux, "commit-tree", "-m", "Linux 7.3", "base^{tree}",
@@ -286,6 +293,7 @@ class Send(Fixture):
         self.assertEqual([m.subject for m in sink.mails], SUBJECTS)
         self.assertNotIn(b"base-commit", b"".join(m.content for m in sink.mails))
 
+    @slow
     def test_a_topic_has_a_letter_of_its_own(self):
         self.change(self.work, "return 7;", "return 70;", "toy: other topic")
         self.change(self.work, "return 6;", "return 60;", "toy: other topic, more")
@@ -336,6 +344,7 @@ class Send(Fixture):
         self.assertEqual(len(self.git(linux, "rev-list", f"base..{sent}").split()), 3)
         self.assertIn("Why all of this", self.git(linux, "cat-file", "tag", sent))
 
+    @slow
     def test_version_after_version(self):
         """Also where no tag can be made, and after versions that b4 tagged in earlier days."""
         linux = self.cache / "linux.git"
@@ -367,6 +376,7 @@ class Send(Fixture):
         self.assertEqual(len(sink.mails), 4)
         self.assertIn("sent/toy-v1", self.tags())
 
+    @slow
     def test_all_is_out_when_a_kill_comes(self):
         """The repeat sends nothing twice; what was changed since goes out as version 2."""
         sink = self.serve()
@@ -386,6 +396,7 @@ class Send(Fixture):
                 self.assertEqual(len(sink.mails) - before, 4 if change else 0)
         self.assertIn("[PATCH v3 0/3] toy: return more", [m.subject for m in sink.mails])
 
+    @slow
     def test_nothing_of_the_users_git_changes_the_mails(self):
         self.send("--output", self.top / "plain")
         hooks = self.top / "hooks"
@@ -408,6 +419,7 @@ class Send(Fixture):
         self.assertEqual(len(plain), 4)
         self.assertEqual(own, plain)
 
+    @slow
     def test_a_server_that_stops_half_way(self):
         sink = self.serve()
         sink.most = 2
@@ -430,6 +442,7 @@ class Send(Fixture):
         self.assertIn("left to send", self.send("--continue", "--yes", expect=1).stderr)
         self.assertIn("[PATCH v2 1/3]", self.send().stdout)
 
+    @slow
     def test_an_address_that_the_server_refuses(self):
         sink = self.serve()
         sink.unwanted = {"list@toy.example"}
@@ -441,6 +454,7 @@ class Send(Fixture):
         self.assertEqual([m.subject for m in sink.mails], SUBJECTS)  # and it is version 1
         self.assertNotIn(b"list@toy", b"".join(m.content for m in sink.mails))
 
+    @slow
     def test_a_command_that_takes_mails(self):
         box = self.top / "box"
         self.write(self.top / "take", f"#!/bin/sh\nmkdir -p {box}\necho \"$@\" >>{box}/calls\n"
@@ -470,6 +484,7 @@ class Send(Fixture):
             self.assertEqual(mail.message["From"], "Me <me@toy.example>")
         self.assertNotIn("sent/toy-v1", self.tags())
 
+    @slow
     def test_the_question_on_a_terminal(self):
         sink = self.serve()
         for answer, expect in (("no\n", 1), ("yes\nno\n", 1), ("yes\nyes\n", 0)):
@@ -513,6 +528,7 @@ class Send(Fixture):
         done = self.send(expect=1, PATH=f"{b4.parent}:{self.env['PATH']}")
         self.assertIn("do not give what the patches give", done.stderr)
 
+    @slow
     def test_refusals(self):
         done = self.send("--send", "--yes", expect=125)
         self.assertIn("sendemail.smtpServer", done.stderr)
@@ -532,6 +548,7 @@ class Send(Fixture):
         cover.write_text("toy: more\n\nBody.\n")
         self.assertIn("who submits", self.send(expect=125).stderr)
 
+    @slow
     def test_a_closed_server_is_an_error(self):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

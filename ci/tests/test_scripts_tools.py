@@ -8,6 +8,7 @@ import re
 import shutil
 import unittest
 
+from marks import slow
 from scripts_fixture import Fixture
 from smtp_sink import Sink
 
@@ -131,6 +132,7 @@ class Mails(Received):
     def b4(self, *words):
         return self.command("b4", "--no-stdin", "--no-interactive", *words, cwd=self.user, **NOBODY)
 
+    @slow
     def test_what_arrives(self):
         """Numbers, threading, encoding, recipients."""
         subjects = [str(email.header.make_header(email.header.decode_header(mail.subject)))
@@ -153,11 +155,13 @@ class Mails(Received):
         self.assertIn("+\treturn 40; /* größer */", text)
         self.assertIn("From: Jörg Ångström <jorg@toy.example>", text)
 
+    @slow
     def test_git_am(self):
         self.keep(self.sink.mails[1:])
         self.git(self.user, "am", "-q", "--patch-format=mboxrd", self.mbox)
         self.assertSeries()
 
+    @slow
     def test_b4_am(self):
         """In whatever order they came."""
         self.keep(self.sink.mails[::-1])
@@ -168,6 +172,7 @@ class Mails(Received):
         cover, = (self.top / "am").glob("*.cover")
         self.assertIn("Why all of this is done, by Jörg.", cover.read_text())
 
+    @slow
     def test_b4_shazam(self):
         """From a maildir: of a mailbox b4 keeps the > before a line that begins with From."""
         for name in "cur", "new", "tmp":
@@ -177,6 +182,7 @@ class Mails(Received):
         self.b4("shazam", "-C", "-m", self.top / "mails", self.message_id())
         self.assertSeries()
 
+    @slow
     def test_a_mail_that_is_lost(self):
         """Else the tests above would pass with a tool that takes what it gets."""
         self.keep([*self.sink.mails[:2], *self.sink.mails[3:]])

@@ -12,6 +12,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "scripts"))
 
 from fixture import Fixture, git  # noqa: E402
+from marks import slow  # noqa: E402
 from lib import environment  # noqa: E402
 
 HOSTILE = {
@@ -70,6 +71,7 @@ class SurroundingsTest(unittest.TestCase):
     def table(self):
         return self.fixture.table()
 
+    @slow
     def test_variables_and_the_configuration_of_git_change_nothing(self):
         clean = dict(self.fixture.environment)
         code, text = self.fixture.run()
@@ -89,6 +91,7 @@ class SurroundingsTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual((code, text.count("(kept)")), (0, 6), text)
 
+    @slow
     def test_a_series_that_only_a_three_way_merge_applies_is_broken(self):
         (self.fixture.directory / ".gitconfig").write_text(GITCONFIG.format(hooks=self.hooks))
         path = self.fixture.top / "patches" / self.fixture.patches[1]
@@ -97,6 +100,7 @@ class SurroundingsTest(unittest.TestCase):
         self.assertEqual(code, 1, text)
         self.assertIn("does not apply", text)
 
+    @slow
     def test_called_by_a_hook_of_the_user_s_repository_it_leaves_the_commit_alone(self):
         tree = self.fixture.directory / "mine"
         git(self.fixture.linux, "worktree", "add", "-q", "-b", "mine", tree, "v7.3")
@@ -141,6 +145,7 @@ class PathTest(unittest.TestCase):
             self.assertIn("my disk/cache: kbuild and QEMU cannot work in a path with a blank",
                           environment.buildable(pathlib.Path(name, "link/cache")))
 
+    @slow
     def test_ci_run_says_so_before_anything_else(self):
         fixture = Fixture()
         self.addCleanup(fixture.close)

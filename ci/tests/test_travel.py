@@ -14,6 +14,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
+from marks import slow  # noqa: E402
 from harness import cpio, guest  # noqa: E402
 from lib.command import CannotJudge  # noqa: E402
 from lib.store import Store, hash_file  # noqa: E402
@@ -62,6 +63,7 @@ class TravelTest(unittest.TestCase):
                   and " log: " not in line] for said in (self.text, text)]
         self.assertEqual(*table)
 
+    @slow
     def test_verdicts_alone_in_another_cache_and_clone(self):
         place = self.kept.directory / "a longer path".replace(" ", "-") / "cache"
         shutil.copytree(self.cache / "verdicts", place / CACHE / "verdicts")
@@ -79,6 +81,7 @@ class TravelTest(unittest.TestCase):
         self.assertNotIn("(missing)", text)
         self.assertNotIn("the log is missing", (clone / "out/index.html").read_text())
 
+    @slow
     def test_a_cache_that_was_moved(self):
         copy = self.kept.directory / "copy"
         shutil.copytree(self.cache.parent, copy, symlinks=True)

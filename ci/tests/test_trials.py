@@ -12,6 +12,7 @@ import random
 import unittest
 
 import long_trials
+from marks import slow
 from surroundings import PLACES, Around, Table
 from trials import Trials
 from world import SIGNALS, Moment
@@ -46,6 +47,7 @@ class Surroundings(unittest.TestCase):
                 names.append(name)
         return tuple(self.chance(command, name).choice(found[name]) for name in names)
 
+    @slow
     def test_settings_and_variables(self):
         """All of both at once; where that fails, narrowed down to those that do it."""
         for command in COMMANDS:
@@ -56,6 +58,7 @@ class Surroundings(unittest.TestCase):
                     self.one_each(command, table.at(place), "settings"), place,
                     self.one_each(command, table.variables, "variables"), chance.choice(table.umasks))))
 
+    @slow
     def test_paths(self):
         """Each kind of command in a clone and a cache of odd names, and in a cache where it cannot build."""
         table, chance = self.trials.table, self.chance("paths")
@@ -68,6 +71,7 @@ class Surroundings(unittest.TestCase):
             with self.subTest(command, around=around):
                 self.good(command, self.trials.surrounded(command, around))
 
+    @slow
     def test_interrupts(self):
         """Each command at one moment by one signal, of the four."""
         signals = list(SIGNALS)
@@ -91,6 +95,7 @@ class TrialsTest(unittest.TestCase):
         "lock": ('>"$top/user/.git/index.lock"', "user: left over: wanted '', found 'index.lock'"),
     }
 
+    @slow
     def test_what_is_wrong_is_found(self):
         trials = Trials()
         self.addCleanup(trials.close)
@@ -113,6 +118,7 @@ class TrialsTest(unittest.TestCase):
             path.write_text(f"#!/bin/sh\ntop='{world.top}'\nsetpriv true\n")
         path.write_text(f"{path.read_text()}{text}\n")
 
+    @slow
     def test_what_is_wrong_after_a_signal_is_found(self):
         trials = Trials()
         self.addCleanup(trials.close)

@@ -9,6 +9,7 @@ import time
 import unittest
 
 from fixture import BOOT, Fixture, git
+from marks import slow
 
 
 class VerdictTest(unittest.TestCase):
@@ -32,6 +33,7 @@ class VerdictTest(unittest.TestCase):
 
 
 class ConsoleTest(VerdictTest):
+    @slow
     def test_a_console_without_the_banner_or_the_line_of_init(self):
         self.fixture.mend()
         for number, words in enumerate(("Linux version 7.3.4", "ci: console alive"), 2):
@@ -51,6 +53,7 @@ class ConsoleTest(VerdictTest):
         self.assertIn("ci/splats: no such file", text)
         self.assertNotIn("run it again", text)
 
+    @slow
     def test_kept_boots_are_judged_by_today_s_patterns(self):
         self.fixture.mend()
         self.fixture.patch("whisper", "boot.sh", 'echo "@@ done" >&3',
@@ -67,6 +70,7 @@ class ConsoleTest(VerdictTest):
         splats.write_text(splats.read_text().replace("^whisper\n", ""))
         self.assertEqual(self.run_it(0).count("(kept)"), 3)
 
+    @slow
     def test_splats_are_shown_with_their_traces_and_equal_ones_once(self):
         trace = "".join(f'echo "[    1.00000{n}] {line}"\n' for n, line in enumerate((
             "before", "WARNING: kernel/x.c:1 at f+0x1/0x2", "RIP: 0010:f+0x1/0x2", "Call Trace:",
@@ -86,6 +90,7 @@ class ConsoleTest(VerdictTest):
 
 
 class AnewTest(VerdictTest):
+    @slow
     def test_again_repeats_what_it_names(self):
         self.fixture.mend()
         self.fixture.patch("break", "boot.sh", "ok 1 always", "not ok 1 always")
@@ -98,12 +103,14 @@ class AnewTest(VerdictTest):
         text = self.run_it(1, "--again")
         self.assertNotIn("(kept)", text)
 
+    @slow
     def test_boots_of_one_image_are_booted_once(self):
         self.fixture.mend()
         self.fixture.patch("comment", "main.c", "return 0;", "return 0; /* 2 */")
         self.run_it(0)
         self.assertEqual(self.run_it(0, "--again").count("boot main pass (kept)"), 1)
 
+    @slow
     def test_again_of_a_build_names_the_step(self):
         self.fixture.mend()
         self.fixture.patch("break", "main.c", "return 0;", "return 0")
@@ -111,6 +118,7 @@ class AnewTest(VerdictTest):
         self.assertRegex(self.run_it(1, "--again", "--lane", "fake", "--step", "2"),
                          r"step 2 fake: build fail \d+ s")
 
+    @slow
     def test_what_was_flaky_is_judged_anew(self):
         self.fixture.patch("flake", "boot.sh", "not ok 2 mended\nEND", "END\n"
                            + self.first(1, "printf 'not ' >&3") + "echo 'ok 2 mended' >&3",
@@ -119,6 +127,7 @@ class AnewTest(VerdictTest):
         self.assertIn("verdict: pass", self.run_it(0))
         self.assertEqual(self.run_it(0).count("(kept)"), 4)
 
+    @slow
     def test_what_was_lost_is_judged_anew(self):
         self.lane.write_text(self.lane.read_text().replace("silence = 20", "silence = 1"))
         self.fixture.mend()
@@ -129,6 +138,7 @@ class AnewTest(VerdictTest):
 
 
 class LostTest(VerdictTest):
+    @slow
     def test_an_emulator_that_fails_is_not_the_kernel_s_fault(self):
         self.fixture.mend()
         emulator = self.fixture.top / "ci/lanes/fake-qemu"
@@ -155,6 +165,7 @@ class LostTest(VerdictTest):
         self.assertIn('raise IndexError("seeded")',
                       (self.fixture.top / "out/logs/2-fake-boot-main.txt").read_text())
 
+    @slow
     def test_lines_that_only_look_like_frames(self):
         self.fixture.mend()
         self.fixture.patch("frames", "boot.sh", "KTAP version 1\n",
@@ -171,6 +182,7 @@ class LostTest(VerdictTest):
         text = self.run_it(125, "--step", "0")
         self.assertIn("nothing was judged", text)
 
+    @slow
     def test_a_kept_verdict_that_is_no_record(self):
         self.fixture.mend()
         self.run_it(0)
@@ -209,6 +221,7 @@ class LaneTest(VerdictTest):
         self.second('arch = "fake"', 'arch = "fake"\ncross = "nope-"')
         self.assertLost("no nope-gcc, which lane second is built with")
 
+    @slow
     def test_without_foreign_packages(self):
         self.fixture.mend()
         self.second('arch = "fake"', 'arch = "fake"\nbusybox = "bin/busybox"\nforeign = { architecture = '
@@ -218,6 +231,7 @@ class LaneTest(VerdictTest):
         apt.chmod(0o755)
         self.assertLost("lane second: apt-get update: E: no archive here")
 
+    @slow
     def test_without_a_configuration(self):
         self.fixture.mend()
         self.second('"allnoconfig"', '"nopeconfig"')
@@ -225,6 +239,7 @@ class LaneTest(VerdictTest):
         self.assertRegex(text, "lost: step 0-1 second build: lane second: configuration failed: .*nopeconfig")
         self.assertIn("step 1 fake: boot main pass", text)
 
+    @slow
     def test_selftests_that_do_not_build_fail_their_boots(self):
         self.fixture.mend()
         source = self.fixture.top / "ci/harness/guest.py"
@@ -273,6 +288,7 @@ class ReportTest(VerdictTest):
                                r"name another directory with --output\n$")
         self.assertFalse(self.cache.exists())
 
+    @slow
     def test_columns_logs_and_skips(self):
         self.fixture.mend()
         long = self.fixture.top / "ci/lanes/a-lane-of-a-long-name.toml"
@@ -290,6 +306,7 @@ class ReportTest(VerdictTest):
                          ["mine.txt"])
         self.assertIn("skip: step 2 a-lane-of-a-long-name/main/unit/new: no device", text)
 
+    @slow
     def test_known_failures_that_are_none_any_more(self):
         self.fixture.mend()
         known = self.fixture.top / "ci/known.toml"
@@ -305,6 +322,7 @@ class ReportTest(VerdictTest):
         known.write_text(known.read_text() + "sometimes = true\n")
         self.run_it(0)
 
+    @slow
     def test_known_failures_that_are_needed(self):
         self.fixture.mend()
         self.fixture.patch("break", "boot.sh", "ok 1 always", "not ok 1 always")
@@ -317,6 +335,7 @@ class ReportTest(VerdictTest):
         known.write_text(known.read_text() + known.read_text().replace("always", "new"))
         self.run_it(0)
 
+    @slow
     def test_splats_said_to_be_seen_that_no_boot_shows(self):
         self.fixture.patch("mend the case", "boot.sh", "not ok 2 mended", "ok 2 mended",
                            'cases = ["*/main/unit/mended"]\nsplats = ["^Oops: seeded"]')
@@ -332,6 +351,7 @@ class ReportTest(VerdictTest):
 
 
 class LockTest(VerdictTest):
+    @slow
     def test_a_second_run_waits_and_says_so(self):
         self.fixture.mend()
         self.run_it(0)
@@ -349,6 +369,7 @@ class LockTest(VerdictTest):
 
 
 class OldBaseTest(VerdictTest):
+    @slow
     def test_a_boot_that_dies_before_its_init_where_a_patch_mends_it(self):
         boot = self.fixture.linux / "boot.sh"
         boot.write_text(BOOT.replace('echo "[    0.100000]', 'echo "[    0.05] Oops: seeded"; exit\n'

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <linux/userfaultfd.h>
@@ -24,6 +25,7 @@
 #include "vfio.h"
 
 #define BAR		0
+#define REGISTERS	2
 #define PROBE		"/sys/kernel/debug/mapping_probe"
 #define TYPES		"/sys/kernel/debug/x86/pat_memtype_list"
 #define LARGE		(2ul << 20)
@@ -209,19 +211,26 @@ static void end_close_device(int *device, int *buf)
 	*device = -1;
 }
 
-/* A large entry that the BAR has, mapped before: it must not keep the old type. */
-static void test_bar(void)
+/* Map the begin of the BAR where a large entry fits. */
+static char *map_large(int device)
 {
-	int device = vfio_open(bdf), buf, set, mine, next, back;
 	struct vfio_region_info info;
-	char *place, *whole;
+	char *place;
 
 	vfio_region(device, BAR, &info);
 	place = mmap(NULL, 2 * LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
 	place = (char *)(((uintptr_t)place + LARGE - 1) & ~(LARGE - 1));
-	whole = mmap(place, LARGE, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_FIXED, device, info.offset);
+	return mmap(place, LARGE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, device, info.offset);
+}
+
+/* A large entry that the BAR has, mapped before: it must not keep the old type. */
+static void test_bar(void)
+{
+	int device = vfio_open(bdf), buf, set, mine, next, back;
+	char *whole = map_large(device);
+
 	cache(whole);
 	buf = vfio_export(device, BAR, 5 * page, page);
 	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
@@ -238,6 +247,55 @@ static void test_bar(void)
 	       "set %d, mapped as %d after the revocation", set, back);
 	munmap(whole, LARGE);
 	close(buf);
+	close(device);
+}
+
+static long faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* Whether what is mapped here, and has not been accessed, gets a large entry. */
+static bool gets_large_entry(char *whole)
+{
+	long before;
+
+	/* what the access and the count need is there from now on */
+	faults();
+	touch(whole);
+	before = faults();
+	touch(whole + 7 * page);
+	return faults() == before;
+}
+
+/* Large entries of a BAR have nothing to do with the types of another one. */
+static void test_other_bar(void)
+{
+	int device = vfio_open(bdf), buf, set;
+	char *whole = map_large(device);
+	bool other, own;
+
+	buf = vfio_export(device, REGISTERS, 0, page);
+	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	other = gets_large_entry(whole);
+	vfio_revoke(device, buf);
+	close(buf);
+	munmap(whole, LARGE);
+	result(!set && other, "large_entries_beside_a_wc_bar",
+	       "set %d, large entry %d", set, other);
+
+	whole = map_large(device);
+	buf = vfio_export(device, BAR, 5 * page, page);
+	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	own = gets_large_entry(whole);
+	vfio_revoke(device, buf);
+	close(buf);
+	munmap(whole, LARGE);
+	result(!set && !own, "no_large_entries_in_a_wc_bar",
+	       "set %d, large entry %d", set, own);
 	close(device);
 }
 
@@ -490,12 +548,13 @@ int main(int argc, char **argv)
 		test_nc(device);
 		close(device);
 	} else if (argc == 3 && !strcmp(argv[1], "types") && find_bar()) {
-		plan(11);
+		plan(13);
 		test_needed();
 		test_life("wc_until_revoked", end_revoke);
 		test_life("wc_until_closed", end_close);
 		test_life("wc_until_the_device_is_closed", end_close_device);
 		test_bar();
+		test_other_bar();
 		test_waits();
 		test_amid();
 		test_inherited();

@@ -9,7 +9,7 @@ Thing = TypeVar("Thing")
 def slow(thing: Thing) -> Thing:
     """Leave a test, or all tests of a class and of those derived from it, out of ci/test --quick.
 
-    For what takes more than two seconds of CPU, unless it is the only test that runs a command to
+    For what takes more than 1.5 seconds of CPU, unless it is the only test that runs a command to
     its end: each command keeps one test that is quick, or not marked.
     """
     setattr(thing, "slow", True)

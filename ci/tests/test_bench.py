@@ -234,12 +234,14 @@ class CommandTest(unittest.TestCase):
         self.assertIn("step 3 bench-fake: boot:main fail: unit/always fails", text)
         self.assertIn("again: ci/run --no-static --again --lane bench-fake --step 3 --boot main", text)
 
+    @slow
     def test_a_step_that_does_not_build_cannot_be_judged(self):
         self.fixture.patch("break", "main.c", "return 0;", "return 0")
         code, text = self.bench("--step", "2..3")
         self.assertEqual(code, 125, text)
         self.assertIn("build fail", text)
 
+    @slow
     def test_nothing_measured_cannot_be_judged(self):
         self.fixture.patch("stop", "boot.sh", counts(500, 500, 500), "")
         code, text = self.bench("--step", "2..3")

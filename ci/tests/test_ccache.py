@@ -64,6 +64,7 @@ class CcacheTest(unittest.TestCase):
         code, text = self.fixture.run()
         self.assertEqual(code, 0, text)
 
+    @slow
     def test_files_of_the_user_do_not_count(self):
         self.remote.mkdir()
         (self.remote / "ccache.conf").write_text("prefix_command = /bin/false\n")
@@ -80,6 +81,7 @@ class CcacheTest(unittest.TestCase):
         self.run_on("another")
         self.assertGreater(self.counted(self.remote)["cache_miss"], before)
 
+    @slow
     def test_without_a_setting_it_is_not_called(self):
         where = self.run_on("one", CCACHE_REMOTE_STORAGE="")
         self.assertFalse((where / "ccache").exists())

@@ -135,6 +135,7 @@ class Whole(Repository):
         text, counts = self.call("--quick")
         self.assertEqual(counts, (9, 0, 0), text)
 
+    @slow
     def test_slow(self):
         """What is marked is left out by --quick, not by the others, and is told; a file of nothing
         else is no empty one."""
@@ -162,6 +163,7 @@ class Whole(Repository):
         self.assertEqual(counts, (10, 3, 0), text)
         self.assertIn("[unit good]  PASS: 2 tests", text)
 
+    @slow
     def test_long(self):
         """long_*.py are run when asked for, each test of a class in a process of its own."""
         self.write("ci/tests/long_good.py", LICENCE + GOOD)
@@ -248,6 +250,7 @@ class Whole(Repository):
         self.assertIn("could not be judged, 2 of those counted as failed: ci/run\n", text)
         self.assertNotIn("\nfailed:", text)
 
+    @slow
     def test_output_is_honoured(self):
         self.runs(None, 0)
         elsewhere = self.top.parent / "elsewhere"
@@ -334,6 +337,7 @@ class Signals(Repository):
         self.command("scripts/base", f"sleep 600 & echo $! >{self.top.parent}/pid; wait\n")
         self.assertEnds(signal.SIGTERM)
 
+    @slow
     def test_unit_test_with_a_command_of_ours(self):
         """Which ends what it started in a process group of its own, and cleans up."""
         self.write("scripts/ours", "#!/usr/bin/env python3\n" + LICENCE + textwrap.dedent(f"""\

@@ -74,6 +74,7 @@ class LanesTest(unittest.TestCase):
         self.assertEqual(self.failing(found), {(2, "fake", "sparse")})
         self.assertIn("step 0 fake: build pass (kept)", text)
 
+    @slow
     def test_without_sparse_it_is_no_pass(self):
         (self.fixture.directory / "bin/sparse").write_text("#!/bin/sh\necho fake 0\n")
         self.fixture.environment["LINUX_DEBIAN"] = "no"

@@ -16,6 +16,7 @@ import unittest
 from unittest import mock
 
 from fixture import Fixture
+from marks import slow
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
@@ -381,6 +382,7 @@ class RunTest(unittest.TestCase):
         self.assertIn(b"got typed", said)
         self.assertIn(b"to leave: exit, or Ctrl-A X", said)
 
+    @slow
     def test_shell_that_is_not_for_one_machine(self):
         for words, why in (((), "name one --lane"), (self.words[:4], "name one --boot"),
                            ((*self.words[:6], "--step", "2"), "name one --step"),

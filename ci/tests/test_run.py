@@ -122,6 +122,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("ci/lanes/more.dtsi:1.", text)
 
+    @slow
     def test_modules_of_the_kernel_that_a_step_has_go_into_the_guest(self):
         self.fixture.mend()
         lane = self.fixture.top / "ci/lanes/fake.toml"
@@ -329,6 +330,7 @@ class RunTest(unittest.TestCase):
         self.fixture.patch("keep warning", "main.c", "return 0;", "return 0 + 0;")
         self.assertCaught(2, "w1", "unused variable")
 
+    @slow
     def test_warn_on_the_console(self):
         self.fixture.mend()
         self.fixture.patch("splat", "boot.sh", 'echo "@@ done" >&3',
@@ -353,6 +355,7 @@ class RunTest(unittest.TestCase):
                            'cases = ["fake/main/unit/mended"]')
         self.assertCaught(1, "proof", "passes before the patch and proves nothing")
 
+    @slow
     def test_case_that_a_patch_adds(self):
         self.fixture.mend()
         self.fixture.patch("add a case", "boot.sh", "1..2\nok 1 always\n", "1..3\nok 3 added\nok 1 always\n",
@@ -419,6 +422,7 @@ class RunTest(unittest.TestCase):
             self.assertIn(f" fake.{gate}", table)
             self.assertNotIn(f" static.{gate}", table)
 
+    @slow
     def test_costly_gates_are_judged_beside_the_walk(self):
         begun = self.fixture.directory / "begun"
         self.fixture.patch("mend", "boot.sh", "not ok 2 mended\nEND",
@@ -439,6 +443,7 @@ class RunTest(unittest.TestCase):
             self.assertEqual(code, expected, text)
             self.assertIn(f"{verdict}: step 1 static costly: {words}", text)
 
+    @slow
     def test_gates_that_give_no_results_are_lost(self):
         self.fixture.mend()
         self.stub("[ $part = cheap ] && say cheap pass ''; echo 'its last words' >&2; exit 125")
@@ -495,6 +500,7 @@ class RunTest(unittest.TestCase):
             self.assertRefused(125, "the report cannot be written to", *words)
         self.assertFalse((self.fixture.directory / "cache").exists(), "work was done before")
 
+    @slow
     def test_no_emulator(self):
         self.fixture.mend()
         (self.fixture.top / "ci/lanes/fake-qemu").unlink()

@@ -102,6 +102,7 @@ class Apply(Fixture):
         self.script("apply", expect=1)
         self.assertEqual(self.tree(self.cache / "tree"), self.tree(self.linux))
 
+    @slow
     def test_hand_edit_that_does_not_apply_loses_nothing(self):
         """The tree stays where it was, and refresh keeps the edit aside."""
         self.script("apply")
@@ -479,6 +480,7 @@ class Apply(Fixture):
         self.assertIn("uncommitted", self.script("apply", expect=1).stderr)
         self.assertEqual((tree / "COPYING").read_text(), "mine\n")
 
+    @slow
     def test_refreshed_work_is_kept_in_patches(self):
         self.script("apply")
         self.change(self.cache / "tree", "return 5;", "return 55;", "toy: mine")
@@ -495,6 +497,7 @@ class Apply(Fixture):
         self.script("apply")
         self.assertEqual(self.tree(self.cache / "tree"), self.tree(self.work, "HEAD^"))
 
+    @slow
     def test_topics(self):
         self.change(self.work, "return 7;", "return 70;", "toy: other topic")
         self.script("refresh", "--tree", self.work, "--start", "other=HEAD")

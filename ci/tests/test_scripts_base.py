@@ -74,6 +74,7 @@ class Base(Fixture):
         self.git(self.top, "init", "-q", "--bare", "--object-format=sha256", self.cache / "linux.git")
         self.script("base", LINUX=self.linux)
 
+    @slow
     @unittest.skipIf(os.getuid(), "only root can give files away")
     def test_owned_by_somebody_else(self):
         self.command("chown", "-R", "12345", self.linux)
@@ -108,6 +109,7 @@ class Base(Fixture):
         for bytes_ in (disk.BASE, disk.COLD):
             self.assertTrue(f" {bytes_ >> 30} GiB " in readme, f"README: {bytes_ >> 30} GiB")
 
+    @slow
     def test_print_imports_nothing(self):
         done = self.script("base", "--print", expect=125, LINUX=self.linux)
         self.assertIn("run: scripts/base", done.stderr)
@@ -267,6 +269,7 @@ class Debian(Fixture):
         (self.bin / "tar").unlink()
         self.script("base")
 
+    @slow
     def test_killed_while_importing(self):
         """Killed in apt-get, tar and git add: nothing half is left to use."""
         for tool, word in (("apt-get", "download"), ("tar", "linux-source-7.3.tar.xz"),

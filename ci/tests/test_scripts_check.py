@@ -19,6 +19,7 @@ from lib.kernel import diagnostics, sources
 
 class Gates(GatesFixture):
 
+    @slow
     def test_a_good_patch_passes_every_gate(self):
         results, done = self.check()
         self.assertEqual({r["verdict"] for r in results.values()}, {"pass"}, done.stdout)

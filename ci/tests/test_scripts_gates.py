@@ -118,6 +118,7 @@ class Lost(GatesFixture):
         results, _ = self.check("--gate", "coccinelle")
         self.assertEqual(results[1, "coccinelle"]["verdict"], "pass")
 
+    @slow
     def test_lane_that_cannot_be_configured(self):
         self.tool("make", "case $* in *config*) echo 'scripts/Kconfig: no' >&2; exit 2;; esac\n"
                   f"exec {shutil.which('make')} \"$@\"\n")
@@ -134,6 +135,7 @@ class Lost(GatesFixture):
         self.lost(results, "kernel-doc", "FileNotFoundError", 2)
         self.assertEqual(results[2, "coccinelle"]["verdict"], "pass")
 
+    @slow
     def test_tool_that_fails_in_itself(self):
         for name, words in ("checkpatch.pl", "and no remark"), ("kernel-doc", "last words"):
             (self.work / "scripts" / name).write_text("#!/bin/sh\necho last words >&2\nexit 1\n")
@@ -266,6 +268,7 @@ class Kept(GatesFixture):
                 self.assertIn(f"scripts/check: ci/lanes/toy.toml: {words}", done.stderr)
                 self.assertEqual(done.stdout, "")
 
+    @slow
     def test_history_that_comes_is_asked(self):
         self.add("int toy_a;\n", body='Why.\n\nFixes: 0123456789ab ("toy: break it")')
         shallow = self.top / "shallow"

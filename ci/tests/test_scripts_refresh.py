@@ -36,6 +36,7 @@ class Refresh(Fixture):
         self.assertIn("no change", self.refresh().stdout)
         self.assertEqual(self.patches(), before)
 
+    @slow
     def test_round_trip(self):
         before = self.patches()
         self.script("refresh", "--check")
@@ -176,6 +177,7 @@ class Refresh(Fixture):
         self.git(self.repo, "add", "-A")
         self.git(self.repo, "commit", "-q", "-m", "all")
 
+    @slow
     def test_uncommitted_edits_are_kept_aside(self):
         self.commit_clone()
         path = self.repo / "patches" / self.names()[0]
@@ -267,6 +269,7 @@ class Refresh(Fixture):
         self.script("refresh")
         self.script("refresh", "--check")
 
+    @slow
     def test_killed_between_two_files(self):
         """The next command of any kind finishes it."""
         self.script("apply")
@@ -422,6 +425,7 @@ class Refresh(Fixture):
         done = self.script("refresh", "--check", expect=1)
         self.assertIn("patches/" + self.names()[1], done.stderr)
 
+    @slow
     def test_refusals(self):
         self.assertIn("uncommitted", self.dirty().stderr)
         self.git(self.work, "checkout", "-q", "-f")

@@ -106,6 +106,7 @@ class Send(Fixture):
     def tags(self):
         return self.git(self.cache / "linux.git", "tag", "--list").split()
 
+    @slow
     def test_dry_run(self):
         sink = self.serve()
         done = self.send("--output", self.top / "mails", "--cc", "third@toy.example")
@@ -127,6 +128,7 @@ class Send(Fixture):
         self.assertEqual(sink.mails, [])
         self.assertNotIn("sent/toy-v1", self.tags())
 
+    @slow
     def test_patches_that_change_meanwhile(self):
         """The mails have the patches as they were read together with the series."""
         self.tool("git", f'case "$*" in\n*checkout*b4/*) sed -i s/30/31/ {self.patch(3)} ;;\nesac\n'
@@ -158,6 +160,7 @@ class Send(Fixture):
         (self.repo / "COVER-LETTER.txt").write_text(LETTER + "".join(
             f"\ntoy/w{number}\n======\n\ntoy: letter {number}\n\nOf wave {number}.\n" for number in (1, 3)))
 
+    @slow
     def test_without_a_topic_it_says_what_goes_where(self):
         done = self.send(topic=None, expect=1)
         self.assertRegex(done.stderr, r"a wave at a time; choose one:\n"
@@ -202,6 +205,7 @@ class Send(Fixture):
                       "It needs what has not been sent from here: toy/w1, toy/w2.\n", said)
         self.assertIn("has no section toy/w2", self.send("--wave", "w2", expect=1).stderr)
 
+    @slow
     def test_a_wave_that_needs_nothing(self):
         self.waves()
         reason = f"{'a' * 58} drm: what b4 would take for a trailer"
@@ -314,6 +318,7 @@ class Send(Fixture):
         done = self.send("--cover", self.repo / "COVER-LETTER.txt")
         self.assertIn("[PATCH 0/3] toy: return more", done.stdout)
 
+    @slow
     def test_received_mails_give_the_same_tree(self):
         sink = self.serve()
         self.send("--send", "--yes")
@@ -368,6 +373,7 @@ class Send(Fixture):
             self.git(linux, "update-ref", f"refs/tags/{name}", "base")
         self.assertIn("[PATCH v7 1/3]", self.send().stdout)
 
+    @slow
     def test_all_is_out_when_a_signal_comes(self):
         sink = self.serve()
         self.tool("git", 'case " $* " in *" tag -a "*) kill -s TERM "$PPID"; sleep 0.2 ;; esac\n'
@@ -500,6 +506,7 @@ class Send(Fixture):
                 self.assertIn(f"Send these 4 mails by 127.0.0.1:{sink.port}", done.stdout)
         self.assertEqual([m.subject for m in sink.mails], SUBJECTS)
 
+    @slow
     def test_one_patch_takes_the_cover_along(self):
         self.git(self.work, "reset", "-q", "--hard", "HEAD~2")
         self.script("refresh", "--tree", self.work)
@@ -520,6 +527,7 @@ class Send(Fixture):
             self.assertRegex(done.stderr, rf"patches/toy/{self.patch(number).name}: {why}")
         self.assertEqual(sink.mails, [])
 
+    @slow
     def test_mails_that_give_another_tree_are_refused(self):
         b4 = self.top / "bin/b4"
         self.write(b4, f"#!/bin/sh\n{shutil.which('b4')} \"$@\" || exit\n"

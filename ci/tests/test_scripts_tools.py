@@ -55,6 +55,7 @@ class Files(Received):
             "toy/0003", "# wave: two\n# needs: one\n# stable: 6.1+\ntoy/0003"))
         self.series = series
 
+    @slow
     def test_git_am(self):
         names = [x for x in self.series.read_text().split("\n") if x and x[0] != "#"]
         self.git(self.user, "am", "-q", "--keep-cr", *[self.repo / "patches" / x for x in names])
@@ -83,6 +84,7 @@ class Files(Received):
             self.git(self.user, "add", "-u")
             self.assertEqual(self.git(self.user, "write-tree"), wanted, word)
 
+    @slow
     def test_stg_import(self):
         self.need("stg", "stgit")
         self.git(self.user, "checkout", "-q", "-b", "topic")

@@ -96,6 +96,7 @@ class TravelTest(unittest.TestCase):
         self.assertTrue((tree / git(tree, "rev-parse", "--git-common-dir").strip()).samefile(
             place / CACHE / "linux.git"))
 
+    @slow
     def test_objects_of_a_moved_cache_stay(self):
         """A worktree that is made anew there does not cost those that git has not found yet."""
         place = self.kept.directory / "far"

@@ -152,6 +152,7 @@ class LostTest(VerdictTest):
         emulator.write_text(works)
         self.run_it(0)
 
+    @slow
     def test_an_exception_in_one_boot_is_lost_with_its_text(self):
         self.fixture.mend()
         self.fixture.patch("comment", "boot.sh", "KTAP version 1", "KTAP version 1\n# unreadable")
@@ -208,6 +209,7 @@ class LaneTest(VerdictTest):
         self.assertIn("proof of step 1: fake/main/unit/mended: fail 0, pass 1", text)
         return text
 
+    @slow
     def test_without_emulator(self):
         self.fixture.patch("mend the case", "boot.sh", "not ok 2 mended", "ok 2 mended",
                            'cases = ["*/main/unit/mended", "second/main/unit/mended"]')
@@ -216,6 +218,7 @@ class LaneTest(VerdictTest):
                       "judged: step 0 second/main; no case second/main/unit/mended ran",
                       self.assertLost("no nope-qemu, which lane second boots with"))
 
+    @slow
     def test_without_compiler(self):
         self.fixture.mend()
         self.second('arch = "fake"', 'arch = "fake"\ncross = "nope-"')
@@ -255,6 +258,7 @@ class LaneTest(VerdictTest):
         self.assertIn("step 1 fake: build pass", text)
         self.assertNotIn("lost: step 0", text)
 
+    @slow
     def test_what_cannot_be_prepared_hides_no_build(self):
         self.fixture.patch("break it", "main.c", "return 0;", "return nothing;")
         source = self.fixture.top / "ci/harness/guest.py"
@@ -271,6 +275,7 @@ class LaneTest(VerdictTest):
         self.assertIn("fail: step 1 fake build: ", text)
         self.assertRegex(text, "lost: step 0(-1)? fake lane: ValueError: an archive of the wrong kind\n")
 
+    @slow
     def test_what_is_not_installed_is_said_and_the_rest_runs(self):
         self.fixture.mend()
         (self.fixture.top / "ci/install").write_text("#!/bin/sh\necho ci/install: missing: x >&2; exit 125\n")

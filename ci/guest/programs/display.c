@@ -386,7 +386,7 @@ static void show(void)
 	int to = -1;
 	pid_t pid;
 
-	plan(40);
+	plan(41);
 	if (!worked("display", display_open(&display)))
 		exit(EXIT_FAILURE);
 	result(size > 0 && whole == size - console_size(), "console_is_all_that_is_kept",

@@ -13,7 +13,6 @@ RESULTS gets a line per event, so that it shows how far a process came that died
       the tests of the file, those to run here, and how many of this share are left out
   {"begin": ID}
   {"end": ID, "outcome": "pass" | "fail" | "skip", "text": TEXT}
-  {"cost": ID, "cpu": SECONDS}             of CPU, the commands under test as well
 "fail" is also an error, in a test or in a fixture, whose ID is then none of the share's, and
 an unexpected success. TEXT: the traceback, or why it is skipped.
 """
@@ -38,7 +37,6 @@ class Told(unittest.TestResult):
         self.stream = stream
         self.buffer = True
         self.texts: dict[str, str] = {}  # of tests under way that are not good already
-        self.begun = 0.0  # seconds of CPU before the test under way
 
     def tell(self, **event: Any) -> None:
         self.stream.write(json.dumps(event) + "\n")
@@ -47,14 +45,12 @@ class Told(unittest.TestResult):
     def startTest(self, test: Any) -> None:
         super().startTest(test)
         self.tell(begin=test.id())
-        self.begun = sum(os.times()[:4])
 
     def stopTest(self, test: Any) -> None:
         self._mirrorOutput = False  # the texts have it
         super().stopTest(test)
         if test.id() in self.texts:
             self.tell(end=test.id(), outcome="fail", text=self.texts.pop(test.id()))
-        self.tell(cost=test.id(), cpu=round(sum(os.times()[:4]) - self.begun, 2))
 
     def _bad(self, test: Any, text: str) -> None:
         if not isinstance(test, unittest.TestCase):  # a fixture of a class or a module

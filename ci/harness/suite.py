@@ -25,8 +25,8 @@ Event = dict[str, Any]
 @dataclasses.dataclass
 class Count:
     """Tests by outcome; slow: left out of a quick run; texts: of those that did not pass, each with
-    the command that repeats it; cpu: seconds of CPU, of the commands under test as well; costs: of
-    each test. A skipped test counts as not passed, since ci/install installs what the tests need."""
+    the command that repeats it; cpu: seconds of CPU, of the commands under test as well. A skipped
+    test counts as not passed, since ci/install installs what the tests need."""
 
     passed: int = 0
     failed: int = 0
@@ -34,7 +34,6 @@ class Count:
     slow: int = 0
     texts: list[str] = dataclasses.field(default_factory=list)
     cpu: float = 0.0
-    costs: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def bad(self) -> int:
@@ -44,7 +43,6 @@ class Count:
         self.passed, self.failed = self.passed + other.passed, self.failed + other.failed
         self.skipped, self.texts = self.skipped + other.skipped, self.texts + other.texts
         self.slow, self.cpu = self.slow + other.slow, self.cpu + other.cpu
-        self.costs |= other.costs
         return self
 
 
@@ -106,7 +104,6 @@ def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
 
     plan = next((e for e in told if "share" in e), Event({"total": 0, "share": []}))
     count.slow = plan.get("slow", 0)
-    count.costs = {e["cost"]: e["cpu"] for e in told if "cost" in e}
     begun = {e["begin"] for e in told if "begin" in e}
     outcomes: dict[str, dict[str, str]] = {test: {} for test in plan["share"]}
     for event in told:

@@ -80,7 +80,6 @@ class BisectTest(unittest.TestCase):
         self.assertIn("      again: ci/run --no-static --again --lane fake ", text)
         return text
 
-    @slow
     def test_1_the_search_judges_only_the_steps_that_it_needs(self):
         text = self.found("fake/main/unit/always", 3, "--bad", "6")
         self.assertEqual(len(re.findall(r"^\[.*\] step \d+ fake: boot", text, re.M)), 4, text)

@@ -106,7 +106,6 @@ class Send(Fixture):
     def tags(self):
         return self.git(self.cache / "linux.git", "tag", "--list").split()
 
-    @slow
     def test_dry_run(self):
         sink = self.serve()
         done = self.send("--output", self.top / "mails", "--cc", "third@toy.example")

@@ -93,9 +93,13 @@ def frames(text: str) -> tuple[dict[str, tuple[str, int | None, float]], bool]:
 def cases(kunit_parser: Any, name: str, text: str) -> tuple[dict[str, str], dict[str, str]]:
     """The leaves of a KTAP document: ({"name/suite/case": status}, {case: reason}).
 
-    A test with no result in a document that announced one counts as failed.
+    A test with no result in a document that announced one counts as failed, and so does a result
+    beyond the document's plan, where kunit_parser stops to read.
     """
-    root = kunit_parser.parse_run_tests(text.splitlines(), kunit_parser.null_printer)
+    lines = kunit_parser.extract_tap_lines(text.splitlines())
+    root = kunit_parser.Test()
+    if lines:
+        root = kunit_parser.parse_test(lines, 0, [], False, kunit_parser.null_printer)
     status: dict[str, str] = {}
     reasons: dict[str, str] = {}
 
@@ -115,6 +119,11 @@ def cases(kunit_parser: Any, name: str, text: str) -> tuple[dict[str, str], dict
 
     for index, sub in enumerate(root.subtests, 1):
         walk(sub, f"{name}/{sub.name.strip() or index}")
+    for line in lines:
+        if match := kunit_parser.TEST_RESULT.match(line):
+            key = f"{name}/{match.group(4).strip() or match.group(2)}"
+            status[key] = "fail"
+            reasons[key] = f"result {match.group(2)} is beyond the plan of {root.expected_count}"
     return status, reasons
 
 

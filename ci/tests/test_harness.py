@@ -60,6 +60,12 @@ class ResultsTest(unittest.TestCase):
         runs, _ = self.read("missing")
         self.assertIn("fail", runs["plan"].cases.values())
 
+    def test_a_result_beyond_the_plan_is_a_failure(self):
+        runs, _ = self.read("beyond")
+        self.assertEqual(runs["plan"].cases, {"plan/one": "fail", "plan/two": "pass", "plan/three": "fail"})
+        self.assertEqual(runs["plan"].reasons["plan/three"], "result 3 is beyond the plan of 2")
+        self.assertEqual(runs["nest"].cases["nest/suite"], "fail")
+
 
 class FramesTest(unittest.TestCase):
     """What only looks like a line of a frame is a test's output."""

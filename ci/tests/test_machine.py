@@ -295,7 +295,7 @@ class AcceleratorTest(unittest.TestCase):
         start = time.monotonic()
         with mock.patch.object(accelerator, "SECONDS", 0.5):
             found, what = self.emulator("trap '' TERM INT HUP\nwhile :; do sleep 1; done")
-        self.assertEqual(what, "tcg: KVM gives no sign of life within 0.5 s")
+        self.assertEqual(what, "tcg: KVM does not end the probe within 0.5 s")
         self.assertEqual(found, self.lane)
         self.assertLess(time.monotonic() - start, 3)
 
@@ -303,7 +303,23 @@ class AcceleratorTest(unittest.TestCase):
         with mock.patch.object(accelerator, "SECONDS", 0.1), \
                 mock.patch.object(accelerator.process, "kill"):
             _, what = self.emulator("exec sleep 3")
-        self.assertIn("no sign of life", what)
+        self.assertIn("does not end the probe", what)
+
+    def test_firmware_ends_and_takes_time(self):
+        """Under TCG, which is slower than a processor and faster than a KVM that interprets."""
+        for arch, words in (("x86_64", ["qemu-system-x86_64", "-M", "q35"]),
+                            ("arm64", ["qemu-system-aarch64", "-M", "virt", "-cpu", "max"])):
+            with self.subTest(arch=arch):
+                self.assertEqual(accelerator.probe(arch, words, 30), "")
+                self.assertEqual(accelerator.probe(arch, words, 0.2),
+                                 "KVM does not end the probe within 0.2 s")
+
+    def test_answer_is_of_one_firmware(self):
+        self.emulator(self.works())
+        arch = lane.own_arch()
+        other = dataclasses.replace(accelerator.PROBES[arch], rom=b"other")
+        with mock.patch.dict(accelerator.PROBES, {arch: other}):
+            self.assertEqual(self.emulator("exit 9")[1], "tcg: KVM: the probe ended with 9")
 
     def test_other_architecture_and_counted_instructions(self):
         for change, why in (({"arch": "fake"}, "tcg: this machine is not fake"),

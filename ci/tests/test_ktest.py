@@ -65,7 +65,7 @@ class WorkloadTest(unittest.TestCase):
         self.assertEqual(workload.read(TOP, workload.Wanted(defects=False)).defects, ())
 
     def test_what_ktest_does_not_know_of(self):
-        for name, boot, said in (("viommu-arm64", "", "test-only patches"),
+        for name, boot, said in (("arm64", "", "test-only patches"),
                                  ("arm-display", "", "device tree"),
                                  ("x86_64", "nope", "no boot 'nope'")):
             boot = boot or lane.read(TOP, name).boots[0].name

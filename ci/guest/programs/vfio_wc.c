@@ -6,6 +6,7 @@
  * usage: vfio_wc page BDF real|refused    prints KTAP; BDF is bound to vfio-pci. The
  *		attribute is delivered on this machine, or is refused and changes nothing
  *	  vfio_wc types BDF    where there is pat_memtype_list
+ *	  vfio_wc second BDF    likewise, for a device whose memory is its BAR 2
  * exit: 0 all pass, 1 not so
  */
 
@@ -26,6 +27,7 @@
 
 #define BAR		0
 #define REGISTERS	2
+#define SECOND		2	/* of another device */
 #define PROBE		"/sys/kernel/debug/mapping_probe"
 #define TYPES		"/sys/kernel/debug/x86/pat_memtype_list"
 #define LARGE		(2ul << 20)
@@ -212,12 +214,12 @@ static void end_close_device(int *device, int *buf)
 }
 
 /* Map the begin of the BAR where a large entry fits. */
-static char *map_large(int device)
+static char *map_large(int device, int region)
 {
 	struct vfio_region_info info;
 	char *place;
 
-	vfio_region(device, BAR, &info);
+	vfio_region(device, region, &info);
 	place = mmap(NULL, 2 * LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
 	place = (char *)(((uintptr_t)place + LARGE - 1) & ~(LARGE - 1));
@@ -229,7 +231,7 @@ static char *map_large(int device)
 static void test_bar(void)
 {
 	int device = vfio_open(bdf), buf, set, mine, next, back;
-	char *whole = map_large(device);
+	char *whole = map_large(device, BAR);
 
 	cache(whole);
 	buf = vfio_export(device, BAR, 5 * page, page);
@@ -275,7 +277,7 @@ static bool gets_large_entry(char *whole)
 static void test_large(const char *name, int region, uint64_t offset, bool wanted)
 {
 	int device = vfio_open(bdf), buf, set;
-	char *whole = map_large(device);
+	char *whole = map_large(device, BAR);
 	bool large;
 
 	buf = vfio_export(device, region, offset, page);
@@ -285,6 +287,34 @@ static void test_large(const char *name, int region, uint64_t offset, bool wante
 	       large);
 	munmap(whole, LARGE);
 	close(buf);
+	close(device);
+}
+
+static bool has_large_entries(int device, int region)
+{
+	char *whole = map_large(device, region);
+	bool large = gets_large_entry(whole);
+
+	munmap(whole, LARGE);
+	return large;
+}
+
+/* The same for a BAR that is not the device's first. */
+static void test_second(void)
+{
+	int device = vfio_open(bdf), buf, set;
+	bool before, amid, after;
+
+	before = has_large_entries(device, SECOND);
+	buf = vfio_export(device, SECOND, 5 * page, page);
+	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	amid = has_large_entries(device, SECOND);
+	close(buf);
+	after = has_large_entries(device, SECOND);
+	result(!set && before && !amid && after,
+	       "no_large_entries_in_a_second_bar",
+	       "set %d, large entries %d before, %d amid, %d after", set,
+	       before, amid, after);
 	close(device);
 }
 
@@ -549,9 +579,12 @@ int main(int argc, char **argv)
 		test_amid();
 		test_inherited();
 		test_ioeventfd();
+	} else if (argc == 3 && !strcmp(argv[1], "second")) {
+		plan(1);
+		test_second();
 	} else {
 		fprintf(stderr, "usage: vfio_wc page BDF real|refused\n"
-			"       vfio_wc types BDF\n");
+			"       vfio_wc types|second BDF\n");
 		return 1;
 	}
 	return ktap_failed != 0;

@@ -7,6 +7,7 @@
  * usage: display show         print KTAP: pictures, and what is refused
  *        display flips N      N flips under load
  *        display neighbour    a pool beside that of the display, heap next@18400000
+ *        display refused      mmap() of a dumb buffer, with each page that it allocates failing
  *        display idle|memory|ioctl|unbind    the driver is unbound while the device is open;
  *                             shown is: nothing, a dumb buffer, the same which is then used,
  *                             a buffer of the heap
@@ -21,6 +22,7 @@
 #include <sys/wait.h>
 
 #include "display.h"
+#include "fail_nth.h"
 #include "ktap.h"
 #include "number.h"
 #include "screen.h"
@@ -493,6 +495,83 @@ static void neighbour(void)
 	fails("neighbour_refused", import_of(NEIGHBOUR, PAGE), EINVAL);
 }
 
+/* --- mmap() that fails */
+
+#define PAGE_TABLE	(2ul << 20)	/* what one page of page tables maps */
+
+/* Have the nth page that this task allocates from here on fail; 0 for none. */
+static bool fail_page(int file, unsigned int nth)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u", nth);
+	return pwrite(file, number, strlen(number), 0) > 0;
+}
+
+/*
+ * Map a buffer where there are no page tables yet, with the nth page that this task allocates
+ * failing; 0 or the error of mmap(). *failed: whether one has failed.
+ */
+static int mmap_with_failure(off_t offset, size_t size, int file, unsigned int nth, bool *failed)
+{
+	size_t space = size + 2 * PAGE_TABLE;
+	char number[16] = "", *mem, *place;
+	int error;
+
+	mem = mmap(NULL, space, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED)
+		return errno;
+	place = (char *)(((unsigned long)mem + PAGE_TABLE - 1) & ~(PAGE_TABLE - 1));
+	if (!fail_page(file, nth))
+		return errno;
+	error = mmap(place, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, display.fd,
+		     offset) == MAP_FAILED ? errno : 0;
+	/* it has counted down to 0 where one has failed */
+	*failed = pread(file, number, sizeof(number) - 1, 0) > 0 && number[0] == '0';
+	fail_page(file, 0);
+	munmap(mem, space);
+	return error;
+}
+
+static void refused(void)
+{
+	static const char *const no[] = { "ignore-gfp-wait", "ignore-gfp-highmem" };
+	static const char *const zero[] = { "min-order", "verbose" };
+	int file = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	struct drm_mode_map_dumb where = {};
+	struct buffer dumb = NO_BUFFER;
+	int error = 0, refusals = 0;
+	unsigned int nth, i;
+	char path[128];
+	bool failed;
+
+	plan(4);
+	if (!worked("display", display_open(&display)))
+		exit(EXIT_FAILURE);
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/fail_page_alloc/%s", no[i]);
+		fail_nth_set(path, "N");
+		snprintf(path, sizeof(path), "/sys/kernel/debug/fail_page_alloc/%s", zero[i]);
+		fail_nth_set(path, "0");
+	}
+	worked("dumb_buffer", buffer_dumb(&display, &dumb, 16));
+	munmap(dumb.mem, dumb.size);
+	dumb.mem = MAP_FAILED;
+	where.handle = dumb.handle;
+	ioctl(display.fd, DRM_IOCTL_MODE_MAP_DUMB, &where);
+	for (nth = 1, failed = true; failed && nth < FAIL_NTH_MOST; nth++) {
+		error = mmap_with_failure(where.offset, dumb.size, file, nth, &failed);
+		if (error == ENOMEM)
+			refusals++;
+		else if (error)
+			break;
+	}
+	result(refusals, "refused_without_memory", "%d times of %u", refusals, nth - 1);
+	/* the last one is without a failure, if the object is still there */
+	result(!failed && !error, "mapped_after_that", "%s", strerror(error));
+	buffer_close(&display, &dumb);
+}
+
 /* --- unbound */
 
 /* Write the name of the device to a file of the driver; -1 with errno. */
@@ -587,7 +666,7 @@ static void unbound(bool shown, bool heap, bool used)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: display show|flips N|neighbour|idle|memory|ioctl|unbind\n");
+	fprintf(stderr, "usage: display show|flips N|neighbour|refused|idle|memory|ioctl|unbind\n");
 	return 2;
 }
 
@@ -601,6 +680,8 @@ int main(int argc, char **argv)
 		flips(atoi(argv[2]));
 	else if (!strcmp(what, "neighbour") && argc == 2)
 		neighbour();
+	else if (!strcmp(what, "refused") && argc == 2)
+		refused();
 	else if (!strcmp(what, "idle") && argc == 2)
 		unbound(false, false, false);
 	else if (!strcmp(what, "memory") && argc == 2)

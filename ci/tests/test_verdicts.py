@@ -158,8 +158,8 @@ class LostTest(VerdictTest):
         self.fixture.patch("comment", "boot.sh", "KTAP version 1", "KTAP version 1\n# unreadable")
         results = self.fixture.top / "ci/harness/results.py"
         results.write_text(results.read_text().replace(
-            "    root = kunit_parser", '    if "unreadable" in text:\n        raise IndexError("seeded")\n'
-            "    root = kunit_parser"))
+            "    lines = kunit_parser", '    if "unreadable" in text:\n        raise IndexError("seeded")\n'
+            "    lines = kunit_parser"))
         text = self.run_it(125)
         self.assertIn("lost: step 2 fake boot:main: IndexError: seeded", text)
         self.assertIn("step 1 fake: boot main pass", text)

@@ -24,6 +24,17 @@ targets = ["lib/"]
 """
 
 
+class SharedKernelTest(unittest.TestCase):
+    def test_viommu_has_the_kernel_of_x86_64(self):
+        """What the key of a build is made from, so that one lane's build is the other's."""
+        one, other = (lane.read(TOP, name) for name in ("x86_64", "viommu"))
+        for field in ("builds", "arch", "cross", "llvm", "linker", "objcopy", "config", "fragment", "targets",
+                      "image", "strip", "sizes", "test_patches", "kernel_modules"):
+            with self.subTest(field):
+                self.assertEqual(getattr(one, field), getattr(other, field))
+        self.assertLessEqual(set(other.modules), set(one.modules))
+
+
 class FragmentsTest(unittest.TestCase):
     def test_symbols_of_all_lanes_are_known(self):
         """To the base, or to a patch of the series or of the lane. ci/run and ci/bench refuse one that

@@ -499,15 +499,6 @@ static void neighbour(void)
 
 #define PAGE_TABLE	(2ul << 20)	/* what one page of page tables maps */
 
-/* Have the nth page that this task allocates from here on fail; 0 for none. */
-static bool fail_page(int file, unsigned int nth)
-{
-	char number[16];
-
-	snprintf(number, sizeof(number), "%u", nth);
-	return pwrite(file, number, strlen(number), 0) > 0;
-}
-
 /*
  * Map a buffer where there are no page tables yet, with the nth page that this task allocates
  * failing; 0 or the error of mmap(). *failed: whether one has failed.
@@ -515,52 +506,40 @@ static bool fail_page(int file, unsigned int nth)
 static int mmap_with_failure(off_t offset, size_t size, int file, unsigned int nth, bool *failed)
 {
 	size_t space = size + 2 * PAGE_TABLE;
-	char number[16] = "", *mem, *place;
+	char *mem, *place;
 	int error;
 
 	mem = mmap(NULL, space, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
 		return errno;
 	place = (char *)(((unsigned long)mem + PAGE_TABLE - 1) & ~(PAGE_TABLE - 1));
-	if (!fail_page(file, nth))
+	if (!fail_nth_arm(file, nth))
 		return errno;
 	error = mmap(place, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, display.fd,
 		     offset) == MAP_FAILED ? errno : 0;
-	/* it has counted down to 0 where one has failed */
-	*failed = pread(file, number, sizeof(number) - 1, 0) > 0 && number[0] == '0';
-	fail_page(file, 0);
+	*failed = fail_nth_failed(file);
+	fail_nth_arm(file, 0);
 	munmap(mem, space);
 	return error;
 }
 
 static void refused(void)
 {
-	static const char *const no[] = { "ignore-gfp-wait", "ignore-gfp-highmem" };
-	static const char *const zero[] = { "min-order", "verbose" };
-	int file = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	struct drm_mode_map_dumb where = {};
+	int file = fail_nth_open(), error = 0, refusals = 0;
 	struct buffer dumb = NO_BUFFER;
-	int error = 0, refusals = 0;
-	unsigned int nth, i;
-	char path[128];
+	unsigned int nth;
+	off_t offset;
 	bool failed;
 
 	plan(4);
 	if (!worked("display", display_open(&display)))
 		exit(EXIT_FAILURE);
-	for (i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "/sys/kernel/debug/fail_page_alloc/%s", no[i]);
-		fail_nth_set(path, "N");
-		snprintf(path, sizeof(path), "/sys/kernel/debug/fail_page_alloc/%s", zero[i]);
-		fail_nth_set(path, "0");
-	}
 	worked("dumb_buffer", buffer_dumb(&display, &dumb, 16));
 	munmap(dumb.mem, dumb.size);
 	dumb.mem = MAP_FAILED;
-	where.handle = dumb.handle;
-	ioctl(display.fd, DRM_IOCTL_MODE_MAP_DUMB, &where);
+	offset = buffer_offset(&display, &dumb);
 	for (nth = 1, failed = true; failed && nth < FAIL_NTH_MOST; nth++) {
-		error = mmap_with_failure(where.offset, dumb.size, file, nth, &failed);
+		error = mmap_with_failure(offset, dumb.size, file, nth, &failed);
 		if (error == ENOMEM)
 			refusals++;
 		else if (error)

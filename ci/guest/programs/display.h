@@ -111,6 +111,16 @@ static inline int buffer_allocate(struct buffer *buffer, const char *heap, size_
 	return buffer->mem == MAP_FAILED ? -1 : 0;
 }
 
+/* At which offset the file of the device maps a dumb buffer; -1 with errno. */
+static inline off_t buffer_offset(const struct display *display, const struct buffer *buffer)
+{
+	struct drm_mode_map_dumb where = { .handle = buffer->handle };
+
+	if (ioctl(display->fd, DRM_IOCTL_MODE_MAP_DUMB, &where))
+		return -1;
+	return where.offset;
+}
+
 /* Allocate a dumb buffer of the driver's, and map; -1 with errno. */
 static inline int buffer_dumb(const struct display *display, struct buffer *buffer,
 			      unsigned int depth)
@@ -118,18 +128,19 @@ static inline int buffer_dumb(const struct display *display, struct buffer *buff
 	struct drm_mode_create_dumb made = {
 		.width = display->mode.hdisplay, .height = display->mode.vdisplay, .bpp = depth,
 	};
-	struct drm_mode_map_dumb where = {};
+	off_t offset;
 
 	*buffer = NO_BUFFER;
 	if (ioctl(display->fd, DRM_IOCTL_MODE_CREATE_DUMB, &made))
 		return -1;
 	buffer->size = made.size;
 	buffer->depth = depth;
-	buffer->handle = where.handle = made.handle;
-	if (ioctl(display->fd, DRM_IOCTL_MODE_MAP_DUMB, &where))
+	buffer->handle = made.handle;
+	offset = buffer_offset(display, buffer);
+	if (offset == -1)
 		return -1;
 	buffer->mem = mmap(NULL, made.size, PROT_READ | PROT_WRITE, MAP_SHARED, display->fd,
-			   where.offset);
+			   offset);
 	return buffer->mem == MAP_FAILED ? -1 : 0;
 }
 

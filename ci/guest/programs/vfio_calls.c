@@ -467,23 +467,6 @@ static const struct attempt attempts[] = {
 
 #define ATTEMPTS (sizeof(attempts) / sizeof(attempts[0]))
 
-/* Make the nth allocation of this task fail from here on; 0 for none. */
-static bool fail_set(int file, unsigned int nth)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", nth);
-	return pwrite(file, text, strlen(text), 0) > 0;
-}
-
-/* Whether one has failed */
-static bool fail_got(int file)
-{
-	char text[16] = "";
-
-	return pread(file, text, sizeof(text) - 1, 0) > 0 && text[0] == '0';
-}
-
 /* With the first allocation failing, the second and so on, until none is left */
 static void attempt(const struct attempt *attempt, int file)
 {
@@ -496,10 +479,10 @@ static void attempt(const struct attempt *attempt, int file)
 		ret = attempt->prepare();
 		if (ret)
 			break;
-		fail_set(file, nth);
+		fail_nth_arm(file, nth);
 		ret = attempt->act();
-		failed = fail_got(file);
-		fail_set(file, 0);
+		failed = fail_nth_failed(file);
+		fail_nth_arm(file, 0);
 		if (ret && ret != -ENOMEM && ret != -attempt->other &&
 		    !(failed && ret == -attempt->injected))
 			strange = ret;
@@ -516,23 +499,9 @@ static void attempt(const struct attempt *attempt, int file)
 
 static int fail_calls(void)
 {
-	static const char *const settings[] = {
-		"failslab/ignore-gfp-wait", "fail_page_alloc/ignore-gfp-wait",
-		"fail_page_alloc/ignore-gfp-highmem",
-	};
-	char path[128];
+	int file = fail_nth_open();
 	size_t i;
-	int file;
 
-	/* those that may sleep as well, and without a word on the console */
-	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i]);
-		fail_nth_set(path, "N");
-	}
-	fail_nth_set("/sys/kernel/debug/failslab/verbose", "0");
-	fail_nth_set("/sys/kernel/debug/fail_page_alloc/verbose", "0");
-	fail_nth_set("/sys/kernel/debug/fail_page_alloc/min-order", "0");
-	file = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (file < 0) {
 		perror("fail-nth");
 		return 1;

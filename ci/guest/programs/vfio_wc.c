@@ -273,23 +273,6 @@ static bool gets_large_entry(char *whole)
 	return faults() == before;
 }
 
-/* Whether BAR gets large entries while a page of a region is write-combining. */
-static void test_large(const char *name, int region, uint64_t offset, bool wanted)
-{
-	int device = vfio_open(bdf), buf, set;
-	char *whole = map_large(device, BAR);
-	bool large;
-
-	buf = vfio_export(device, region, offset, page);
-	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
-	large = gets_large_entry(whole);
-	result(!set && large == wanted, name, "set %d, large entry %d", set,
-	       large);
-	munmap(whole, LARGE);
-	close(buf);
-	close(device);
-}
-
 static bool has_large_entries(int device, int region)
 {
 	char *whole = map_large(device, region);
@@ -297,6 +280,21 @@ static bool has_large_entries(int device, int region)
 
 	munmap(whole, LARGE);
 	return large;
+}
+
+/* Whether BAR gets large entries while a page of a region is write-combining. */
+static void test_large(const char *name, int region, uint64_t offset, bool wanted)
+{
+	int device = vfio_open(bdf), buf, set;
+	bool large;
+
+	buf = vfio_export(device, region, offset, page);
+	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	large = has_large_entries(device, BAR);
+	result(!set && large == wanted, name, "set %d, large entry %d", set,
+	       large);
+	close(buf);
+	close(device);
 }
 
 /* The same for a BAR that is not the device's first. */

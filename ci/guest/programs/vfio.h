@@ -244,14 +244,17 @@ static inline int vfio_region(int fd, unsigned int index,
 	return ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, info) ? -errno : 0;
 }
 
-/* A dma-buf of a part of a BAR: a file descriptor, of that access mode, or -errno. */
-static inline int vfio_export_mode(int fd, unsigned int bar, uint64_t offset,
-				   uint64_t length, uint32_t mode)
+#define VFIO_EXPORT_RANGES	4	/* at most */
+
+/* A dma-buf of parts of a BAR: a file descriptor, of that access mode, or -errno. */
+static inline int vfio_export_ranges(int fd, unsigned int bar,
+				     const struct vfio_region_dma_range *ranges,
+				     uint32_t count, uint32_t mode)
 {
 	struct {
 		struct vfio_device_feature feature;
 		struct vfio_device_feature_dma_buf buf;
-		struct vfio_region_dma_range range;
+		struct vfio_region_dma_range ranges[VFIO_EXPORT_RANGES];
 	} arg = {
 		.feature = {
 			.argsz = sizeof(arg),
@@ -261,13 +264,27 @@ static inline int vfio_export_mode(int fd, unsigned int bar, uint64_t offset,
 		.buf = {
 			.region_index = bar,
 			.open_flags = mode | O_CLOEXEC,
-			.nr_ranges = 1,
+			.nr_ranges = count,
 		},
-		.range = { .offset = offset, .length = length },
 	};
-	int buf = ioctl(fd, VFIO_DEVICE_FEATURE, &arg);
+	int buf;
 
+	if (count > VFIO_EXPORT_RANGES)
+		return -E2BIG;
+	memcpy(arg.ranges, ranges, count * sizeof(*ranges));
+	buf = ioctl(fd, VFIO_DEVICE_FEATURE, &arg);
 	return buf < 0 ? -errno : buf;
+}
+
+/* The same of one part */
+static inline int vfio_export_mode(int fd, unsigned int bar, uint64_t offset,
+				   uint64_t length, uint32_t mode)
+{
+	struct vfio_region_dma_range range = {
+		.offset = offset, .length = length,
+	};
+
+	return vfio_export_ranges(fd, bar, &range, 1, mode);
 }
 
 static inline int vfio_export(int fd, unsigned int bar, uint64_t offset,

@@ -32,11 +32,17 @@
 #define BUFFERS		32
 /* Ranges of a call, of which there may be 65536 */
 #define RANGES		64
+/* How often something is done whose files are counted, and how many files may come meanwhile */
+#define ROUNDS		200
+#define FILES		64
 /* Bytes that may still be charged: pages of slabs, and what CPUs keep at hand */
 #define LEFT		(2l << 20)
 
+static const char *bdf;
 static int device, iommufd;
 static uint32_t pt;
+static int buf = -1;
+static bool imported;
 static size_t page, bar_size;
 static const char *cgroup;
 static unsigned int seed;
@@ -259,6 +265,67 @@ static long charged(void)
 	return number(path, "");
 }
 
+static void undo(void)
+{
+	if (imported)
+		vfio_unimport(iommufd, pt, IOVA, page);
+	imported = false;
+	if (buf >= 0)
+		close(buf);
+	buf = -1;
+}
+
+static long open_files(void)
+{
+	return number("/proc/sys/fs/file-nr", "");
+}
+
+/* An import that is refused has no reference to the buffer. */
+static void test_refused_imports(void)
+{
+	long before = open_files(), left;
+	int ret = 0, imported = -ENODEV, i;
+
+	for (i = 0; i < ROUNDS && !ret && imported == -ENODEV; i++) {
+		buf = vfio_export(device, BAR, 0, page);
+		ret = buf < 0 ? buf : vfio_revoke(device, buf);
+		imported = vfio_import(iommufd, pt, buf, IOVA, page);
+		undo();
+	}
+	left = open_files() - before;
+	result(!ret && imported == -ENODEV && left < FILES,
+	       "refused_imports_leave_nothing",
+	       "revoke %d, import %d, %ld files more", ret, imported, left);
+}
+
+/* The buffers of the BARs go with the device. */
+static void test_opens(void)
+{
+	struct vfio_region_info info;
+	long before, left;
+	int ret = 0, i;
+
+	close(device);
+	before = open_files();
+	for (i = 0; i < ROUNDS && !ret; i++) {
+		void *vaddr;
+
+		device = vfio_open_in(bdf, iommufd, &pt);
+		if (device < 0 || vfio_region(device, BAR, &info)) {
+			ret = -ENODEV;
+			break;
+		}
+		vaddr = mmap(NULL, page, PROT_READ, MAP_SHARED, device,
+			     info.offset);
+		ret = vaddr == MAP_FAILED ? -errno : touch(vaddr);
+		munmap(vaddr, page);
+		close(device);
+	}
+	left = open_files() - before;
+	result(!ret && left < FILES, "opens_leave_nothing",
+	       "open and mmap %d, %ld files more", ret, left);
+}
+
 static int random_calls(unsigned long count)
 {
 	char *pages = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE,
@@ -274,7 +341,7 @@ static int random_calls(unsigned long count)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	seed = given ? strtoul(given, NULL, 0) : (unsigned int)now_ns();
 	first = seed;
-	plan(CALLS + 1);
+	plan(CALLS + 3);
 	printf("# seed %u\n", first);
 
 	odd[0] = device;
@@ -290,7 +357,7 @@ static int random_calls(unsigned long count)
 	close_others(least);
 	memset(bufs, -1, sizeof(bufs));
 	before = charged();
-	files = number("/proc/sys/fs/file-nr", "");
+	files = open_files();
 
 	for (made = 0; made < count; made++) {
 		if (made % 4 == 0)
@@ -324,10 +391,12 @@ static int random_calls(unsigned long count)
 			break;
 		sleep_ms(100);
 	}
-	left_fds = number("/proc/sys/fs/file-nr", "") - files;
+	left_fds = open_files() - files;
 	/* what is freed by RCU takes a while, other processes come and go */
-	result(left < LEFT && left_fds < 64, "calls_leave_nothing",
+	result(left < LEFT && left_fds < FILES, "calls_leave_nothing",
 	       "%ld bytes still charged, %d files more", left, left_fds);
+	test_refused_imports();
+	test_opens();
 	return ktap_failed != 0;
 }
 
@@ -346,9 +415,6 @@ struct attempt {
 	/* what a failure gives that is injected elsewhere than in an allocation */
 	int injected;
 };
-
-static int buf = -1;
-static bool imported;
 
 static int prepare_nothing(void)
 {
@@ -371,30 +437,14 @@ static int prepare_import(void)
 
 static int act_export(void)
 {
-	struct {
-		struct vfio_device_feature feature;
-		struct vfio_device_feature_dma_buf buf;
-		struct vfio_region_dma_range ranges[4];
-	} arg = {
-		.feature = {
-			.argsz = sizeof(arg),
-			.flags = VFIO_DEVICE_FEATURE_GET |
-				 VFIO_DEVICE_FEATURE_DMA_BUF,
-		},
-		.buf = {
-			.region_index = BAR,
-			.open_flags = O_RDWR | O_CLOEXEC,
-			.nr_ranges = 4,
-		},
-		/* two of them merge */
-		.ranges = {
-			{ 0, page }, { page, page }, { 4 * page, page },
-			{ 2 * page, page },
-		},
+	/* two of them merge */
+	struct vfio_region_dma_range ranges[] = {
+		{ 0, page }, { page, page }, { 4 * page, page },
+		{ 2 * page, page },
 	};
 
-	buf = ioctl(device, VFIO_DEVICE_FEATURE, &arg);
-	return buf < 0 ? -errno : 0;
+	buf = vfio_export_ranges(device, BAR, ranges, 4, O_RDWR);
+	return buf < 0 ? buf : 0;
 }
 
 static int act_import(void)
@@ -441,16 +491,6 @@ static int act_read(void)
 	vfio_region(device, BAR, &info);
 	return pread(device, &value, sizeof(value), info.offset) ==
 	       sizeof(value) ? 0 : -errno;
-}
-
-static void undo(void)
-{
-	if (imported)
-		vfio_unimport(iommufd, pt, IOVA, page);
-	imported = false;
-	if (buf >= 0)
-		close(buf);
-	buf = -1;
 }
 
 static const struct attempt attempts[] = {
@@ -535,8 +575,9 @@ int main(int argc, char **argv)
 			"       vfio_calls fail BDF\n");
 		return 1;
 	}
+	bdf = argv[2];
 	iommufd = vfio_open_iommufd();
-	device = iommufd < 0 ? -1 : vfio_open_in(argv[2], iommufd, &pt);
+	device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
 	if (device < 0 || vfio_region(device, BAR, &info))
 		return 1;
 	bar_size = info.size;

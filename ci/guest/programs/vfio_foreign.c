@@ -170,6 +170,28 @@ static void test_between(const char *name, const char *const *begin,
 	users_close(&users);
 }
 
+/* What the user disables during a reset stays so when it has ended. */
+static void test_memory_off(void)
+{
+	int ret, said, off, imported, signal, back, late;
+	struct users users;
+
+	ret = users_open(&users);
+	said = tell("prepare");
+	off = vfio_memory(users.device, false);
+	said = said ?: tell("done");
+	imported = users_import(&users);
+	signal = touch(users.bar);
+	back = vfio_memory(users.device, true);
+	late = users_import(&users);
+	result(!ret && !said && !off && imported == -ENODEV &&
+	       signal == SIGBUS && !back && !late && !touch(users.bar),
+	       "memory_off_amid_reset",
+	       "set up %d, told %d, off %d; then import %d, signal %d; on %d, import %d",
+	       ret, said, off, imported, signal, back, late);
+	users_close(&users);
+}
+
 /* Whether the device translates an IOVA: 0 or 1, -1 where /modules/mapping_probe.ko is silent */
 static int translated(uint64_t iova)
 {
@@ -402,12 +424,13 @@ static int recovery(void)
 	static const char *const both[] = { "freeze", "freeze", "prepare", NULL };
 	static const char *const after[] = { "done", "resume", NULL };
 
-	plan(11);
+	plan(12);
 	test_between("error", freeze, resume);
 	test_between("error_not_fatal", normal, resume);
 	test_between("error_without_recovery", freeze, fail);
 	test_between("reset", prepare, done);
 	test_between("reset_amid_error", both, after);
+	test_memory_off();
 	test_unmapped();
 	test_eventfd();
 	test_killed();

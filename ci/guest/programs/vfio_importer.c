@@ -138,9 +138,10 @@ static void test_attach_refused(int device)
 static void test_mmap_by_importer(int device)
 {
 	int ro = vfio_export_mode(device, BAR, 0, page, O_RDONLY);
+	int wo = vfio_export_mode(device, BAR, 0, page, O_WRONLY);
 	int rw = vfio_export(device, BAR, 0, page);
 	int file = open("/dev/slow_importer", O_RDWR | O_CLOEXEC);
-	int ret, writable, readable, raised, both;
+	int ret, writable, readable, raised, both, unreadable;
 	void *vaddr;
 
 	ret = importer("attach %d", ro);
@@ -156,6 +157,13 @@ static void test_mmap_by_importer(int device)
 		munmap(vaddr, page);
 	importer("detach");
 
+	ret = ret ?: importer("attach %d", wo);
+	vaddr = mmap(NULL, page, PROT_READ, MAP_SHARED, file, 0);
+	unreadable = vaddr == MAP_FAILED ? -errno : 0;
+	if (!unreadable)
+		munmap(vaddr, page);
+	importer("detach");
+
 	ret = ret ?: importer("attach %d", rw);
 	vaddr = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	both = vaddr == MAP_FAILED ? -errno : touch(vaddr);
@@ -167,11 +175,14 @@ static void test_mmap_by_importer(int device)
 	       "importer_mmap_read_only",
 	       "attach %d, mmap for writing %d, mprotect %d", ret, writable,
 	       raised);
+	result(!ret && unreadable == -EACCES, "importer_mmap_write_only",
+	       "attach %d, mmap for reading %d", ret, unreadable);
 	result(!ret && !readable && !both, "importer_mmap",
 	       "attach %d, read of the one %d, of the other %d", ret, readable,
 	       both);
 	close(file);
 	close(ro);
+	close(wo);
 	close(rw);
 }
 
@@ -440,7 +451,7 @@ int main(int argc, char **argv)
 	page = getpagesize();
 	touch_begin();
 
-	plan(9 + 2 * (DEEDS + 2));
+	plan(10 + 2 * (DEEDS + 2));
 	iommufd = vfio_open_iommufd();
 	device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
 	if (device < 0)

@@ -18,6 +18,7 @@
 #include <linux/dma-heap.h>
 
 #include "clock.h"
+#include "fail_nth.h"
 #include "importer.h"
 #include "ktap.h"
 #include "touch.h"
@@ -112,21 +113,33 @@ static void test_waits(int device, const char *how)
 	close(task.buf);
 }
 
-static void test_fence(int device)
+/* The fences are gathered in an array, or waited for one by one if it cannot be allocated. */
+static void test_fence(int device, bool memory)
 {
 	struct task task = { .device = device };
+	int file = memory ? -1 : fail_nth_open();
+	bool failed = memory;
 	int ret, before, after;
 
 	task.buf = vfio_export(device, BAR, 0, page);
 	ret = importer("attach %d", task.buf) ?:
 	      importer("map 0 notified") ?: importer("fence %d", SLEEP_MS / 2);
 	before = importer_says("fence");
+	if (!memory)
+		fail_nth_arm(file, 1);
 	task_run(&task);
+	if (!memory) {
+		failed = fail_nth_failed(file);
+		fail_nth_arm(file, 0);
+		close(file);
+	}
 	after = importer_says("fence");
-	result(!ret && !task.ret && before == 1 && !after &&
-	       task.took >= SLEEP_MS / 2 - AMID_MS, "revoke_waits_for_fence",
-	       "import %d, revoke %d after %ld ms, fence pending %d, then %d",
-	       ret, task.ret, task.took, before, after);
+	result(!ret && !task.ret && before == 1 && !after && failed &&
+	       task.took >= SLEEP_MS / 2 - AMID_MS,
+	       memory ? "revoke_waits_for_fence" :
+			"revoke_waits_for_fence_without_memory",
+	       "import %d, an allocation failed %d, revoke %d after %ld ms, fence pending %d, then %d",
+	       ret, failed, task.ret, task.took, before, after);
 	importer("detach");
 	close(task.buf);
 }
@@ -497,10 +510,11 @@ static int importers(void)
 	device = iommufd < 0 ? -1 : vfio_open_in(bdf, iommufd, &pt);
 	if (device < 0)
 		return 1;
-	plan(3 + 10 + DEEDS);
+	plan(3 + 11 + DEEDS);
 	for (i = 0; i < 3; i++)
 		test_waits(device, ways[i]);
-	test_fence(device);
+	test_fence(device, true);
+	test_fence(device, false);
 	test_later_fence(device);
 	test_not_mapped(device);
 	test_killed(device, "mapping");
@@ -634,19 +648,23 @@ static int heap_buffer(void)
 	return ret ? -1 : (int)arg.fd;
 }
 
-/* The owner of one device is not that of another one, nor of a heap. */
-static void test_of_others(const int *devices)
+/*
+ * The owner of one device is not that of another one, nor of a heap, whose buffers no IOAS
+ * takes.
+ */
+static void test_of_others(const int *devices, int iommufd, uint32_t pt)
 {
 	int buf = vfio_export(devices[1], BAR, 0, page), heap = heap_buffer();
-	int other, foreign, live;
+	int other, foreign, live, imported;
 
 	other = vfio_revoke(devices[0], buf);
 	foreign = vfio_revoke(devices[0], heap);
 	live = map_error(buf);
-	result(other == -ENODEV && heap >= 0 && foreign == -ENODEV && !live,
-	       "revoke_of_what_others_export",
-	       "of another device %d, of a heap (%d) %d, then mmap %d", other,
-	       heap, foreign, live);
+	imported = vfio_import(iommufd, pt, heap, IOVA, page);
+	result(other == -ENODEV && heap >= 0 && foreign == -ENODEV && !live &&
+	       imported == -EOPNOTSUPP, "revoke_of_what_others_export",
+	       "of another device %d, of a heap (%d) %d, then mmap %d, import of the heap's %d",
+	       other, heap, foreign, live, imported);
 	close(buf);
 	if (heap >= 0)
 		close(heap);
@@ -666,7 +684,7 @@ static int reset(const char *second)
 	if (devices[1] < 0)
 		return 1;
 	plan(3);
-	test_of_others(devices);
+	test_of_others(devices, iommufd, pt);
 	for (i = 0; i < 2; i++)
 		others[i] = vfio_export(devices[i], BAR, 0, page);
 

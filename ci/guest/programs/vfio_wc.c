@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <linux/userfaultfd.h>
 
@@ -194,6 +195,27 @@ static void test_life(const char *name, void (*end)(int *device, int *buf))
 		close(buf);
 	if (device >= 0)
 		close(device);
+}
+
+/* Each range has its type, and gives it back. */
+static void test_ranges(void)
+{
+	struct vfio_region_dma_range ranges[] = {
+		{ page, page }, { 3 * page, page },
+	};
+	int device = vfio_open(bdf), buf, set;
+	bool amid, after;
+
+	buf = vfio_export_ranges(device, BAR, ranges, 2, O_RDWR);
+	set = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	amid = is_type(page, "write-combining") && is_type(2 * page, "") &&
+	       is_type(3 * page, "write-combining");
+	close(buf);
+	after = is_type(page, "") && is_type(3 * page, "");
+	result(!set && amid && after, "wc_of_two_ranges",
+	       "set %d, of these pages alone %d, none after %d", set, amid,
+	       after);
+	close(device);
 }
 
 static void end_revoke(int *device, int *buf)
@@ -428,10 +450,10 @@ static void *setter_run(void *argument)
 	return NULL;
 }
 
-/* The kernel's mapping of the BAR is in use. */
-static void test_waits(void)
+/* The kernel's mapping of the BAR is in use; the buffer may be revoked meanwhile. */
+static void test_waits(bool revoke)
 {
-	int device = vfio_open(bdf), begun, early = 1;
+	int device = vfio_open(bdf), begun, early = 1, revoked = 0;
 	struct setter setter = { .device = device };
 	struct stuck stuck;
 	pthread_t thread;
@@ -443,15 +465,50 @@ static void test_waits(void)
 		pthread_create(&thread, NULL, setter_run, &setter);
 		sleep_ms(AMID_MS);
 		early = __atomic_load_n(&setter.done, __ATOMIC_SEQ_CST);
+		if (revoke)
+			revoked = vfio_revoke(device, setter.buf);
 		got = stuck_end(&stuck);
 		pthread_join(thread, NULL);
 	}
-	result(!begun && !early && got == 4 && !setter.ret &&
-	       is_type(page, "write-combining") && is_type(0, ""),
-	       "wc_waits_for_a_read",
-	       "read begun %d, set before its end %d, it read %zd, set %d",
-	       begun, early, got, setter.ret);
+	result(!begun && !early && got == 4 && !revoked &&
+	       setter.ret == (revoke ? -EBADFD : 0) &&
+	       is_type(page, revoke ? "" : "write-combining") && is_type(0, ""),
+	       revoke ? "wc_revoked_amid_the_wait" : "wc_waits_for_a_read",
+	       "read begun %d, set before its end %d, revoke %d, it read %zd, set %d, type '%s'",
+	       begun, early, revoked, got, setter.ret, type(page, page));
 	close(setter.buf);
+	close(device);
+}
+
+/* Who waits can be killed, and leaves nothing. */
+static void test_killed(void)
+{
+	int device = vfio_open(bdf), buf, begun, status, i;
+	pid_t child, gone = 0;
+	struct stuck stuck;
+
+	buf = vfio_export(device, BAR, page, page);
+	begun = stuck_begin(&stuck, device, 0);
+	if (!begun) {
+		child = fork();
+		if (!child)
+			_exit(vfio_memattr(device, buf,
+					   VFIO_DMA_BUF_MEMATTR_WC) != 0);
+		sleep_ms(AMID_MS);
+		kill(child, SIGKILL);
+		for (i = 0; i < SOON_MS / 10 && !gone; i++) {
+			sleep_ms(10);
+			gone = waitpid(child, &status, WNOHANG);
+		}
+		stuck_end(&stuck);
+		if (!gone)
+			waitpid(child, &status, 0);
+	}
+	close(buf);
+	result(!begun && gone > 0 && WIFSIGNALED(status) && is_type(page, "") &&
+	       has_large_entries(device, BAR), "wc_wait_killed",
+	       "read begun %d, gone %d, type '%s'", begun, gone > 0,
+	       type(page, page));
 	close(device);
 }
 
@@ -565,15 +622,18 @@ int main(int argc, char **argv)
 		test_nc(device);
 		close(device);
 	} else if (argc == 3 && !strcmp(argv[1], "types") && find_bar()) {
-		plan(13);
+		plan(16);
 		test_needed();
 		test_life("wc_until_revoked", end_revoke);
 		test_life("wc_until_closed", end_close);
 		test_life("wc_until_the_device_is_closed", end_close_device);
+		test_ranges();
 		test_bar();
 		test_large("large_entries_beside_a_wc_bar", REGISTERS, 0, true);
 		test_large("no_large_entries_in_a_wc_bar", BAR, 5 * page, false);
-		test_waits();
+		test_waits(false);
+		test_waits(true);
+		test_killed();
 		test_amid();
 		test_inherited();
 		test_ioeventfd();

@@ -255,7 +255,7 @@ class Whole(Repository):
         self.runs(None, 0)
         elsewhere = self.top.parent / "elsewhere"
         self.runs([judgement("fail")] * 3, 1, directory=elsewhere)
-        for words in (["--output", str(elsewhere)], [f"--output={elsewhere}"], ["--out", str(elsewhere)]):
+        for words in (["--output", str(elsewhere)], [f"--output={elsewhere}"]):
             with self.subTest(words):
                 text, counts = self.call("--", *words, expect=1)
                 self.assertEqual(counts[1], 3, text)

@@ -145,6 +145,7 @@ def _document(parser: argparse.ArgumentParser) -> None:
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parsed arguments; wrong use ends with exit code 1, not argparse's 2."""
+    parser.allow_abbrev = False  # what looks for an option in the arguments looks for its whole name
     setattr(parser, "exit_on_error", False)  # an attribute that some stubs of argparse lack
     _document(parser)
 

@@ -355,6 +355,8 @@ class Guest:
                  *(self.program(name) for name in wanted.programs)]
         changed = set()
         for directory in wanted.selftests:
+            if not self.trees.object(last, selftest_inputs(directory)[0]):
+                raise Failed(f"{needs.FILE}: the last step has no {selftest_inputs(directory)[0]}")
             parts.append(self.selftests(last, directory, "selftests"))
             if directory in own and self._differs(commit, last, directory):
                 parts.append(self.selftests(commit, directory, "selftests.step"))

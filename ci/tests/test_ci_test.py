@@ -705,7 +705,8 @@ class CommandsTest(unittest.TestCase):
                 self.assertEqual(len(re.findall(r"(?mi)^usage:", done.stdout)), 1, done.stdout)
                 self.assertRegex(done.stdout, r"(?m)^exit( codes)?: 0 .*[\s\S]*\b125\b")
                 source = (TOP / name).read_text()
-                for option in re.findall(r'parser\.add_argument\(\s*"(--[\w-]+)"', source):
+                # "theirs" takes the arguments for another command
+                for option in re.findall(r'\b(?!theirs)\w+\.add_argument\(\s*"(--[\w-]+)"', source):
                     # a line of its own, in the list or in the usage, with what it means
                     line = rf"(?m)^(usage:)? *({name} |--\w+, )?{option}\b.*\s+\w.{{8}}"
                     self.assertRegex(done.stdout, line, f"{option} is not explained")

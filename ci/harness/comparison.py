@@ -12,6 +12,7 @@ from lib import cache, plumbing
 from lib.command import CannotJudge, Failed
 from lib.kernel import patched
 from lib.series import Series
+from lib.usage import Usage
 from lib.verdict import Verdict
 
 from .comparison_result import Row, ComparisonResult, Word
@@ -21,7 +22,6 @@ from .ktest import Ktest, Ran
 from .own_run import Apart, OwnRun, Judged
 from .progress import Progress
 from .rig import Rig
-from .usage import Usage
 from .workload import Workload
 
 

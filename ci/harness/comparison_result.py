@@ -5,9 +5,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from lib.usage import Usage
+
 from .defect import Defect
 from .measure import aligned
-from .usage import Usage
 from .workload import Workload
 
 

@@ -5,7 +5,6 @@ ktest.pl builds and boots each commit, and ends at the first with which it is no
 """
 
 import dataclasses
-import os
 import pathlib
 import re
 import subprocess
@@ -16,9 +15,9 @@ from lib import plumbing, process
 from lib.command import CannotJudge
 from lib.kernel import build as kernel
 from lib.store import write_atomically
+from lib.usage import Usage
 
 from .rig import LOCALVERSION, MORE_SECONDS, PACK_SECONDS, Rig
-from .usage import Usage
 
 PROGRAM = "tools/testing/ktest/ktest.pl"
 _TEMPLATE = "ci/ktest/ktest.conf"
@@ -126,7 +125,7 @@ class Ktest:
                                   stdout=stream, stderr=subprocess.STDOUT)
             late = False
             try:
-                while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                while not process.ended(child):
                     time.sleep(0.1)
                     if late := time.monotonic() - start > limit:
                         break

@@ -154,8 +154,7 @@ def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
                           log, shard.seconds,
                           env={**os.environ, "TMPDIR": str(scratch),
                                "PATH": f"{_tools(scratch)}:{os.environ['PATH']}"})
-    ended = "" if outcome.rc == 0 else f"took longer than {shard.seconds} s" if outcome.rc is None else \
-        f"the process ended with {outcome.rc}"
+    ended = f"the process {process.how_ended(outcome.rc, shard.seconds)}" if outcome.rc != 0 else ""
     said = log.read_text(encoding="utf-8", errors="replace").split("\n", 1)[1]
     count = counted(shard, events(results), ended, said)
     count.cpu = outcome.cpu

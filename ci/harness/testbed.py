@@ -102,18 +102,14 @@ class Testbed:
 
     def seconds(self, lane: Lane, boot: Boot) -> float:
         """The CPU seconds of a boot when it last ran on the last step; its limit before."""
-        inputs = self.store.latest("boot", self._work.name(self._last, lane.name, boot.name))
-        record = self.store.get("boot", inputs) if inputs else None
-        attempts = (record or {}).get("attempts", [])
-        return float(attempts[-1]["cpu"]) if attempts else float(boot.seconds)
+        attempts = self._lanes[lane.name].boots.latest(self._last, boot)
+        return attempts[-1]["cpu"] if attempts else float(boot.seconds)
 
     def _clean(self, lane: Lane) -> cell.Built:
         """The last step, built; CannotJudge where it does not build."""
         with self._locks[lane.name]:
             if lane.name not in self._built:
-                one = self._lanes[lane.name]
-                built = one.builds.build(self._last, one.modules(lane.boots), lambda record: all(
-                    one.boots.judged(self._last, boot, record) for boot in lane.boots))
+                built = self._lanes[lane.name].built(self._last, lane.boots)
                 if built.good is None:
                     raise CannotJudge(f"the last step, without a fault, does not build in lane {lane.name}: "
                                       f"{built.judgement.reason}; again: {built.judgement.command}")

@@ -212,8 +212,8 @@ class Whole(Repository):
         for words in ("[shellcheck]  FAIL\n", "seeded finding", "seeded failure", "seeded error",
                       "skipped: seeded skip", "(n=0)", "(n=2)", "passes, but is an expected failure",
                       "seeded fixture", "Fixture.test_never: not run: its fixture failed",
-                      "test_2: the process ended with -6 while it ran",
-                      "test_3: not run: the process ended with -6", "nothing_of_this_name",
+                      "test_2: the process was ended by SIGABRT while it ran",
+                      "test_3: not run: the process was ended by SIGABRT", "nothing_of_this_name",
                       "test_empty.py: holds no test", "[unit good]  PASS: 2 tests",
                       "again: python3 -m unittest discover -s ci/tests -p test_cases.py -k Cases.test_fail\n",
                       "failed: shellcheck unit:"):

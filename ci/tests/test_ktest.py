@@ -19,10 +19,10 @@ sys.path.insert(0, str(TOP / "ci"))
 from fixture import LANE, REAL_CACHE, Fixture, base_file, git  # noqa: E402
 from marks import slow  # noqa: E402
 from test_interrupt import processes  # noqa: E402
-from harness import workload, ktest, usage, comparison_result  # noqa: E402
+from harness import workload, ktest, comparison_result  # noqa: E402
 from harness.defect import Defect  # noqa: E402
 from harness.edits import Edit  # noqa: E402
-from lib import lane  # noqa: E402
+from lib import lane, usage  # noqa: E402
 from lib.command import CannotJudge, Failed  # noqa: E402
 
 DONE = """\

@@ -24,7 +24,7 @@ class Word:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class DefectRow:
     """A fault, and what ci/run and ktest.pl say of it."""
 
     defect: Defect
@@ -44,7 +44,7 @@ class ComparisonResult:
     ktest: Usage
     alarm: str
     done: int
-    rows: Sequence[Row]
+    rows: Sequence[DefectRow]
     jobs: int
     accelerator: str
 

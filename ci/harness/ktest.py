@@ -27,7 +27,7 @@ _WORD = re.compile(r"@([A-Z]+)@")
 
 
 @dataclasses.dataclass(frozen=True)
-class Ran:
+class KtestRun:
     """A run of ktest.pl. content: whether it was, with all commits; reason: why not, or ""; commits: those
     that it began with, in order; usage; log: the path of all that it said."""
 
@@ -83,7 +83,7 @@ class Ktest:
             "SECONDS": boot.seconds, "SILENCE": boot.silence, "FIRST": first, "LAST": last}))
         return conf
 
-    def run(self, config: str, commits: Sequence[str], name: str) -> Ran:
+    def run(self, config: str, commits: Sequence[str], name: str) -> KtestRun:
         """Let it judge commits, of which each but the first follows the one before.
 
         config: the kernel's, at each of them; name: of the log that is kept. CannotJudge where it comes to
@@ -105,7 +105,7 @@ class Ktest:
             content, reason, begun = parsed(text)
         except CannotJudge as error:
             raise CannotJudge(f"{error}; {again}") from None
-        return Ran(content, self._told(reason), begun, usage, str(kept))
+        return KtestRun(content, self._told(reason), begun, usage, str(kept))
 
     def _told(self, reason: str) -> str:
         """The reason with the first words of its test, where that has failed."""

@@ -56,7 +56,7 @@ class FaultyBuild:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class FaultyBoot:
     """One boot: as regress.Ran the words of its cases; record: as Expectations want it; problems:
     sentences, what is wrong with it."""
 
@@ -179,7 +179,8 @@ class Testbed:
         return FaultyBuild(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
                            record["seconds"], record["cpu"], keep, record)
 
-    def boot(self, lane: Lane, boot: Boot, built: FaultyBuild, inputs: dict[str, Any], number: int) -> Seen:
+    def boot(self, lane: Lane, boot: Boot, built: FaultyBuild, inputs: dict[str, Any],
+             number: int) -> FaultyBoot:
         """Boot a kernel once. inputs, number: that make the names of its logs its own."""
         one = self._lanes[lane.name]
         assert built.record is not None
@@ -187,7 +188,7 @@ class Testbed:
         key = f"{self.store.key(inputs)}-{number}"
         record = one.boots.once(self._last, boot, made, key)
         ran = one.boots.attempts.ran(self._last, boot, record, built.record["modules_failed"])
-        return Seen(dict(ran.words), dict(ran.reasons),
+        return FaultyBoot(dict(ran.words), dict(ran.reasons),
                     self._expectations.problems(self._last, lane.name, boot, record), record)
 
     def log(self, name: str) -> str:

@@ -8,7 +8,6 @@ not know). So the probe has work to do, of a tenth of a second where the process
 """
 
 import dataclasses
-import os
 import pathlib
 import subprocess
 import tempfile
@@ -152,7 +151,7 @@ def probe(arch: str, words: list[str], seconds: float) -> str:
 def _ends(child: subprocess.Popen[bytes], seconds: float) -> bool:
     """Whether a child ends within so many seconds; it is not reaped."""
     limit = time.monotonic() + seconds
-    while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+    while not process.ended(child):
         if time.monotonic() > limit:
             return False
         time.sleep(0.02)

@@ -15,7 +15,9 @@ class Found(TypedDict):
 
 
 class Test(TypedDict):
-    """What a test of the guest said: see results.TestRun."""
+    """What a test of the guest said. rc: as its script ended, None when it did not; seconds: in the
+    guest; cases: {"test/suite/case": "pass" | "fail" | "skip"}; reasons: of skips and fails where the
+    test gave one; measured: see measure.py."""
 
     rc: int | None
     seconds: float

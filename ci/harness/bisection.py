@@ -46,7 +46,8 @@ class Target:
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """What a step says of a target. good: whether it passes, None where it cannot be told;
-    word: how it ended; reason; log: a path or ""; cached: whether the store had it."""
+    word: how it ended, "gone" for a case that is not there; reason; log: a path or ""; cached:
+    whether the store had it."""
 
     good: bool | None
     word: str
@@ -65,7 +66,10 @@ def answer(target: Target, built: Built, booted: Booted | None) -> Answer:
     said = booted.judgement
     if booted.ran is None or not target.case or said.verdict is Verdict.FLAKY:
         return _plain(said, unknown=booted.ran is None)
-    word = booted.ran.words.get(str(target), "gone")
+    if f"{target}/".startswith(tuple(booted.ran.idle)):
+        return Answer(None, "not due", "the step's own selftests are those of an earlier step", said.log,
+                      said.cached)
+    word = booted.ran.all_words.get(str(target), "gone")
     if said.verdict is Verdict.LOST and word != "pass" and target.case != "end":
         return _plain(said)
     reason = booted.ran.reasons.get(str(target), "") or (said.reason if word != "pass" else "")
@@ -91,7 +95,7 @@ class Steps:
         """The answer of a step: by the store where it has it."""
         built = self.run.build(step, [self._boot] if self._boot else [])
         booted = self.run.boot(step, self._boot, built) if self._boot and built.image else None
-        self.cases |= booted.ran.words.keys() if booted and booted.ran else set()
+        self.cases |= booted.ran.all_words.keys() if booted and booted.ran else set()
         self.run.work.progress.end(None, cell=True)
         self.answers[step] = answer(self.target, built, booted)
         return self.answers[step]
@@ -157,11 +161,14 @@ class Steps:
         after = min(k for k, good in known.items() if good != start)
         return max(k for k, good in known.items() if k < after), after
 
+    def near(self) -> str:
+        """The end of a sentence: the cases that the target may have been meant to be, or ""."""
+        near = difflib.get_close_matches(str(self.target), sorted(self.cases), 3)
+        return f"; there are: {', '.join(near)}" if near else ""
+
     def _nothing(self, low: int, high: int) -> None:
         ends = [self.answers[low], self.answers[high]]
         if all(a.word == "gone" for a in ends):
-            near = difflib.get_close_matches(str(self.target), sorted(self.cases), 3)
-            raise Failed(f"no case {self.target} on steps {low} and {high}"
-                         + (f"; there are: {', '.join(near)}" if near else ""))
+            raise Failed(f"no case {self.target} on steps {low} and {high}{self.near()}")
         raise Failed(f"{self.target}: {ends[0].word} on step {low} and {ends[1].word} on step {high}: "
                      "nothing changed between them; name others with --good and --bad")

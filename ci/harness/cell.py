@@ -9,7 +9,7 @@ from lib.kernel.record import Build
 from lib.verdict import Judgement, Verdict
 
 from . import regress
-from .plan import CellPlan
+from .plan import NOT_CONCERNED, CellPlan
 from .splat import Splat
 
 
@@ -48,6 +48,12 @@ class Picture:
     expected: pathlib.Path | None
 
 
+def copy_name(boot: Judgement, number: int, which: str) -> str:
+    """The name of the copy of a picture that a report has, beside that of the boot's log. number: of
+    the picture, from 1 on; which: "seen" or "expected"."""
+    return f"{boot.log_name.removesuffix('.txt')}-{number}-{which}.png"
+
+
 @dataclasses.dataclass(frozen=True)
 class Booted:
     """A boot of a step. ran: its cases, None where it could not be made; measured: lines, see
@@ -61,6 +67,13 @@ class Booted:
     splats: tuple[Splat, ...] = ()
     seen: frozenset[str] = frozenset()
     pictures: tuple[Picture, ...] = ()
+
+    @property
+    def picture_files(self) -> list[tuple[pathlib.Path, str]]:
+        """(file, name of the copy that a report has) of what the display showed and should have."""
+        return [(path, copy_name(self.judgement, number, which))
+                for number, one in enumerate(self.pictures, 1)
+                for which, path in (("seen", one.seen), ("expected", one.expected)) if path is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +102,9 @@ class Cell:
         if self.unable:
             return [*([self.built.judgement] if self.built else []), *self.diagnostics, self.unable]
         if not self.plan.due:
-            return [Judgement(self.step, self.lane, "build", Verdict.SKIP, self.plan.due.why,
-                              command=f"ci/run --lane {self.lane} --step {self.step}")]
+            why = self.plan.due.why
+            asked = "" if why == NOT_CONCERNED else f"ci/run --lane {self.lane} --step {self.step}"
+            return [Judgement(self.step, self.lane, "build", Verdict.SKIP, why, command=asked)]
         made = [self.built.judgement] if self.built else []
         made += self.diagnostics
         if self.image is None:

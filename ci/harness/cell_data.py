@@ -11,13 +11,13 @@ from typing import Any
 
 from lib.verdict import Judgement
 
-from .cell import Booted, Built, Cell
+from .cell import Booted, Built, Cell, Picture, copy_name
 from .plan import CellPlan, Due
 from .regress import Ran
 from .splat import Splat
 
-# Finds a judgement's log on this machine.
-Place = Callable[[Judgement], Judgement]
+# Finds a file on this machine: its path on the one that wrote it, the name of a report's copy -> its path.
+Place = Callable[[str, str], str]
 
 
 def data(cell: Cell) -> dict[str, Any]:
@@ -36,20 +36,22 @@ def read(found: Mapping[str, Any], place: Place) -> Cell:
     only is known whether there was one. place: see Place."""
     plan = CellPlan(found["step"], found["lane"], Due(**found["due"]),
                     tuple((name, Due(**due)) for name, due in found["boots"].items()))
-    built = found["built"] and Built(_judgement(found["built"]["judgement"], place),
+    built = found["built"] and Built(judgement(found["built"]["judgement"], place),
                                      image=pathlib.Path("image") if found["built"]["image"] else None,
                                      unknown=found["built"]["unknown"], text=found["built"]["text"])
-    return Cell(plan, built, tuple(_judgement(j, place) for j in found["diagnostics"]),
+    return Cell(plan, built, tuple(judgement(j, place) for j in found["diagnostics"]),
                 tuple(_read_booted(b, place) for b in found["booted"]),
-                found["unable"] and _judgement(found["unable"], place))
+                found["unable"] and judgement(found["unable"], place))
 
 
 def _due(due: Due) -> dict[str, Any]:
     return dataclasses.asdict(due)
 
 
-def _judgement(found: dict[str, Any], place: Place) -> Judgement:
-    return place(Judgement.read(found))
+def judgement(found: dict[str, Any], place: Place) -> Judgement:
+    """The judgement that its data() was, with its log as it is found here."""
+    one = Judgement.read(found)
+    return dataclasses.replace(one, log=place(one.log, one.log_name)) if one.log else one
 
 
 def _booted(boot: Booted) -> dict[str, Any]:
@@ -58,14 +60,25 @@ def _booted(boot: Booted) -> dict[str, Any]:
                         "good": boot.ran.good, "idle": sorted(boot.ran.idle)}
     return {"boot": boot.boot, "judgement": boot.judgement.data(), "ran": ran,
             "measured": list(boot.measured), "splats": [dataclasses.asdict(s) for s in boot.splats],
-            "seen": sorted(boot.seen)}
+            "seen": sorted(boot.seen),
+            "pictures": [{"name": one.name, "wrong": one.wrong, "seen": str(one.seen or ""),
+                          "expected": str(one.expected or "")} for one in boot.pictures]}
 
 
 def _read_booted(found: Mapping[str, Any], place: Place) -> Booted:
-    judgement = _judgement(found["judgement"], place)
+    said = judgement(found["judgement"], place)
     fields: dict[str, Any] = dict(found["ran"] or {})
     if fields:
-        fields |= {"idle": frozenset(fields["idle"]), "log": judgement.log}
+        fields |= {"idle": frozenset(fields["idle"]), "log": said.log}
     ran = Ran(**fields) if fields else None
-    return Booted(found["boot"], judgement, ran, tuple(found["measured"]),
-                  tuple(Splat(**one) for one in found["splats"]), frozenset(found["seen"]))
+    return Booted(found["boot"], said, ran, tuple(found["measured"]),
+                  tuple(Splat(**one) for one in found["splats"]), frozenset(found["seen"]),
+                  tuple(_read_picture(one, said, number, place)
+                        for number, one in enumerate(found.get("pictures", ()), 1)))
+
+
+def _read_picture(found: Mapping[str, str], boot: Judgement, number: int, place: Place) -> Picture:
+    """number: of the picture in its boot."""
+    def here(which: str) -> pathlib.Path | None:
+        return pathlib.Path(place(found[which], copy_name(boot, number, which))) if found[which] else None
+    return Picture(found["name"], found["wrong"], here("seen"), here("expected"))

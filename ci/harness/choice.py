@@ -14,7 +14,7 @@ from .mutant import Mutant
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class Selection:
     """names: of mutants, none for all; listed: whether those of ci/mutants.toml are meant where no
     name is given; sample: how many generated ones, drawn by the seed; topics, patches: of
     whose lines, all where there are none."""
@@ -31,7 +31,7 @@ class Choice:
     """The mutants that the options name. listed: in the order of the file; drawn: generated
     ones, in the order of the seed; the first `count` of them that compile are meant."""
 
-    def __init__(self, wanted: Wanted, top: pathlib.Path, found: series.Series,
+    def __init__(self, wanted: Selection, top: pathlib.Path, found: series.Series,
                  additions: addition.Additions) -> None:
         self._steps = {p.step for p in series.select(found, wanted.patches)}
         for topic in wanted.topics:

@@ -12,16 +12,16 @@ from lib import cache, plumbing
 from lib.command import CannotJudge, Failed
 from lib.kernel import patched
 from lib.series import Series
+from lib.usage import Usage
 from lib.verdict import Verdict
 
-from .comparison_result import Row, ComparisonResult, Word
+from .comparison_result import DefectRow, ComparisonResult, Word
 from .defect import Defect
 from .expectations import Expectations
-from .ktest import Ktest, Ran
+from .ktest import Ktest, KtestRun
 from .own_run import Apart, OwnRun, Judged
 from .progress import Progress
 from .rig import Rig
-from .usage import Usage
 from .workload import Workload
 
 
@@ -80,7 +80,7 @@ class Comparison:
             spent += one
         return spent, failing
 
-    def _clean(self, rig: Rig, ktest: Ktest) -> Ran:
+    def _clean(self, rig: Rig, ktest: Ktest) -> KtestRun:
         """ktest.pl over all steps; then the objects are those of the last."""
         workload = self._workload
         rig.warm(self._commits[workload.first - 1])
@@ -95,13 +95,13 @@ class Comparison:
             rig.warm(last)
         return ran
 
-    def _row(self, rig: Rig, ktest: Ktest, defect: Defect, commit: str) -> Row:
+    def _row(self, rig: Rig, ktest: Ktest, defect: Defect, commit: str) -> DefectRow:
         """What both say of a fault."""
         step = self._workload.last
         own = _word(self._own.judge([step], commit))
         rig.describe(commit, step)
         ran = ktest.run(rig.config(self._commits[step]), [commit], defect.name)
-        row = Row(defect, own, Word(not ran.content, ran.reason, ran.usage, ran.log))
+        row = DefectRow(defect, own, Word(not ran.content, ran.reason, ran.usage, ran.log))
         for who, word in (("ci/run", row.own), ("ktest.pl", row.ktest)):
             self._show.note(f"{defect.name}: {who} {'notices' if word.noticed else 'does not notice'}, "
                             f"{word.usage.wall:.0f} s" + (f": {word.reason}" if word.reason else ""))

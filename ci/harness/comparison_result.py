@@ -5,9 +5,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from lib.usage import Usage
+
 from .defect import Defect
 from .measure import aligned
-from .usage import Usage
 from .workload import Workload
 
 
@@ -23,7 +24,7 @@ class Word:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class DefectRow:
     """A fault, and what ci/run and ktest.pl say of it."""
 
     defect: Defect
@@ -43,7 +44,7 @@ class ComparisonResult:
     ktest: Usage
     alarm: str
     done: int
-    rows: Sequence[Row]
+    rows: Sequence[DefectRow]
     jobs: int
     accelerator: str
 

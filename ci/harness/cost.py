@@ -2,11 +2,10 @@
 """What a run has cost, in seconds of CPU and wall time, beside its budget."""
 
 import dataclasses
-import os
 from collections.abc import Iterable
 from typing import Any
 
-from lib import cache
+from lib import cache, usage
 from lib.command import run
 from lib.verdict import Judgement
 
@@ -99,5 +98,4 @@ def measured(judgements: Iterable[Judgement], wall: float, judged: bool) -> Cost
     disk = 0
     if judged:  # du ends with 1 where a file goes while it looks
         disk = int(run(["du", "-s", "--block-size=1", cache.directory()], check=False).stdout.split()[0])
-    times = os.times()
-    return Cost(spent(judgements), wall, sum(times[:4]), judged, disk)
+    return Cost(spent(judgements), wall, usage.cpu(), judged, disk)

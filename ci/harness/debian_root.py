@@ -40,26 +40,22 @@ def _packages() -> list[str]:
 
 
 def _need_tools() -> None:
-    """Install mmdebstrap where it is missing; CannotJudge where there are no keys of Debian's."""
+    """Install mmdebstrap where it is missing."""
     if not shutil.which("mmdebstrap"):
         words = ["apt-get", "install", "-qq", "--no-install-recommends", "mmdebstrap"]
         say(f"$ {shell(words)}")
         run(["apt-get", "update", "-qq"], timeout=300)
         run(words, timeout=600, env={"DEBIAN_FRONTEND": "noninteractive"})
-    if not debian.KEYRING.exists():
-        raise CannotJudge(f"no {debian.KEYRING} (package debian-archive-keyring)")
 
 
 def make(suite: str, root: pathlib.Path) -> None:
     """Make the root: it is there as a whole or not at all."""
     _need_tools()
+    mirrors = debian.trusted_mirrors()
     new = root.with_name(f"{suite}.new")
     _remove(new)
     new.parent.mkdir(exist_ok=True)
     disk.room(new.parent, disk.ROOT, f"a root of {suite}", f"ci/debian {suite}")
-    mirrors = debian.mirrors()
-    if not mirrors:
-        raise CannotJudge("no Debian mirror in this machine's apt configuration")
     answers = []
     for number, mirror in enumerate(mirrors, 1):
         say(f"{suite}: making its root from mirror {number} of this machine's apt configuration")

@@ -56,6 +56,11 @@ class Expectations:
         self.needed: set[Known] = set()
         self.deny = deny
 
+    @classmethod
+    def of(cls, top: pathlib.Path, series: Series) -> "Expectations":
+        """Those of a repository, with the patterns of its ci/splats."""
+        return cls(top, series, splat.patterns(top / "ci/splats"))
+
     def excuse(self, case: str) -> str:
         """Why a case that fails or is gone may do so, or ""; notes that its entry is needed."""
         for entry in self.known:

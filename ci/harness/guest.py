@@ -21,7 +21,6 @@ from typing import Any
 
 from lib import debian, process
 from lib.command import CannotJudge, Failed, full, output
-from lib.kernel import kconfig
 from lib.lane import Lane
 from lib.store import Store, digest, hash_file, hash_tree, write_atomically
 
@@ -299,7 +298,7 @@ class Guest:
 
     def _run(self, words: Sequence[object], log: pathlib.Path) -> None:
         outcome = process.run(words, log, _SECONDS)
-        if ended := kconfig.how_ended(outcome.rc, _SECONDS):
+        if ended := process.cut_short(outcome.rc, _SECONDS):
             raise CannotJudge(f"lane {self.lane.name}: the build of the selftests {ended}; see {log}; "
                               f"again: {process.shell(words)}")
         if outcome.rc:
@@ -355,6 +354,8 @@ class Guest:
                  *(self.program(name) for name in wanted.programs)]
         changed = set()
         for directory in wanted.selftests:
+            if not self.trees.object(last, selftest_inputs(directory)[0]):
+                raise Failed(f"{needs.FILE}: the last step has no {selftest_inputs(directory)[0]}")
             parts.append(self.selftests(last, directory, "selftests"))
             if directory in own and self._differs(commit, last, directory):
                 parts.append(self.selftests(commit, directory, "selftests.step"))

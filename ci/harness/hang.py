@@ -7,12 +7,13 @@ CPUs: by frame pointers on arm64; elsewhere from the kernel itself, by an NMI th
 panic where its command line has unknown_nmi_panic.
 """
 
-import os
 import pathlib
 import re
 import subprocess
 import time
 from collections.abc import Iterator
+
+from lib import process
 
 from . import qmp
 from .symbols import Symbols
@@ -123,7 +124,7 @@ class Asked:
         """The answer, when a line of it is `end`, when the machine ends, or when time is over."""
         limit = min(self.limit, time.monotonic() + seconds)
         while time.monotonic() < limit and f"\n{end}\n" not in self._answer():
-            if os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if process.ended(self.child):
                 break
             time.sleep(0.1)
         return self._answer()
@@ -153,7 +154,7 @@ class Asked:
             pass  # a kernel that panics at once ends the emulator
         size, quiet = -1, time.monotonic() + _QUIET
         while time.monotonic() < min(self.limit, quiet):
-            if os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if process.ended(self.child):
                 return
             if (grown := self.console.stat().st_size) != size:
                 size, quiet = grown, time.monotonic() + _QUIET

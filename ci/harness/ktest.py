@@ -5,7 +5,6 @@ ktest.pl builds and boots each commit, and ends at the first with which it is no
 """
 
 import dataclasses
-import os
 import pathlib
 import re
 import subprocess
@@ -16,9 +15,9 @@ from lib import plumbing, process
 from lib.command import CannotJudge
 from lib.kernel import build as kernel
 from lib.store import write_atomically
+from lib.usage import Usage
 
 from .rig import LOCALVERSION, MORE_SECONDS, PACK_SECONDS, Rig
-from .usage import Usage
 
 PROGRAM = "tools/testing/ktest/ktest.pl"
 _TEMPLATE = "ci/ktest/ktest.conf"
@@ -28,7 +27,7 @@ _WORD = re.compile(r"@([A-Z]+)@")
 
 
 @dataclasses.dataclass(frozen=True)
-class Ran:
+class KtestRun:
     """A run of ktest.pl. content: whether it was, with all commits; reason: why not, or ""; commits: those
     that it began with, in order; usage; log: the path of all that it said."""
 
@@ -84,7 +83,7 @@ class Ktest:
             "SECONDS": boot.seconds, "SILENCE": boot.silence, "FIRST": first, "LAST": last}))
         return conf
 
-    def run(self, config: str, commits: Sequence[str], name: str) -> Ran:
+    def run(self, config: str, commits: Sequence[str], name: str) -> KtestRun:
         """Let it judge commits, of which each but the first follows the one before.
 
         config: the kernel's, at each of them; name: of the log that is kept. CannotJudge where it comes to
@@ -106,7 +105,7 @@ class Ktest:
             content, reason, begun = parsed(text)
         except CannotJudge as error:
             raise CannotJudge(f"{error}; {again}") from None
-        return Ran(content, self._told(reason), begun, usage, str(kept))
+        return KtestRun(content, self._told(reason), begun, usage, str(kept))
 
     def _told(self, reason: str) -> str:
         """The reason with the first words of its test, where that has failed."""
@@ -126,7 +125,7 @@ class Ktest:
                                   stdout=stream, stderr=subprocess.STDOUT)
             late = False
             try:
-                while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                while not process.ended(child):
                     time.sleep(0.1)
                     if late := time.monotonic() - start > limit:
                         break

@@ -29,11 +29,15 @@ class LaneRun:
         """Patterns of the modules that boots of the lane load, which may have none."""
         return self.boots.modules(boots) if boots else ()
 
+    def built(self, step: int, boots: Sequence[Boot]) -> Built:
+        """Build a step, whose boots these are."""
+        return self.builds.build(step, self.modules(boots), lambda record: all(
+            self.boots.judged(step, boot, record) for boot in boots))
+
     def build(self, step: int, boots: Sequence[Boot]) -> Built:
-        """Build a step, whose boots these are; where that cannot be judged, the judgement says so."""
+        """The same; where it cannot be judged, the judgement says so."""
         try:
-            return self.builds.build(step, self.modules(boots), lambda record: all(
-                self.boots.judged(step, boot, record) for boot in boots))
+            return self.built(step, boots)
         except Exception as error:  # pylint: disable=broad-except
             self.work.progress.end(("build", self.work.name(step, self.lane.name)))
             return Built(self.work.could_not(step, self.lane.name, "build", error,

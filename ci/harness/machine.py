@@ -2,7 +2,6 @@
 """One boot in QEMU: the machine, its initramfs, the watchdog, the raw record."""
 
 import io
-import os
 import pathlib
 import re
 import subprocess
@@ -139,7 +138,7 @@ def _watch(child: subprocess.Popen[bytes], boot: Boot, channels: Sequence[pathli
     that grow while it lives."""
     start = last = time.monotonic()
     sizes: list[int] = []
-    while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+    while not process.ended(child):
         time.sleep(0.1)
         now = time.monotonic()
         grown = [path.stat().st_size for path in channels]

@@ -32,7 +32,7 @@ VERSION = 2
 Record = dict[str, Any]
 
 
-class Outcome(enum.Enum):
+class Detection(enum.Enum):
     """What became of a mutant."""
 
     CAUGHT = "caught"
@@ -50,7 +50,7 @@ class Result:
     made: whether any was made now."""
 
     mutant: Mutant
-    outcome: Outcome
+    outcome: Detection
     gate: str = ""
     where: str = ""
     reason: str = ""
@@ -74,7 +74,7 @@ class Judge:
     def judge(self, mutant: Mutant) -> Result:
         """The result of one mutant."""
         if mutant.equivalent:
-            return Result(mutant, Outcome.EQUIVALENT, reason=mutant.equivalent)
+            return Result(mutant, Detection.EQUIVALENT, reason=mutant.equivalent)
         trial = _Trial(self, self._bed, mutant)
         try:
             return trial.walk(self._route.of(mutant))
@@ -108,7 +108,7 @@ class _Trial:
         self._plan: Sequence[Place] = ()
         self._records: dict[str, Record] = {}  # of builds, by lane
         self._built: dict[str, FaultyBuild] = {}  # those that are there, to boot
-        self._result = Result(mutant, Outcome.MISSED)
+        self._result = Result(mutant, Detection.MISSED)
         self._lost: list[str] = [f"lane {name} cannot run here: {why}" for name, why in bed.unable.items()]
 
     def end(self) -> None:
@@ -130,7 +130,7 @@ class _Trial:
         try:
             return self._missed()
         except CannotJudge as error:
-            self._settle(Outcome.LOST, "", "", str(error), "")
+            self._settle(Detection.LOST, "", "", str(error), "")
             return self._result
 
     def _caught(self, place: Place) -> bool:
@@ -141,12 +141,12 @@ class _Trial:
         record = self._build(lane)
         if not record["ok"]:
             listed = not self._mutant.operator
-            self._settle(Outcome.CAUGHT if listed else Outcome.UNCOMPILED, "build", lane.name,
+            self._settle(Detection.CAUGHT if listed else Detection.UNCOMPILED, "build", lane.name,
                          record["reason"], record["log"])
             return True
         if record["warnings"]:
             new = "; ".join(record["warnings"][:3])
-            self._settle(Outcome.CAUGHT, "diagnostics", lane.name, f"new: {new}", record["log"])
+            self._settle(Detection.CAUGHT, "diagnostics", lane.name, f"new: {new}", record["log"])
             return True
         if record["same"]:
             return False
@@ -156,7 +156,7 @@ class _Trial:
         """Whether the case that must notice passes in a boot without the fault."""
         return not self._mutant.case or bool(self._cases(place))
 
-    def _settle(self, outcome: Outcome, gate: str, where: str, reason: str, log: str) -> None:
+    def _settle(self, outcome: Detection, gate: str, where: str, reason: str, log: str) -> None:
         self._note(outcome=outcome, gate=gate, where=where, reason=reason, log=self._bed.log(log))
 
     def _note(self, **fields: Any) -> None:
@@ -244,7 +244,7 @@ class _Trial:
         self._note(boots=tuple(dict.fromkeys((*self._result.boots, name_of(place)))))
         if not record["noticed"]:
             return False
-        self._settle(Outcome.CAUGHT, record["gate"], name_of(place), record["text"], record["log"])
+        self._settle(Detection.CAUGHT, record["gate"], name_of(place), record["text"], record["log"])
         self._note(cases=tuple(record["cases"]))
         return True
 
@@ -286,9 +286,9 @@ class _Trial:
     def _missed(self) -> Result:
         case, boots = self._mutant.case, self._result.boots
         if self._lost:
-            self._settle(Outcome.LOST, "", "", "; ".join(self._lost), "")
+            self._settle(Detection.LOST, "", "", "; ".join(self._lost), "")
         elif case and not self._records:
-            self._settle(Outcome.LOST, "", "",
+            self._settle(Detection.LOST, "", "",
                          f"no case {case} passes on the last step without the fault", "")
         elif not self._records:
             self._note(reason="no lane builds the file" if self._plan else
@@ -298,19 +298,19 @@ class _Trial:
         else:
             self._note(reason=f"{case} does not notice" if case else
                        f"none of {len(boots)} boots notices: {', '.join(boots)}")
-        if self._result.outcome is Outcome.MISSED and self._result.flaky:
+        if self._result.outcome is Detection.MISSED and self._result.flaky:
             self._note(reason=f"{self._result.reason}; once in two times only: "
                        f"{'; '.join(self._result.flaky)}")
         return self._result
 
-    def _unbuilt(self) -> tuple[Outcome, str, str, str, str]:
+    def _unbuilt(self) -> tuple[Detection, str, str, str, str]:
         """No lane's kernel differs: because none has the line, or since its code is the same."""
         lanes = {lane.name: lane for lane, _ in self._plan if lane.name in self._records}
         for name, lane in lanes.items():
             if not self._left_out(lane):
-                return (Outcome.EQUIVALENT, "", name,
+                return (Detection.EQUIVALENT, "", name,
                         f"the compiler makes the same code of it in lane {name}", "")
-        return Outcome.MISSED, "", "", "no lane builds the line", ""
+        return Detection.MISSED, "", "", "no lane builds the line", ""
 
     def _left_out(self, lane: Lane) -> bool:
         """Whether a lane's build leaves out the line of the fault: it passes with an #error there."""

@@ -10,7 +10,7 @@ from lib import process
 from . import score
 from .choice import Choice
 from .mutant import Mutant
-from .mutation import Judge, Outcome, Result
+from .mutation import Judge, Detection, Result
 from .progress import Progress
 from .testbed import Testbed
 
@@ -47,7 +47,7 @@ def _judge_choice(judge: Judge, choice: Choice, show: Progress) -> list[Result]:
         batch = choice.drawn[at:at + left]
         at += len(batch)
         made = _judge_all(judge, batch, show)
-        left -= sum(r.outcome is not Outcome.UNCOMPILED for r in made)
+        left -= sum(r.outcome is not Detection.UNCOMPILED for r in made)
         results += made
     return results
 

@@ -15,7 +15,7 @@ from lib.lane import Lane
 from lib.proofs import OWN
 from lib.table import FLAG, TABLE, TEXTS
 
-_FILE = "ci/guest/needs.toml"
+FILE = "ci/guest/needs.toml"
 _KEYS = {"scripts": TEXTS, "programs": TEXTS, "modules": TEXTS, "selftests": TEXTS,
          "step": FLAG, "last": FLAG}
 # In every boot: what all tests source, and the test that init runs at the end.
@@ -45,22 +45,32 @@ class Needs:
 def read(top: pathlib.Path) -> dict[str, Needs]:
     """{file of ci/guest/tests: Needs}; Failed where the table and the files disagree."""
     guest = pathlib.Path(top) / "ci/guest"
-    tables = table.load(top, _FILE)
-    table.check(tables, _FILE, {}, dict.fromkeys(tables, TABLE))
+    tables = table.load(top, FILE)
+    table.check(tables, FILE, {}, dict.fromkeys(tables, TABLE))
     files = {p.name for p in (guest / "tests").iterdir() if p.is_file()}
     for test in sorted(files ^ tables.keys()):
-        raise Failed(f"{_FILE}: {test}: " + ("no such file in ci/guest/tests" if test in tables
+        raise Failed(f"{FILE}: {test}: " + ("no such file in ci/guest/tests" if test in tables
                                             else "a file of ci/guest/tests without a table"))
     for test, entry in tables.items():
-        _check(f"{_FILE}: {test}", entry, guest, tables)
+        _check(f"{FILE}: {test}", entry, guest, tables)
     return {test: _closed(test, tables) for test in tables}
 
 
-def check(needs: Mapping[str, Needs], lanes: Iterable[Lane]) -> None:
-    """Failed for a boot with a test that is not there."""
+def check(needs: Mapping[str, Needs], lanes: Iterable[Lane], every: Iterable[Lane]) -> None:
+    """Failed for a boot with a test that is not there, or that loads a module that none of `every` has."""
+    there = {module_name(entry) for lane in every for entry in (*lane.modules, *lane.kernel_modules)}
     for lane in lanes:
         for boot in lane.boots:
             _exist(needs, boot.tests, f"{lane.name}: boot {boot.name}: ")
+            for test in boot.tests:
+                for pattern in needs[test].modules:
+                    if not fnmatch.filter(there, pattern):
+                        raise Failed(f"{FILE}: {test}: no lane has a module {pattern!r}")
+
+
+def module_name(entry: str) -> str:
+    """The name of a module without .ko, from an entry of a lane's `modules` or `kernel_modules`."""
+    return pathlib.PurePath(entry.partition(":")[2].partition("@")[0] or entry).stem
 
 
 def _exist(needs: Mapping[str, Needs], tests: Iterable[str], where: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lib.command import CannotJudge
 
 from . import machine, proof
-from .testbed import Seen
+from .testbed import FaultyBoot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Notice:
         return dataclasses.replace(other, cases=cases or other.cases)
 
 
-def of(boot: Seen, before: Mapping[str, str]) -> Notice | None:
+def of(boot: FaultyBoot, before: Mapping[str, str]) -> Notice | None:
     """What a boot shows, or None; before: the words of the boot's cases without the fault.
 
     CannotJudge where the emulator failed.
@@ -49,7 +49,7 @@ def of(boot: Seen, before: Mapping[str, str]) -> Notice | None:
     return None
 
 
-def _sentence(cases: list[str], boot: Seen) -> str:
+def _sentence(cases: list[str], boot: FaultyBoot) -> str:
     first = cases[0]
     how = {"fail": "fails", "skip": f"is skipped: {boot.reasons.get(first, 'no reason given')}"}.get(
         boot.words.get(first, ""), "is gone")

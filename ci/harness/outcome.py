@@ -83,7 +83,7 @@ def read(directory: pathlib.Path) -> Outcome:
             raise CannotJudge(f"{path} is of another version of ci/run: repeat {_command(data)}")
         place = _place(directory)
         data |= {"scope": Scope.read(data["scope"]),
-                 "parts": {name: [place(Judgement.read(j)) for j in found]
+                 "parts": {name: [cell_data.judgement(j, place) for j in found]
                            for name, found in data["parts"].items()},
                  "cells": [cell_data.read(cell, place) for cell in data["cells"]]}
         return Outcome(**data)
@@ -101,11 +101,10 @@ def _command(data: dict[str, Any]) -> str:
 
 
 def _place(directory: pathlib.Path) -> cell_data.Place:
-    """Finds the logs that a report has copies of."""
-    def place(judgement: Judgement) -> Judgement:
-        copy = directory / "logs" / judgement.log_name
-        return dataclasses.replace(judgement, log=str(copy)) if judgement.log and copy.is_file() \
-            else judgement
+    """Finds the logs and pictures that a report has copies of."""
+    def place(path: str, name: str) -> str:
+        copy = directory / "logs" / name
+        return str(copy) if copy.is_file() else path
     return place
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from lib import cache
 from lib.command import CannotJudge, output
 from lib.series import Series
+from lib.usage import Meter, Usage
 from lib.verdict import Judgement, Verdict
 
 from . import compare
@@ -22,7 +23,6 @@ from .plan import Policy
 from .progress import Progress
 from .runner import Run
 from .trees import Trees
-from .usage import Meter, Usage
 from .work import Work
 from .workload import Workload
 

@@ -31,7 +31,7 @@ _PROOF = "before and after a patch that a case of this boot proves"
 _LANE_PROOF = "before and after a patch that a case of this lane proves"
 _LANE_LEFT_OUT = {"ends": "the lane is due on the last step of each topic",
                   "last": "the lane is due on the last step, and where a case of it is a proof"}
-_NOT_CONCERNED = "touches nothing that the lane builds"
+NOT_CONCERNED = "touches nothing that the lane builds"
 _LEFT_OUT = {
     "every": "is due in {topics}, and at the end of topics and around patches that it proves",
     "ends": "is due on the base, and at the end of topics and around patches that it proves",
@@ -104,7 +104,8 @@ class Policy:
     """What is due where.
 
     boot_names: the boots that were asked for, none for all; forced: names of lanes that are due
-    on every step, whatever their file says.
+    on every step, whatever their `at` says; of lanes of objects, on each that they have something
+    to build of.
     """
 
     series: Series
@@ -125,7 +126,7 @@ class Policy:
     def lane(self, lane: Lane, step: int) -> Due:
         """Whether a lane is built and booted at a step."""
         if not self._concerned(lane, step):
-            return Due(False, _NOT_CONCERNED)
+            return Due(False, NOT_CONCERNED)
         if lane.at == "every":
             return Due(True, "every step")
         if lane.name in self.forced:

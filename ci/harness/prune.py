@@ -8,9 +8,9 @@ import os
 import pathlib
 import shutil
 
-# How many entries of each directory stay. Of a series of sixty patches in six lanes, of
-# which three have images, one run uses about 140 images and 1100 logs.
-KEEP = {"artifacts": 280, "initramfs/*": 120, "logs": 4000, "config": 100}
+# How many entries of each directory stay. Of a series of 160 patches in ten lanes, of which five
+# have images, one run uses about 300 images, and one log a build and two a boot, 1600.
+KEEP = {"artifacts": 600, "initramfs/*": 200, "logs": 6000, "config": 200}
 
 
 def use(*paths: pathlib.Path | str) -> None:

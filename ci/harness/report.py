@@ -20,8 +20,8 @@ from .cell import Cell
 from .cost import Cost
 from .spans import spans, story
 
-# The names that write() gives to logs, and no others.
-_LOG = re.compile(r"\d+-[\w.-]+\.txt$")
+# The names that write() gives to logs and pictures, and no others.
+_LOG = re.compile(r"\d+-[\w.-]+\.(?:txt|png)$")
 
 
 def writable(directory: pathlib.Path) -> None:
@@ -181,7 +181,7 @@ class Report:
     # --- files
 
     def write(self, directory: pathlib.Path) -> None:
-        """Write table.txt, results.ktap, results.json and the logs that page.py links to."""
+        """Write table.txt, results.ktap, results.json, the logs that page.py links to, and the pictures."""
         logs = directory / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         for old in logs.iterdir():
@@ -190,6 +190,9 @@ class Report:
         for j in self.judgements:
             if j.log and pathlib.Path(j.log).is_file():
                 shutil.copyfile(j.log, logs / j.log_name)
+        for path, name in (copy for cell in self.cells for b in cell.boots for copy in b.picture_files):
+            if path.is_file():
+                shutil.copyfile(path, logs / name)
         write_atomically(directory / "table.txt", self.table().encode())
         write_atomically(directory / "results.ktap", self.ktap().encode())
         write_atomically(directory / "results.json", self.results().encode())

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Read what the guest sent over the results port, with the kernel's own KTAP parser."""
 
-import dataclasses
 import importlib
 import re
 import sys
@@ -20,24 +19,6 @@ _BEGIN = re.compile(r"@@ begin ([\w.@-]+)$")
 _END = re.compile(r"@@ end ([\w.@-]+) (\d{1,3})(?: (\d+(?:\.\d+)?))?$")
 
 _PARSER = ("kunit_parser.py", "kunit_printer.py", "kunit_junit.py")
-
-
-@dataclasses.dataclass(frozen=True)
-class TestRun:
-    """One guest test: rc as its script ended, None when it did not; seconds in the
-    guest; cases: {"test/suite/case": "pass" | "fail" | "skip"}; reasons: of skips and
-    fails where the test gave one; measured: see measure.py."""
-
-    rc: int | None
-    seconds: float
-    cases: dict[str, str]
-    reasons: dict[str, str]
-    measured: list[str] = dataclasses.field(default_factory=list)
-
-    def data(self) -> Test:
-        """The fields as JSON values."""
-        return Test(rc=self.rc, seconds=self.seconds, cases=self.cases, reasons=self.reasons,
-                    measured=self.measured)
 
 
 def parser(trees: Trees, paths: Paths) -> Any:
@@ -127,11 +108,12 @@ def cases(kunit_parser: Any, name: str, text: str) -> tuple[dict[str, str], dict
     return status, reasons
 
 
-def read(kunit_parser: Any, text: str) -> tuple[dict[str, TestRun], bool]:
-    """All tests of a boot: ({name: TestRun}, done)."""
+def read(kunit_parser: Any, text: str) -> tuple[dict[str, Test], bool]:
+    """All tests of a boot: ({name: Test}, done)."""
     found, done = frames(text)
     runs = {}
     for name, (output, rc, seconds) in found.items():
         status, reasons = cases(kunit_parser, name, output)
-        runs[name] = TestRun(rc, seconds, status, reasons, measure.lines(output))
+        runs[name] = Test(rc=rc, seconds=seconds, cases=status, reasons=reasons,
+                          measured=measure.lines(output))
     return runs, done

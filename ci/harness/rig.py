@@ -20,10 +20,10 @@ from lib.kernel import kconfig
 from lib.lane import Boot
 from lib.process import Outcome
 from lib.store import write_atomically
+from lib.usage import Usage
 
 from . import machine
 from .lane_run import LaneRun
-from .usage import Usage
 
 SCRIPTS = ("console", "judge", "pack")
 LOCALVERSION = "-ktest"
@@ -152,7 +152,7 @@ class Rig:
         """Run a command that has to succeed, within some seconds; what it took."""
         outcome: Outcome = process.run(words, self.log, seconds, cwd=self.top, env=self.environment)
         if outcome.rc != 0:
-            ended = kconfig.how_ended(outcome.rc, seconds) or f"ended with {outcome.rc}"
+            ended = process.how_ended(outcome.rc, seconds)
             raise CannotJudge(f"lane {self.run.lane.name}: {words[0]} {ended}; see {self.log}; "
                               f"again: {process.shell(words)}")
         return Usage(outcome.seconds, outcome.cpu)

@@ -60,13 +60,16 @@ class Scope:
         return sorted(steps) if self.steps or self.topics else list(range(series.last(found) + 1))
 
     def chosen_lanes(self, top: pathlib.Path) -> list[lane.Lane]:
-        """The lanes; Failed for a lane or a boot that is not there."""
+        """The lanes: where boots but no lanes are named, those that have one of them; Failed for a lane
+        or a boot that is not there."""
         names = list(dict.fromkeys(self.lanes)) or lane.default(top)
         lanes = [lane.read(top, name) for name in names]
         boots = {b.name for one in lanes for b in one.boots}
         for name in self.boots:
             if name not in boots:
                 raise Failed(f"no boot {name!r}; there are: {', '.join(sorted(boots))}")
+        if self.boots and not self.lanes:
+            return [one for one in lanes if any(b.name in self.boots for b in one.boots)]
         return lanes
 
     def policy(self, found: series.Series, proofs: Sequence[Proof]) -> plan.Policy:

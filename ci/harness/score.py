@@ -10,7 +10,7 @@ from typing import Any
 from lib.command import shell
 from lib.series import slug
 
-from .mutation import Outcome, Result
+from .mutation import Detection, Result
 
 _COLUMNS = ("listed", "generated", "caught", "missed", "equivalent", "lost")
 _LIMIT = 90  # columns of a reason in a line
@@ -20,7 +20,7 @@ def _count(results: Sequence[Result]) -> dict[str, int]:
     """The numbers of a row; a generated mutant that does not compile is none."""
     found = Counter(r.outcome.value for r in results)
     kinds = Counter("generated" if r.mutant.operator else "listed" for r in results
-                    if r.outcome is not Outcome.UNCOMPILED)
+                    if r.outcome is not Detection.UNCOMPILED)
     return {name: found[name] + kinds[name] for name in _COLUMNS}
 
 
@@ -52,14 +52,14 @@ class Score:
         self.results, self.texts = list(results), texts
         self.base, self.seed, self.sample = base, seed, sample
 
-    def of(self, outcome: Outcome) -> list[Result]:
+    def of(self, outcome: Detection) -> list[Result]:
         """The results with an outcome."""
         return [r for r in self.results if r.outcome is outcome]
 
     @property
     def exit_code(self) -> int:
         """0 all caught or equivalent, 1 some missed, 125 some could not be judged."""
-        return 1 if self.of(Outcome.MISSED) else 125 if self.of(Outcome.LOST) or not self.results else 0
+        return 1 if self.of(Detection.MISSED) else 125 if self.of(Detection.LOST) or not self.results else 0
 
     def table(self) -> str:
         """The numbers by topic, operator and gate; then each mutant that no boot noticed."""
@@ -68,14 +68,14 @@ class Score:
         if made := _grouped([r for r in self.results if r.mutant.operator], lambda r: r.mutant.operator):
             lines += ["", *_rows("operator", dict(sorted(made.items())), sum(made.values(), []))]
         lines += ["", *self._gates(), *self._cost()]
-        for outcome in (Outcome.MISSED, Outcome.EQUIVALENT, Outcome.LOST):
+        for outcome in (Detection.MISSED, Detection.EQUIVALENT, Detection.LOST):
             for one in self.of(outcome):
                 lines += self._told(one)
         return "\n".join(lines) + "\n"
 
     def _gates(self) -> list[str]:
         """Which gate caught how many, and which boots."""
-        caught = self.of(Outcome.CAUGHT)
+        caught = self.of(Detection.CAUGHT)
         gates = Counter(r.gate for r in caught)
         boots = Counter(r.where for r in caught if "/" in r.where)
         said = [f"caught by {gate}: {count}" for gate, count in gates.most_common()]
@@ -84,7 +84,7 @@ class Score:
     def _cost(self) -> list[str]:
         judged = [r for r in self.results if r.cpu]
         flaky = [r for r in self.results if r.flaky]
-        skipped = len(self.of(Outcome.UNCOMPILED))
+        skipped = len(self.of(Detection.UNCOMPILED))
         lines = [f"{sum(r.cpu for r in judged) / len(judged):.0f} CPU seconds a mutant, of "
                  f"{len(judged)}"] if judged else []
         if skipped:
@@ -97,7 +97,7 @@ class Score:
         lines = [f"{one.outcome.value}: {mutant.name}: {mutant.file}:{mutant.line}: {one.reason}",
                  f"      patch: {mutant.patch.name}"]
         lines += [f"      why: {mutant.why}"] if mutant.why else []
-        if one.outcome is not Outcome.EQUIVALENT:
+        if one.outcome is not Detection.EQUIVALENT:
             lines += [f"      again: {shell(['ci/mutate', '--again', mutant.name])}"]
         return lines + [f"      | {line}" for line in mutant.diff(self.texts[mutant.file]).splitlines()
                         if not line.startswith("@@")]
@@ -121,7 +121,7 @@ class Score:
 
 def line(result: Result) -> str:
     """A result in a line, for the progress."""
-    how = {Outcome.CAUGHT: f" by {result.gate} in {result.where}"}.get(result.outcome, "")
+    how = {Detection.CAUGHT: f" by {result.gate} in {result.where}"}.get(result.outcome, "")
     said = result.reason if len(result.reason) <= _LIMIT else f"{result.reason[:_LIMIT]}..."
     return f"{result.outcome.value}{how}: {result.mutant.name}" + (f": {said}" if said else "") \
-        + ("" if result.made or result.outcome is Outcome.EQUIVALENT else " (kept)")
+        + ("" if result.made or result.outcome is Detection.EQUIVALENT else " (kept)")

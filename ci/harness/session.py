@@ -17,6 +17,9 @@ from . import prune
 from .paths import Paths
 
 
+_SECONDS = 7200  # for a script that makes what a run needs
+
+
 def room(paths: Paths) -> None:
     """Full when the disk has too little left for the work."""
     paths.cache.mkdir(parents=True, exist_ok=True)
@@ -27,10 +30,9 @@ def room(paths: Paths) -> None:
 
 def prepare(paths: Paths, script: str) -> None:
     """Run a script that makes what the run needs, its progress shown; CannotJudge if it fails."""
-    rc = process.follow([paths.top / script], 7200, stdout=subprocess.DEVNULL).rc
+    rc = process.follow([paths.top / script], _SECONDS, stdout=subprocess.DEVNULL).rc
     if rc != 0:
-        raise CannotJudge(f"{script} {'took too long' if rc is None else f'ended with {rc}'}; "
-                          "see above")
+        raise CannotJudge(f"{script} {process.how_ended(rc, _SECONDS)}; see above")
 
 
 def install(paths: Paths) -> None:

@@ -27,7 +27,7 @@ from .work import Work
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class ShellOptions:
     """The options of ci/run by their names."""
 
     lane: Sequence[str]
@@ -50,7 +50,8 @@ class _Machine:
     archives: list[pathlib.Path]
 
 
-def run(paths: Paths, series: Series, asked: Request, expectations: Expectations, policy: Policy) -> None:
+def run(paths: Paths, series: Series, asked: ShellOptions, expectations: Expectations,
+        policy: Policy) -> None:
     """Give the shell that the options of ci/run ask for; nothing is judged.
 
     A terminal becomes the console of the machine; what is piped in is a script that runs
@@ -64,7 +65,7 @@ def run(paths: Paths, series: Series, asked: Request, expectations: Expectations
         _boot(found, pathlib.Path(scratch), script)
 
 
-def _step(series: Series, asked: Request) -> int:
+def _step(series: Series, asked: ShellOptions) -> int:
     """The one step that is asked for."""
     for name in ("lane", "step", "boot"):
         if len(set(getattr(asked, name))) != 1:
@@ -89,7 +90,7 @@ def _script() -> bytes | None:
     return sys.stdin.buffer.read()
 
 
-def _prepare(paths: Paths, series: Series, step: int, asked: Request,
+def _prepare(paths: Paths, series: Series, step: int, asked: ShellOptions,
              expectations: Expectations, policy: Policy) -> _Machine:
     """Build what is missing. CannotJudge where the step, or what the lane needs, does not build."""
     commits, refusal = replay.steps(series.patches)

@@ -75,8 +75,7 @@ class Static:
         self.progress.end(part)
         if out.exists():
             return [Judgement.read(data) for data in json.loads(out.read_text())]
-        ended = f"ended with {outcome.rc}" if outcome.rc is not None else f"took more than {seconds} s"
         reason = log.read_text(errors="replace").strip().splitlines()[-1]
         return [Judgement(self.patches[0].step, LANE, "check", Verdict.LOST,
-                          f"scripts/check {ended}: {reason}", str(log),
+                          f"scripts/check {process.how_ended(outcome.rc, seconds)}: {reason}", str(log),
                           process.shell(["scripts/check", *arguments]))]

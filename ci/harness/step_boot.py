@@ -3,7 +3,7 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from lib import process
 from lib.command import output
@@ -72,11 +72,15 @@ class Boots:
         return self.attempts.ended(step, boot, self.attempts.kept(
             step, boot, self.inputs(step, boot, record)))
 
+    def latest(self, step: int, boot: Boot) -> list[Attempt]:
+        """The attempts of a boot the last time that it was made; empty where that is not known."""
+        store = self.work.store
+        record = store.get("boot", store.latest("boot", self.name(step, boot))) or {"attempts": []}
+        return cast(list[Attempt], record["attempts"])
+
     def seconds(self, step: int, boot: Boot) -> float:
         """How long a boot took the last time, or its limit where that is not known."""
-        store, name = self.work.store, self.name(step, boot)
-        record = store.get("boot", store.latest("boot", name)) or {"attempts": []}
-        return sum(a["seconds"] for a in record["attempts"]) or boot.seconds
+        return sum(a["seconds"] for a in self.latest(step, boot)) or boot.seconds
 
     def ran(self, step: int, boot: Boot, record: Build) -> Ran | None:
         """A boot on a step that this run does not judge, where its verdict is in the store.
@@ -151,7 +155,7 @@ class Boots:
         attempt = Attempt(
             ended=raw["ended"], rc=raw["rc"], seconds=raw["seconds"], cpu=raw["cpu"], judged=raw["judged"],
             console=console, results=said, due=tests, complete=complete,
-            tests={name: test.data() for name, test in found.items()}, splats=[], missing=[])
+            tests=found, splats=[], missing=[])
         if boot.screen:
             attempt["pictures"] = [self._keep(key, number, one)
                                    for number, one in enumerate(raw["pictures"], 1)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The unit tests: files in shards, run side by side in processes, every test counted."""
+"""The unit tests: files in shares, run side by side in processes, every test counted."""
 
 import concurrent.futures
 import dataclasses
@@ -13,12 +13,12 @@ from typing import Any
 
 from lib import process
 
-SHARD = 8  # tests: few enough to balance, many enough for the fixtures that a file makes once
-SECONDS = 900  # for a shard
-LONG_SECONDS = 8 * 3600  # for a shard of long tests, which is one test of each class
-_PROGRAM = pathlib.Path(__file__).with_name("shard.py")
+SHARE = 8  # tests: few enough to balance, many enough for the fixtures that a file makes once
+SECONDS = 900  # for a share
+LONG_SECONDS = 8 * 3600  # for a share of long tests, which is one test of each class
+_PROGRAM = pathlib.Path(__file__).with_name("share.py")
 
-# What a shard tells: see shard.py.
+# What a share tells: see share.py.
 Event = dict[str, Any]
 
 
@@ -47,7 +47,7 @@ class Count:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shard:
+class Share:
     """Share number `index` of the `count` into which the tests of a file are cut, or spread; quick:
     without its slow tests."""
 
@@ -63,13 +63,13 @@ class Shard:
         return self.file.stem.removeprefix("test_")
 
 
-def shards(directory: pathlib.Path, long: bool = False, quick: bool = False) -> list[Shard]:
-    """The shards of all files, those of the longest first: of test_*.py, or long_*.py."""
+def shares(directory: pathlib.Path, long: bool = False, quick: bool = False) -> list[Share]:
+    """The shares of all files, those of the longest first: of test_*.py, or long_*.py."""
     sizes = {path: len(re.findall(r"(?m)^\s+def test", path.read_text(encoding="utf-8")))
              for path in sorted(directory.glob("long_*.py" if long else "test_*.py"))}
-    return [Shard(path, index, count, LONG_SECONDS if long else SECONDS, long, quick)
+    return [Share(path, index, count, LONG_SECONDS if long else SECONDS, long, quick)
             for path in sorted(sizes, key=lambda p: -sizes[p])
-            for count in [max(1, -(-sizes[path] // (1 if long else SHARD)))] for index in range(count)]
+            for count in [max(1, -(-sizes[path] // (1 if long else SHARE)))] for index in range(count)]
 
 
 def command(file: pathlib.Path, test: str = "") -> str:
@@ -80,7 +80,7 @@ def command(file: pathlib.Path, test: str = "") -> str:
 
 
 def events(path: pathlib.Path) -> list[Event]:
-    """The events that a shard wrote; its last line may have been cut off."""
+    """The events that a share wrote; its last line may have been cut off."""
     found = []
     if path.exists():
         for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
@@ -91,8 +91,8 @@ def events(path: pathlib.Path) -> list[Event]:
     return found
 
 
-def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
-    """The count of a shard from what it told, how its process ended ("" for well) and its log.
+def counted(share: Share, told: list[Event], ended: str, log: str) -> Count:
+    """The count of a share from what it told, how its process ended ("" for well) and its log.
 
     A test that was to run and has no outcome is a failure, and so is a process that ends badly
     without one, a fixture that fails, and a file without tests.
@@ -100,7 +100,7 @@ def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
     count = Count()
 
     def bad(test: str, text: str) -> None:
-        count.texts.append(f"{test}: {text.strip()}\nagain: {command(shard.file, test)}")
+        count.texts.append(f"{test}: {text.strip()}\nagain: {command(share.file, test)}")
 
     plan = next((e for e in told if "share" in e), Event({"total": 0, "share": []}))
     count.slow = plan.get("slow", 0)
@@ -124,7 +124,7 @@ def counted(shard: Shard, told: list[Event], ended: str, log: str) -> Count:
                 f"not run: {ended or 'its fixture failed'}")
     if not count.bad and (ended or plan["total"] == 0):
         count.failed += 1
-        bad(shard.file.name, ended or "holds no test")
+        bad(share.file.name, ended or "holds no test")
     if count.bad and log.strip():
         count.texts.append("its output:\n" + "\n".join(log.splitlines()[-100:]))
     return count
@@ -144,20 +144,19 @@ def make_tools(scratch: pathlib.Path) -> None:
     python.chmod(0o755)
 
 
-def run_shard(shard: Shard, scratch: pathlib.Path) -> Count:
-    """Run a shard; its files are made in the directory `scratch`."""
-    name = scratch / f"{shard.file.stem}-{shard.index}"
+def run_share(share: Share, scratch: pathlib.Path) -> Count:
+    """Run a share; its files are made in the directory `scratch`."""
+    name = scratch / f"{share.file.stem}-{share.index}"
     log, results = name.with_suffix(".log"), name.with_suffix(".json")
-    outcome = process.run([sys.executable, _PROGRAM, shard.file.parent, shard.file.name,
-                           "spread" if shard.spread else "cut", shard.index, shard.count, results,
-                           *(["quick"] if shard.quick else [])],
-                          log, shard.seconds,
+    outcome = process.run([sys.executable, _PROGRAM, share.file.parent, share.file.name,
+                           "spread" if share.spread else "cut", share.index, share.count, results,
+                           *(["quick"] if share.quick else [])],
+                          log, share.seconds,
                           env={**os.environ, "TMPDIR": str(scratch),
                                "PATH": f"{_tools(scratch)}:{os.environ['PATH']}"})
-    ended = "" if outcome.rc == 0 else f"took longer than {shard.seconds} s" if outcome.rc is None else \
-        f"the process ended with {outcome.rc}"
+    ended = f"the process {process.how_ended(outcome.rc, share.seconds)}" if outcome.rc != 0 else ""
     said = log.read_text(encoding="utf-8", errors="replace").split("\n", 1)[1]
-    count = counted(shard, events(results), ended, said)
+    count = counted(share, events(results), ended, said)
     count.cpu = outcome.cpu
     return count
 
@@ -166,19 +165,19 @@ def run(directory: pathlib.Path, scratch: pathlib.Path, long: bool = False, quic
         ) -> Iterator[tuple[str, pathlib.Path, Count]]:
     """Run the tests of a directory, its long ones, or those that are not slow: (label, file, Count)
     of each file as it ends."""
-    todo = shards(directory, long, quick)
+    todo = shares(directory, long, quick)
     make_tools(scratch)
-    left = {shard.file: shard.count for shard in todo}
-    counts = {shard.file: Count() for shard in todo}
+    left = {share.file: share.count for share in todo}
+    counts = {share.file: Count() for share in todo}
     pool = concurrent.futures.ThreadPoolExecutor((os.cpu_count() or 1) + 1)
     try:
-        futures = {pool.submit(run_shard, shard, scratch): shard for shard in todo}
+        futures = {pool.submit(run_share, share, scratch): share for share in todo}
         for future in concurrent.futures.as_completed(futures):
-            shard = futures[future]
-            counts[shard.file] += future.result()
-            left[shard.file] -= 1
-            if not left[shard.file]:
-                yield shard.label, shard.file, counts[shard.file]
+            share = futures[future]
+            counts[share.file] += future.result()
+            left[share.file] -= 1
+            if not left[share.file]:
+                yield share.label, share.file, counts[share.file]
     finally:
         # interrupted, nothing begins that has not yet; the caller ends what runs
         pool.shutdown(wait=False, cancel_futures=True)

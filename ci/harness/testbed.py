@@ -56,7 +56,7 @@ class FaultyBuild:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class FaultyBoot:
     """One boot: as regress.Ran the words of its cases; record: as Expectations want it; problems:
     sentences, what is wrong with it."""
 
@@ -102,18 +102,14 @@ class Testbed:
 
     def seconds(self, lane: Lane, boot: Boot) -> float:
         """The CPU seconds of a boot when it last ran on the last step; its limit before."""
-        inputs = self.store.latest("boot", self._work.name(self._last, lane.name, boot.name))
-        record = self.store.get("boot", inputs) if inputs else None
-        attempts = (record or {}).get("attempts", [])
-        return float(attempts[-1]["cpu"]) if attempts else float(boot.seconds)
+        attempts = self._lanes[lane.name].boots.latest(self._last, boot)
+        return attempts[-1]["cpu"] if attempts else float(boot.seconds)
 
     def _clean(self, lane: Lane) -> cell.Built:
         """The last step, built; CannotJudge where it does not build."""
         with self._locks[lane.name]:
             if lane.name not in self._built:
-                one = self._lanes[lane.name]
-                built = one.builds.build(self._last, one.modules(lane.boots), lambda record: all(
-                    one.boots.judged(self._last, boot, record) for boot in lane.boots))
+                built = self._lanes[lane.name].built(self._last, lane.boots)
                 if built.good is None:
                     raise CannotJudge(f"the last step, without a fault, does not build in lane {lane.name}: "
                                       f"{built.judgement.reason}; again: {built.judgement.command}")
@@ -183,7 +179,8 @@ class Testbed:
         return FaultyBuild(lane.name, record["ok"], record["reason"], record["lost"], warnings, same, log,
                            record["seconds"], record["cpu"], keep, record)
 
-    def boot(self, lane: Lane, boot: Boot, built: FaultyBuild, inputs: dict[str, Any], number: int) -> Seen:
+    def boot(self, lane: Lane, boot: Boot, built: FaultyBuild, inputs: dict[str, Any],
+             number: int) -> FaultyBoot:
         """Boot a kernel once. inputs, number: that make the names of its logs its own."""
         one = self._lanes[lane.name]
         assert built.record is not None
@@ -191,7 +188,7 @@ class Testbed:
         key = f"{self.store.key(inputs)}-{number}"
         record = one.boots.once(self._last, boot, made, key)
         ran = one.boots.attempts.ran(self._last, boot, record, built.record["modules_failed"])
-        return Seen(dict(ran.words), dict(ran.reasons),
+        return FaultyBoot(dict(ran.words), dict(ran.reasons),
                     self._expectations.problems(self._last, lane.name, boot, record), record)
 
     def log(self, name: str) -> str:

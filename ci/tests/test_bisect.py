@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """ci/bisect on the fake kernel: five seeded defects, by steps and by git bisect; results.xml."""
 
+import dataclasses
 import pathlib
 import re
 import subprocess
@@ -111,8 +112,9 @@ class BisectTest(unittest.TestCase):
                             (["fake/main", "--bad", "3..5"], "--bad 3..5: name one step"),
                             (["fake/main", "--good", "3"], "is not good on step 3: fail"),
                             (["fake/main/unit/always2", "--bad", "6"], "there are: fake/main/unit/always"),
+                            (["fake/main", "--a", "HEAD"], "unrecognized arguments: --a HEAD"),
                             (["fake/main", "--at", "HEAD", "--good", "1"], "--at judges one commit")):
-            code = 125 if "--at" in words else 1
+            code = 125 if {"--at", "--a"} & {*words} else 1
             self.assertIn(said, self.bisect(code, *words), words)
 
     @slow
@@ -127,6 +129,7 @@ class BisectTest(unittest.TestCase):
             git(tree, "add", "note")
             git(tree, "commit", "-q", "--amend", "--no-edit")
         commits = git(tree, "rev-list", "--reverse", "v7.3..mine").split()
+        self.fixture.run()  # the store then has steps with each case
         before = git(tree, "for-each-ref") + git(tree, "count-objects")
         latest = self.latest()
         for target, step in SHOWN.items():
@@ -147,6 +150,8 @@ class BisectTest(unittest.TestCase):
         for revision, words in (("none", "git does not know none"),
                                 ("mine", "not to be judged: does not build")):
             self.assertIn(words, self.bisect(125, "--at", revision, "--tree", str(tree), "fake/main"))
+        text = self.bisect(125, "--at", "mine~2", "--tree", str(tree), "fake/main/unit/always2")
+        self.assertRegex(text, "no case fake/main/unit/always2 on REV, .*; there are: fake/main/unit/always")
         git(tree, "switch", "-q", "--orphan", "alone")
         git(tree, "commit", "-q", "--allow-empty", "-m", "alone")
         self.assertIn("does not descend from the base", self.bisect(
@@ -172,6 +177,28 @@ class AnswerTest(unittest.TestCase):
                     bisection.answer(bisection.Target("fake", "", ""),
                                      self.built(1, Verdict.FAIL, True), None)):
             self.assertIsNone(one.good, one)
+
+    def test_a_case_of_the_steps_own_selftests(self):
+        target = bisection.Target("fake", "main", "unit@step/always")
+        for ran, good, word in (
+                (Ran({}, own={str(target): "fail"}), False, "fail"),
+                (Ran({}, own={str(target): "pass"}), True, "pass"),
+                (Ran({}, own={"fake/main/unit@step/other": "pass"}), False, "gone"),
+                (Ran({}, idle=frozenset({"fake/main/unit@step/"})), None, "not due")):
+            one = bisection.answer(target, self.built(1), Booted(
+                "main", Judgement(1, "fake", "boot:main", Verdict.PASS), ran))
+            self.assertEqual((one.good, one.word), (good, word))
+
+    def test_the_cases_of_the_steps_own_selftests_are_told_of(self):
+        boot = mock.Mock()
+        boot.name = "main"
+        run = mock.Mock(lane=mock.Mock(boots=[boot]))
+        run.build.return_value = dataclasses.replace(self.built(0), image=pathlib.Path("image"))
+        run.boot.return_value = Booted("main", Judgement(0, "fake", "boot:main", Verdict.PASS),
+                                       Ran({}, own={"fake/main/unit@step/always": "pass"}))
+        steps = bisection.Steps(bisection.Target("fake", "main", "unit@step/always2"), run)
+        self.assertEqual(steps.judge(0).word, "gone")
+        self.assertEqual(steps.near(), "; there are: fake/main/unit@step/always")
 
     def test_a_lane_of_objects_builds_only_the_steps_that_touch_it(self):
         run = mock.Mock(lane=mock.Mock(boots=[]))

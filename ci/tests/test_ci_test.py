@@ -23,7 +23,7 @@ import template
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
 
-from harness import editorconfig, files, licence, linters, shard, suite, tally  # noqa: E402
+from harness import editorconfig, files, licence, linters, share, suite, tally  # noqa: E402
 from lib import environment  # noqa: E402
 from lib.command import CannotJudge, Failed  # noqa: E402
 from lib.verdict import Verdict  # noqa: E402
@@ -171,7 +171,7 @@ class Whole(Repository):
         text, counts = self.call("--quick", "--long")
         self.assertEqual(counts, (11, 0, 0), text)
         self.assertIn("[unit long_good]  PASS: 2 tests, ", text)
-        found = suite.shards(self.top / "ci/tests", long=True)
+        found = suite.shares(self.top / "ci/tests", long=True)
         self.assertEqual([(s.index, s.count, s.seconds, s.spread) for s in found],
                          [(n, 2, suite.LONG_SECONDS, True) for n in (0, 1)])
 
@@ -212,8 +212,8 @@ class Whole(Repository):
         for words in ("[shellcheck]  FAIL\n", "seeded finding", "seeded failure", "seeded error",
                       "skipped: seeded skip", "(n=0)", "(n=2)", "passes, but is an expected failure",
                       "seeded fixture", "Fixture.test_never: not run: its fixture failed",
-                      "test_2: the process ended with -6 while it ran",
-                      "test_3: not run: the process ended with -6", "nothing_of_this_name",
+                      "test_2: the process was ended by SIGABRT while it ran",
+                      "test_3: not run: the process was ended by SIGABRT", "nothing_of_this_name",
                       "test_empty.py: holds no test", "[unit good]  PASS: 2 tests",
                       "again: python3 -m unittest discover -s ci/tests -p test_cases.py -k Cases.test_fail\n",
                       "failed: shellcheck unit:"):
@@ -255,7 +255,7 @@ class Whole(Repository):
         self.runs(None, 0)
         elsewhere = self.top.parent / "elsewhere"
         self.runs([judgement("fail")] * 3, 1, directory=elsewhere)
-        for words in (["--output", str(elsewhere)], [f"--output={elsewhere}"], ["--out", str(elsewhere)]):
+        for words in (["--output", str(elsewhere)], [f"--output={elsewhere}"]):
             with self.subTest(words):
                 text, counts = self.call("--", *words, expect=1)
                 self.assertEqual(counts[1], 3, text)
@@ -406,17 +406,17 @@ class RunTest(unittest.TestCase):
 
 
 class SuiteTest(unittest.TestCase):
-    def test_the_shards_of_a_file_hold_each_test_once(self):
+    def test_the_shares_of_a_file_hold_each_test_once(self):
         with tempfile.TemporaryDirectory() as holder:
             path = pathlib.Path(holder) / "test_many.py"
             path.write_text("import unittest\nclass Many(unittest.TestCase):\n" + "".join(
-                f"    def test_{n}(self): pass\n" for n in range(suite.SHARD * 2 + 1)))
-            shards = suite.shards(pathlib.Path(holder))
-            self.assertEqual([s.count for s in shards], [3, 3, 3])
+                f"    def test_{n}(self): pass\n" for n in range(suite.SHARE * 2 + 1)))
+            shares = suite.shares(pathlib.Path(holder))
+            self.assertEqual([s.count for s in shares], [3, 3, 3])
             scratch = pathlib.Path(holder) / "scratch"
             scratch.mkdir()
-            ran = [suite.run_shard(s, scratch).passed for s in shards]
-        self.assertEqual((sum(ran), max(ran)), (suite.SHARD * 2 + 1, 6))
+            ran = [suite.run_share(s, scratch).passed for s in shares]
+        self.assertEqual((sum(ran), max(ran)), (suite.SHARE * 2 + 1, 6))
 
     def test_a_class_stays_in_one_share_where_it_fits(self):
         kinds = {letter: type(letter, (), {}) for letter in "abc"}
@@ -426,21 +426,21 @@ class SuiteTest(unittest.TestCase):
                 ("aaaa", ["a", "a", "a", "a"]), ("abbbbb", ["abb", "bbb"]), ("a", ["a"]), ("", ["", ""])):
             with self.subTest(text):
                 found = [kinds[letter]() for letter in text]
-                made = shard.shares(found, len(parts))
+                made = share.shares(found, len(parts))
                 self.assertEqual(["".join(type(x).__name__ for x in part) for part in made], parts)
                 self.assertEqual([id(x) for part in made for x in part], [id(x) for x in found])
 
     def test_long_tests_are_one_of_each_class(self):
-        """Those of one class may take as long as a shard may."""
-        self.assertEqual(shard.shares("abcabcabc", 3, spread=True), [list("aaa"), list("bbb"), list("ccc")])
+        """Those of one class may take as long as a share may."""
+        self.assertEqual(share.shares("abcabcabc", 3, spread=True), [list("aaa"), list("bbb"), list("ccc")])
         with tempfile.TemporaryDirectory() as holder:
             path = pathlib.Path(holder) / "long_two.py"
             path.write_text("import unittest\nclass Base:\n    def test_1(self): pass\n"
                             "    def test_2(self): pass\nclass A(Base, unittest.TestCase): pass\n"
                             "class B(Base, unittest.TestCase): pass\n")
-            found = suite.shards(pathlib.Path(holder), long=True)
+            found = suite.shares(pathlib.Path(holder), long=True)
             for one in found:
-                self.assertEqual(suite.run_shard(one, pathlib.Path(holder)).passed, 2)
+                self.assertEqual(suite.run_share(one, pathlib.Path(holder)).passed, 2)
             told = [suite.events(pathlib.Path(holder) / f"long_two-{one.index}.json") for one in found]
         self.assertEqual([events[0]["share"] for events in told],
                          [[f"long_two.{kind}.test_{n}" for kind in "AB"] for n in (1, 2)])
@@ -451,13 +451,13 @@ class SuiteTest(unittest.TestCase):
             for border in range(length + 1):
                 found = [one() for _ in range(border)] + [two() for _ in range(length - border)]
                 for count in range(1, 6):
-                    made = shard.shares(found, count)
+                    made = share.shares(found, count)
                     self.assertEqual(([x for part in made for x in part], len(made)), (found, count))
                     if length >= count:
                         self.assertLess(max(map(len, made)), 2 * length / count + 1)
 
     def test_a_cut_line_is_no_result(self):
-        one = suite.Shard(pathlib.Path("test_x.py"), 0, 1)
+        one = suite.Share(pathlib.Path("test_x.py"), 0, 1)
         with tempfile.TemporaryDirectory() as holder:
             path = pathlib.Path(holder) / "told"
             path.write_text('{"total": 1, "share": ["test_x.X.test_a"]}\n{"begin": "test_x.X.test_a"}\n'
@@ -468,7 +468,7 @@ class SuiteTest(unittest.TestCase):
 
     def test_a_process_that_ends_badly_after_its_tests(self):
         told = [{"total": 1, "share": ["a"]}, {"end": "a", "outcome": "pass", "text": ""}]
-        count = suite.counted(suite.Shard(pathlib.Path("test_x.py"), 0, 1), told, "took longer", "said")
+        count = suite.counted(suite.Share(pathlib.Path("test_x.py"), 0, 1), told, "took longer", "said")
         self.assertEqual((count.passed, count.failed), (1, 1))
         self.assertIn("took longer", count.texts[0])
         self.assertIn("said", count.texts[1])
@@ -705,7 +705,8 @@ class CommandsTest(unittest.TestCase):
                 self.assertEqual(len(re.findall(r"(?mi)^usage:", done.stdout)), 1, done.stdout)
                 self.assertRegex(done.stdout, r"(?m)^exit( codes)?: 0 .*[\s\S]*\b125\b")
                 source = (TOP / name).read_text()
-                for option in re.findall(r'parser\.add_argument\(\s*"(--[\w-]+)"', source):
+                # "theirs" takes the arguments for another command
+                for option in re.findall(r'\b(?!theirs)\w+\.add_argument\(\s*"(--[\w-]+)"', source):
                     # a line of its own, in the list or in the usage, with what it means
                     line = rf"(?m)^(usage:)? *({name} |--\w+, )?{option}\b.*\s+\w.{{8}}"
                     self.assertRegex(done.stdout, line, f"{option} is not explained")

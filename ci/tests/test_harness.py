@@ -17,7 +17,7 @@ sys.path.insert(0, str(TOP / "ci"))
 import fixture  # noqa: E402
 from marks import slow  # noqa: E402
 
-from harness import added, coverage, devicetree, guest, image, prune, results  # noqa: E402
+from harness import added, coverage, devicetree, guest, image, needs, prune, results  # noqa: E402
 from lib import checkout, lane, series, store  # noqa: E402
 from lib.command import CannotJudge, Failed, Missing  # noqa: E402
 from lib.kernel import diagnostics, kconfig, sources  # noqa: E402
@@ -374,6 +374,17 @@ class SelftestsTest(unittest.TestCase):
         for thread in threads:
             thread.join()
         self.assertEqual(self.wrong, [])
+
+
+class SelftestsThatAreNowhereTest(unittest.TestCase):
+    def test_a_directory_that_the_last_step_has_not(self):
+        made = guest.Guest.__new__(guest.Guest)
+        made.needs = {"t": needs.Needs(("t",), (), (), ("vfioo",), False, False)}
+        made.trees = mock.Mock(**{"object.return_value": ""})
+        made.base, made.scripts = mock.Mock(), mock.Mock()
+        with self.assertRaisesRegex(Failed, "^ci/guest/needs.toml: the last step has no "
+                                            "tools/testing/selftests/vfioo$"):
+            made._archives("commit", "last", ["t"], ())
 
 
 class PruneTest(unittest.TestCase):

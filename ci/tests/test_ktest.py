@@ -19,10 +19,10 @@ sys.path.insert(0, str(TOP / "ci"))
 from fixture import LANE, REAL_CACHE, Fixture, base_file, git  # noqa: E402
 from marks import slow  # noqa: E402
 from test_interrupt import processes  # noqa: E402
-from harness import workload, ktest, usage, comparison_result  # noqa: E402
+from harness import workload, ktest, comparison_result  # noqa: E402
 from harness.defect import Defect  # noqa: E402
 from harness.edits import Edit  # noqa: E402
-from lib import lane  # noqa: E402
+from lib import lane, usage  # noqa: E402
 from lib.command import CannotJudge, Failed  # noqa: E402
 
 DONE = """\
@@ -106,8 +106,9 @@ class WorkloadTest(unittest.TestCase):
 class ResultTest(unittest.TestCase):
     def comparison_result(self, alarm="", done=2):
         defect = Defect("n", "a kind", "f.c", (), "")
-        row = comparison_result.Row(defect, comparison_result.Word(True, "build fail", usage.Usage(3, 4)),
-                                    comparison_result.Word(False, "", usage.Usage(5, 6)))
+        row = comparison_result.DefectRow(
+            defect, comparison_result.Word(True, "build fail", usage.Usage(3, 4)),
+            comparison_result.Word(False, "", usage.Usage(5, 6)))
         way = workload.Workload(lane.read(TOP, "x86_64"), lane.read(TOP, "x86_64").boots[0], 7, 8, (defect,))
         return comparison_result.ComparisonResult(
             way, "v7.3", usage.Usage(20, 40), usage.Usage(30, 50), usage.Usage(60, 100), alarm, done, [row],

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The plan of a run: what is due where and why, in which order; results do not depend on it."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -15,8 +16,10 @@ sys.path.insert(0, str(TOP / "ci"))
 
 from fixture import Fixture, git  # noqa: E402
 from marks import slow  # noqa: E402
-from harness import cost, guest, needs, plan, plan_text, session, spans, step_boot  # noqa: E402
+from harness import cost, guest, needs, plan, plan_text, prune, session, spans, step_boot  # noqa: E402
+from harness.cell import Cell  # noqa: E402
 from harness.jobs import Jobs  # noqa: E402
+from harness.scope import Scope  # noqa: E402
 from lib import lane as lanes  # noqa: E402
 from lib import proofs, series, store  # noqa: E402
 from lib.command import Failed  # noqa: E402
@@ -127,6 +130,14 @@ class PolicyTest(unittest.TestCase):
         for directory, steps in (("vfio", [0, 3, 4, 5, 6, 7, 8]), ("iommu", [0, 3, 6, 7, 8])):
             self.assertEqual([k for k in range(9) if self.policy.own_selftests(directory, k)], steps)
 
+    def test_a_lane_of_objects_that_has_nothing_to_build_is_no_command_away(self):
+        objects = dataclasses.replace(lane("o"), builds="objects")
+        ends = lane("e", boot(), at="ends")
+        forced = plan.Policy(self.series, [], forced=("o",))
+        said = {c.lane: Cell(c).judgements[0] for c in forced.plan([5], [objects, ends]).idle}
+        self.assertEqual({name: (j.verdict, j.command) for name, j in said.items()}, {
+            "o": (Verdict.SKIP, ""), "e": (Verdict.SKIP, "ci/run --lane e --step 5")})
+
     def test_a_topic_that_is_not_in_the_series_is_refused(self):
         with self.assertRaisesRegex(Failed, "^ci/lanes/y.toml: boot main: no topic 'd' in series; "
                                                 "there are: a, b, c$"):
@@ -192,6 +203,27 @@ class StepRangeTest(unittest.TestCase):
                            ("6", "--step 6: the series has the steps 0..5")):
             with self.assertRaisesRegex(Failed, said):
                 session.step_range(word, found)
+
+
+class ScopeTest(unittest.TestCase):
+    def test_a_boot_without_lanes_is_of_the_lanes_that_have_it(self):
+        both = ("arm-display", "x86_64")
+        for chosen, names in ((Scope(boots=("neighbour",)), both[:1]), (Scope(both), both),
+                              (Scope(both, boots=("neighbour",)), both)):
+            self.assertEqual([one.name for one in chosen.chosen_lanes(TOP)], [*names])
+        with self.assertRaisesRegex(Failed, "no boot .swiotlbb.; there are: .*swiotlb"):
+            Scope(boots=("swiotlbb",)).chosen_lanes(TOP)
+
+
+class KeepTest(unittest.TestCase):
+    def test_two_runs_fit_into_what_pruning_leaves(self):
+        chosen = [lanes.read(TOP, name) for name in lanes.default(TOP)]
+        found = series.read(TOP)
+        cells = plan.Policy(found, proofs.read(TOP, found)).plan(range(series.last(found) + 1), chosen).cells
+        images = [lane.name for lane in chosen if lane.builds == "image"]
+        boots = sum(bool(due) for cell in cells for _, due in cell.boots)
+        self.assertGreater(prune.KEEP["artifacts"], 1.5 * sum(bool(c.due) for c in cells if c.lane in images))
+        self.assertGreater(prune.KEEP["logs"], 2 * (sum(bool(c.due) for c in cells) + 2 * boots))
 
 
 class JobsTest(unittest.TestCase):
@@ -328,18 +360,21 @@ class RunTest(unittest.TestCase):
 
     def test_plan_is_printed_and_nothing_runs(self):
         made = self.series()
-        code, text = made.run("--plan", "--step", "3..")
+        code, text = made.run("--plan", "--step", "3..", static=True)
         self.assertEqual(code, 0, text)
         self.assertTrue(text.startswith(
             "v7.3, 6 patches; steps 3-6 in fake, second: 6 builds, 6 boots\n"), text)
         self.assertIn("\n  6 in fake: the last step, which has all before it\n"
                       "  6, 3 in second: the steps that they are due on, downwards\n"
                       "  5..3 in fake: the steps before it, downwards\n", text)
-        code, text = made.run("--plan", "--shell")
-        self.assertEqual((code, "give one of them" in text), (1, True), text)
+        for words, said in ((["--plan", "--shell"], "give one of them"),
+                            (["--plan"], "--no-static says how steps are judged; --plan judges nothing"),
+                            (["--shell", "--shard", "1/2"], "--shard shares out the steps of a run")):
+            code, text = made.run(*words)
+            self.assertEqual((code, said in text), (1, True), text)
         path = next((made.top / "ci/lanes").glob("fake.toml"))
         path.write_text(path.read_text().replace('tests = ["unit"]', 'tests = ["unitt"]'))
-        code, text = made.run("--plan")
+        code, text = made.run("--plan", static=True)
         self.assertEqual(code, 1)
         self.assertIn("fake: boot main: no test 'unitt' in ci/guest/tests", text)
         self.assertFalse((made.directory / "cache").exists())

@@ -330,6 +330,9 @@ echo "@@ end unit@step 0 0.1" >&3
         self.assertEqual(said, [
             "step 2 fake cases:main: fake/main/unit@step/own passed on step 1 and is gone",
             "step 3 fake cases:main: fake/main/unit@step/older passed on step 2 and is gone"])
+        code, text = self.fixture.run("fake/main/unit@step/own", script="ci/bisect")
+        self.assertEqual(code, 0, text)
+        self.assertIn("first step on which fake/main/unit@step/own fails: 2\n", text)
         proofs = self.fixture.top / "ci/proofs.toml"
         proofs.write_text(proofs.read_text().replace(
             '"a seeded defect"\n', '"x"\ndrops = ["fake/main/unit@step/own"]\n', 1).replace(

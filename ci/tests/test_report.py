@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import unittest
 
 from fixture import TOP, Fixture
 from marks import slow
+from test_screen import EMULATOR
 
 sys.path.insert(0, str(TOP / "ci"))
 
@@ -42,7 +44,8 @@ class PortionTest(unittest.TestCase):
 
 class MergeTest(unittest.TestCase):
     """A series with a proof, a new warning, a step that does not build, a case that is gone, a case that
-    is known to fail, a flaky boot and one that hangs, at and around the border of two parts."""
+    is known to fail, a flaky boot and one that hangs, at and around the border of two parts; each
+    machine has a display."""
 
     @classmethod
     def setUpClass(cls):
@@ -52,6 +55,10 @@ class MergeTest(unittest.TestCase):
         lane = made.top / "ci/lanes/second.toml"
         lane.write_text('at = "ends"\n' + lane.read_text().replace(
             '"fake.config"', '["fake.config", "second.config"]'))
+        for path in (made.top / "ci/lanes").glob("*.toml"):
+            path.write_text(path.read_text().replace('image = "image"', 'image = "image"\ndtb = "image"')
+                            .replace("silence = 20", "silence = 20\nscreen = true"))
+        (made.top / "ci/lanes/fake-qemu").write_text(EMULATOR)
         made.patch("comment", "main.c", "return 0;", "return 0; /* 1 */")
         made.patch("lose a case", "boot.sh", "ok 1 always\n", "")
         made.patch("break the build", "main.c", "return 0;", "return 0")
@@ -96,6 +103,12 @@ class MergeTest(unittest.TestCase):
         return [{k: v for k, v in j.items() if k not in ("log", "seconds", "cpu", "cached")}
                 for j in told["judgements"]], told["accelerators"]
 
+    @staticmethod
+    def pictures(directory):
+        """All that index.html shows of displays."""
+        page = (directory / "index.html").read_text()
+        return re.findall('<figure class="(?:pass|fail)">.*?</figure>', page)
+
     def steps(self, directory):
         return {j["step"] for j in self.verdicts(directory)[0]}
 
@@ -111,12 +124,17 @@ class MergeTest(unittest.TestCase):
             self.assertEqual((merged / name).read_text(), (self.whole / name).read_text())
         self.assertEqual({p.name for p in (merged / "logs").iterdir()},
                          {p.name for p in (self.whole / "logs").iterdir()})
+        self.assertIn("pixels differ", "".join(self.pictures(self.whole)))
+        self.assertEqual(self.pictures(merged), self.pictures(self.whole))
+        for path in self.fixture.directory.glob("cache-*/*/logs/*.png"):
+            path.unlink()  # as on another machine
         # the order of the directories does not count, nor does it where they lie
         first = self.verdicts(merged)
         moved = [shutil.copytree(part, self.fixture.directory / f"far/{part.name}", dirs_exist_ok=True)
                  for part in reversed(self.parts)]
         text = self.report(*moved)
         self.assertEqual(self.verdicts(merged), first)
+        self.assertEqual(self.pictures(merged), self.pictures(self.whole))
         self.assertIn("the whole run", text)
 
     def test_each_part_judges_its_steps_and_builds_what_it_compares_with(self):
@@ -197,7 +215,7 @@ class MergeTest(unittest.TestCase):
             self.assertIn(words, text)
 
     def test_the_plan_of_a_part(self):
-        code, text = self.fixture.run("--plan", "--shard", "1/2")
+        code, text = self.fixture.run("--plan", "--shard", "1/2", static=True)
         self.assertEqual(code, 0, text)
         self.assertIn(f"steps 0-{max(self.steps(self.parts[0]))} in fake, second", text)
 

@@ -181,6 +181,19 @@ class TableTest(unittest.TestCase):
                 self.write("ci/guest/needs.toml", good.replace(old, new, 1))
                 self.refused(words, needs.read, self.top)
 
+    def test_modules_that_no_lane_has(self):
+        good = (TOP / "ci/guest/needs.toml").read_text()
+        shutil.copytree(TOP / "ci/guest", self.top / "ci/guest")
+        lanes = [lane.read(TOP, name) for name in lane.names(TOP)]
+        needs.check(needs.read(self.top), lanes, lanes)
+        for old, new, words in (
+                ('"coherent_owner"', '"coherent_o"', "coherent-heap: no lane has a module 'coherent_o'"),
+                ('"nvgrace-gpu-vfio-pci"', '"nvgrace"', "vfio-grace: no lane has a module 'nvgrace'"),
+                ('"videobuf2-*"', '"video3-*"', "coherent-heap-capture: no lane has a module 'video3-*'")):
+            with self.subTest(words):
+                self.write("ci/guest/needs.toml", good.replace(old, new, 1))
+                self.refused(words, needs.check, needs.read(self.top), lanes, lanes)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-from . import cache, environment, mailserver, posting, recipients, replay
+from . import cache, environment, mailserver, plumbing, posting, recipients, replay
 from . import series as series_file
 from . import submission, submitter
 from .command import CannotJudge, Failed, run
@@ -19,16 +19,12 @@ TEMPLATE = ("${cover}\n\n---\n${shortlog}\n\n${diffstat}\n---\n%s%schange-id: ${
             "Best regards,\n-- \n${signature}\n")
 # For b4, over the constructed configuration and that of the cache's repository.
 PINNED = {
+    **plumbing.DIFF,
     "b4.prep-cover-strategy": "commit", "b4.prep-pre-flight-checks": "disable-all",
     "b4.send-endpoint-web": "", "b4.send-no-patatt-sign": "yes", "b4.sendemail-identity": "",
     "sendemail.smtpserver": "localhost",  # never asked, but else b4 wants its web service
-    "color.ui": "false", "core.abbrev": "12", "diff.algorithm": "histogram",
-    "diff.context": "3", "diff.dstPrefix": "b/", "diff.indentHeuristic": "true",
-    "diff.interHunkContext": "0", "diff.mnemonicPrefix": "false", "diff.noprefix": "false",
-    "diff.orderFile": "/dev/null", "diff.relative": "false", "diff.renames": "true",
-    "diff.renameLimit": "1000", "diff.srcPrefix": "a/", "diff.statGraphWidth": "0",
-    "diff.statNameWidth": "0", "diff.submodule": "short", "diff.suppressBlankEmpty": "false",
-    "format.encodeEmailHeaders": "true", "log.mailmap": "false",
+    "diff.dstPrefix": "b/", "diff.noprefix": "false", "diff.orderFile": "/dev/null", "diff.srcPrefix": "a/",
+    "format.encodeEmailHeaders": "true",
 }
 # What of the user's b4.* is heeded: it concerns recipients only.
 HEEDED = ("b4.email-exclude", "b4.send-series-to", "b4.send-series-cc")

@@ -20,9 +20,9 @@ from typing import Any, NoReturn, TextIO
 from . import environment, process
 from .process import shell
 
-__all__ = ["Broken", "CannotJudge", "Failed", "Full", "Interrupted", "Missing", "cache_directory",
-           "complete", "full", "ignore_signals", "main", "output", "parse", "print_anything", "run",
-           "say", "shell"]
+__all__ = ["Broken", "CannotJudge", "Failed", "Full", "Interrupted", "Missing", "as_text",
+           "cache_directory", "complete", "full", "ignore_signals", "main", "output", "parse",
+           "print_anything", "run", "say", "shell"]
 
 
 class Failed(Exception):
@@ -60,7 +60,7 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _text(data: bytes) -> str:
+def as_text(data: bytes) -> str:
     """UTF-8 with every byte kept, carriage returns too, whatever the locale is."""
     return data.decode("utf-8", "surrogateescape")
 
@@ -96,7 +96,7 @@ def run(command: Sequence[object], cwd: pathlib.Path | str | None = None,
     finally:
         process.forget(child)
     rc = None if late else child.returncode
-    said, remarks = _text(out or b""), _text(err or b"")
+    said, remarks = as_text(out or b""), as_text(err or b"")
     if check and rc != 0:
         raise Broken(words, rc, said, remarks)
     return subprocess.CompletedProcess(words, rc, said, remarks)  # type: ignore[arg-type]
@@ -109,11 +109,8 @@ def complete(command: Sequence[object], timeout: float, **kwargs: Any,
     CannotJudge where the time limit (seconds) or a signal ended it.
     """
     done = run(command, check=False, timeout=timeout, **kwargs)
-    if done.returncode is None:
-        raise CannotJudge(f"took more than {timeout:g} s: {shell(command)}")
-    if done.returncode < 0:
-        raise CannotJudge(f"was ended by {signal.Signals(-done.returncode).name}: {shell(command)}\n"
-                          f"{done.stderr.strip()[-2000:]}".rstrip())
+    if ended := process.cut_short(done.returncode, timeout):
+        raise CannotJudge(f"{ended}: {shell(command)}\n{done.stderr.strip()[-2000:]}".rstrip())
     return done
 
 
@@ -145,6 +142,7 @@ def _document(parser: argparse.ArgumentParser) -> None:
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parsed arguments; wrong use ends with exit code 1, not argparse's 2."""
+    parser.allow_abbrev = False  # what looks for an option in the arguments looks for its whole name
     setattr(parser, "exit_on_error", False)  # an attribute that some stubs of argparse lack
     _document(parser)
 

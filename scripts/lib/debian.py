@@ -53,6 +53,16 @@ def mirrors(etc: pathlib.Path = pathlib.Path("/etc/apt")) -> list[str]:
     return uris
 
 
+def trusted_mirrors() -> list[str]:
+    """mirrors(), at least one; Missing where there is none, or no keys of Debian's."""
+    if not KEYRING.exists():
+        raise Missing(f"no {KEYRING} (package debian-archive-keyring)")
+    found = mirrors()
+    if not found:
+        raise Missing("no Debian mirror in this machine's apt configuration")
+    return found
+
+
 class Archive:
     """One suite of one mirror, or the suites of the machine's own apt configuration where no mirror is
     named, with lists and downloads below `directory`.
@@ -165,11 +175,7 @@ def search(directory: pathlib.Path, package: str, fetch: Callable[[Archive, str]
     each suite answered.
     """
     _need_tools()
-    if not KEYRING.exists():
-        raise Missing(f"no {KEYRING} (package debian-archive-keyring)")
-    uris = mirrors()
-    if not uris:
-        raise Missing("no Debian mirror in this machine's apt configuration")
+    uris = trusted_mirrors()
     answers = []
     for uri in uris:
         suites = list(SUITES)

@@ -13,14 +13,8 @@ from .command import Failed, run
 from .plumbing import git
 
 _CONFIG = {
-    "core.abbrev": "12", "core.quotePath": "true", "core.attributesFile": "/dev/null",
-    "diff.algorithm": "histogram", "diff.context": "3", "diff.interHunkContext": "0",
-    "diff.mnemonicPrefix": "false", "diff.renames": "true", "diff.renameLimit": "1000",
-    "diff.indentHeuristic": "true", "diff.suppressBlankEmpty": "false",
-    "diff.submodule": "short", "diff.relative": "false", "diff.statGraphWidth": "0",
-    "diff.statNameWidth": "0", "format.headers": "",
-    "format.mboxrd": "false", "format.pretty": "medium", "log.mailmap": "false",
-    "i18n.logOutputEncoding": "UTF-8", "color.ui": "false",
+    **plumbing.DIFF, "core.quotePath": "true", "core.attributesFile": "/dev/null", "format.headers": "",
+    "format.mboxrd": "false", "format.pretty": "medium", "i18n.logOutputEncoding": "UTF-8",
 }
 # The prefixes are options, since to git >= 2.41 format.noprefix is true whatever its value.
 _OPTIONS = ["--src-prefix=a/", "--dst-prefix=b/", "--zero-commit", "--no-signature",

@@ -15,6 +15,16 @@ PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--d
          "--diff-algorithm=histogram")
 
 
+# The configuration that makes the text of a diff the same for everybody, for git format-patch and b4.
+DIFF = {
+    "color.ui": "false", "core.abbrev": "12", "diff.algorithm": "histogram", "diff.context": "3",
+    "diff.indentHeuristic": "true", "diff.interHunkContext": "0", "diff.mnemonicPrefix": "false",
+    "diff.relative": "false", "diff.renameLimit": "1000", "diff.renames": "true",
+    "diff.statGraphWidth": "0", "diff.statNameWidth": "0", "diff.submodule": "short",
+    "diff.suppressBlankEmpty": "false", "log.mailmap": "false",
+}
+
+
 def git(directory: pathlib.Path | str, *arguments: object, **kwargs: Any) -> str:
     """Standard output of git in a directory (a worktree or a bare repository)."""
     return output(["git", "-C", directory, *arguments], **kwargs)
@@ -55,6 +65,11 @@ def identity(name: str, address: str, date: str = "",
     """The variables that tell git who makes a commit, and when where a date is given."""
     values = {"NAME": name, "EMAIL": address, **({"DATE": date} if date else {})}
     return {f"GIT_{role}_{what}": value for role in roles for what, value in values.items()}
+
+
+def ours(date: str = "", roles: Sequence[str] = ("AUTHOR", "COMMITTER")) -> dict[str, str]:
+    """identity() of the commits that nobody writes."""
+    return identity("series", "series@localhost", date, roles)
 
 
 def private(directory: pathlib.Path | str) -> pathlib.Path:

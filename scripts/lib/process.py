@@ -78,6 +78,19 @@ def shell(command: Sequence[object]) -> str:
     return shlex.join(str(word) for word in command)
 
 
+def cut_short(rc: int | None, seconds: float) -> str:
+    """How a command was ended that did not end by itself, or "". rc: its exit status, None where its
+    time limit (seconds) ended it."""
+    if rc is None:
+        return f"took more than {seconds:g} s"
+    return f"was ended by {signal.Signals(-rc).name}" if rc < 0 else ""
+
+
+def how_ended(rc: int | None, seconds: float) -> str:
+    """How a command ended, by itself or not."""
+    return cut_short(rc, seconds) or f"ended with {rc}"
+
+
 def spawn(command: Sequence[object], env: Mapping[str, str] | None = None,
           **kwargs: Any) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own; the kernel kills it when we die.
@@ -119,8 +132,12 @@ def _signal(pid: int, number: int) -> None:
         pass
 
 
-def _ended(pid: int) -> bool:
+def ended(process: subprocess.Popen[bytes]) -> bool:
     """Whether a child has ended; it still waits to be reaped."""
+    return _ended(process.pid)
+
+
+def _ended(pid: int) -> bool:
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:

@@ -20,7 +20,7 @@ from .plumbing import git, private, result, succeeds
 # What makes git am give the same content whoever runs it, byte by byte.
 AM = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "am", "--quiet", "--no-3way",
       "--no-scissors", "--keep-cr", "--whitespace=nowarn"]
-IDENTITY = plumbing.identity("series", "series@localhost", roles=["COMMITTER"])
+IDENTITY = plumbing.ours(roles=["COMMITTER"])
 _ABOUT_A_PATCH = re.compile(r"(?m)^(?:Patch failed at |Patch is empty|Patch format detection failed)")
 
 
@@ -112,6 +112,14 @@ def steps(patches: Sequence[series.Patch], start: str | None = None,
     """
     with frozen(patches) as copies:
         return _steps(copies, start or base())
+
+
+def all_steps(patches: Sequence[series.Patch]) -> list[str]:
+    """Commits of the base and of each step after it; CannotJudge where a patch does not apply."""
+    commits, refusal = steps(patches)
+    if refusal:
+        raise CannotJudge(f"{' '.join(refusal.split())}; again: scripts/apply")
+    return commits
 
 
 def _steps(patches: Sequence[series.Patch], start: str) -> tuple[list[str], str | None]:

@@ -11,17 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 from . import journal, message
-from .command import CannotJudge, Failed
+from .command import CannotJudge, Failed, as_text
 
 # What holds for the topic or wave that begins there, and for the one patch below.
 OF_WAVES = ("tree", "list", "needs", "prefix")
 OF_PATCHES = ("stable", "fixes")
 KEYS = ("base", "topic", "wave", *OF_WAVES, *OF_PATCHES)
-
-
-def as_text(data: bytes) -> str:
-    """UTF-8; bytes that are not UTF-8 survive, as do carriage returns."""
-    return data.decode("utf-8", "surrogateescape")
 
 
 def read_text(path: pathlib.Path) -> str:

@@ -2,8 +2,6 @@
 """The walk of the static gates over patches: cheap gates of all patches first."""
 
 import contextlib
-import os
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +9,7 @@ from .. import cache, clone, environment, lane, release, replay, series
 from ..command import CannotJudge, Failed, Missing, cache_directory, full
 from ..series import Patch, Series
 from ..store import Store
+from ..usage import Meter
 from ..verdict import Judgement, Verdict
 from . import BUILDING, GATES
 from .gate import Answer, Gate, skip
@@ -30,20 +29,10 @@ def _log(name: str, details: str) -> str:
     return str(path)
 
 
-class _Clock:
-    """What has been spent since it was made: seconds of wall time, and of CPU time by us and by
-    the commands that we waited for."""
-
-    def __init__(self) -> None:
-        self.start = self._now()
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        return time.monotonic(), sum(os.times()[:4])
-
-    def read(self) -> tuple[float, float]:
-        return tuple(round(now - then, 2)  # type: ignore[return-value]
-                     for now, then in zip(self._now(), self.start, strict=True))
+def _spent(meter: Meter) -> tuple[float, float]:
+    """Seconds of wall time, and of CPU time by us and by the commands that we waited for."""
+    used = meter.read()
+    return round(used.wall, 2), round(used.cpu, 2)
 
 
 def _ask(gate: Gate, step: Step, tools: Tools, again: bool,
@@ -59,9 +48,9 @@ def _ask(gate: Gate, step: Step, tools: Tools, again: bool,
     record = None if again else store.get(LANE, inputs)
     kept = record is not None
     if record is None:
-        clock = _Clock()
+        meter = Meter()
         answer = gate.judge(step, tools)
-        seconds, cpu = clock.read()
+        seconds, cpu = _spent(meter)
         record = {"verdict": answer.verdict.value, "reason": answer.reason,
                   "details": answer.details, "seconds": seconds, "cpu": cpu}
         store.put(LANE, inputs, record, f"{series.slug(step.patch)}/{gate.name}")
@@ -72,11 +61,11 @@ def _ask(gate: Gate, step: Step, tools: Tools, again: bool,
 
 def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement, str]:
     """One gate's judgement of one patch, and its details; LOST where it could not be had."""
-    clock, avoidable = _Clock(), False
+    meter, avoidable = Meter(), False
     try:
         answer, log, spent, kept = _ask(gate, step, tools, again)
     except Missing as error:
-        answer, log, spent, kept = skip(str(error)), "", clock.read(), False
+        answer, log, spent, kept = skip(str(error)), "", _spent(meter), False
         avoidable = True
     except Failed:
         raise
@@ -87,7 +76,7 @@ def judge(gate: Gate, step: Step, tools: Tools, again: bool) -> tuple[Judgement,
             f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         answer = Answer(Verdict.LOST, text.splitlines()[0], text)
         log, kept = _log(f"lost-{step.patch.step}-{gate.name}", text), False
-        spent = clock.read()
+        spent = _spent(meter)
     return Judgement(step.patch.step, LANE, gate.name, answer.verdict, answer.reason, log,
                      f"scripts/check --gate {gate.name} --again {step.patch.step}",
                      *spent, cached=kept, avoidable=avoidable), answer.details

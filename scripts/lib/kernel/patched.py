@@ -9,7 +9,7 @@ from ..command import Broken
 from ..store import digest, write_atomically
 
 # A fixed identity and date: the same patches on the same base give the same commits.
-IDENTITY = plumbing.identity("series", "series@localhost", "2026-01-01T00:00:00Z")
+IDENTITY = plumbing.ours("2026-01-01T00:00:00Z")
 
 
 class DoesNotApply(Exception):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a share of one file's unit tests, in a process of its own; its results are lines of JSON.
 
-usage: python3 ci/harness/shard.py DIRECTORY FILE HOW INDEX COUNT RESULTS [quick]
+usage: python3 ci/harness/share.py DIRECTORY FILE HOW INDEX COUNT RESULTS [quick]
 
 The tests of DIRECTORY/FILE, in their order, are cut into COUNT shares, of which number INDEX is
 run. HOW is "cut": a class stays in one share where that leaves the shares nearly equal, so that

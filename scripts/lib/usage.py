@@ -22,12 +22,17 @@ class Usage:
         return Usage(self.wall / max(count, 1), self.cpu / max(count, 1))
 
 
+def cpu() -> float:
+    """User and system seconds of this process, and of all processes that it has waited for."""
+    return sum(os.times()[:4])
+
+
 class Meter:
     """Measures from here on what this process takes, with all processes that it waits for."""
 
     def __init__(self) -> None:
-        self._wall, self._cpu = time.monotonic(), sum(os.times()[:4])
+        self._wall, self._cpu = time.monotonic(), cpu()
 
     def read(self) -> Usage:
         """What was taken until now."""
-        return Usage(time.monotonic() - self._wall, sum(os.times()[:4]) - self._cpu)
+        return Usage(time.monotonic() - self._wall, cpu() - self._cpu)

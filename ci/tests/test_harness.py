@@ -29,6 +29,16 @@ from lib.verdict import Verdict, overall, worst  # noqa: E402
 CASES = pathlib.Path(__file__).with_name("cases")
 
 
+class SayTest(unittest.TestCase):
+    def test_remarks_and_results_in_the_order_of_the_calls(self):
+        code = "from lib.command import say; print(1); say('2'); print(3)"
+        for more in ({}, {"PYTHONUNBUFFERED": "1"}):
+            done = subprocess.run(
+                [sys.executable, "-c", code], cwd=fixture.TOP / "scripts", text=True, check=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **more})
+            self.assertEqual(done.stdout, "1\n2\n3\n", more)
+
+
 class ResultsTest(unittest.TestCase):
     """cases/NAME.results: what a guest sent; expectations beside it here."""
 

@@ -545,6 +545,15 @@ class Apply(Fixture):
         self.script("apply")
         self.assertFalse((refs / "series/applied.lock").exists())
 
+    def test_killed_while_git_am_held_a_lock(self):
+        self.script("apply", "--worktree", self.top / "first")
+        own = self.cache / "linux.git/worktrees/steps"
+        for name in ("index", "HEAD", "ORIG_HEAD"):
+            with self.subTest(name):
+                (own / f"{name}.lock").write_text("")
+                self.script("apply", "--worktree", self.top / name)
+                self.assertEqual(self.tree(self.top / name), self.tree(self.work))
+
     @slow
     def test_killed_at_any_moment(self):
         """SIGKILL while git am runs: the next run gets the same tree."""

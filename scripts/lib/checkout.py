@@ -13,8 +13,8 @@ from .plumbing import git, private, result
 def abandon(directory: pathlib.Path) -> None:
     """Free a worktree of this repository's own from what a kill left: locks, a git am."""
     own = private(directory)
-    (own / "index.lock").unlink(missing_ok=True)
-    (own / "HEAD.lock").unlink(missing_ok=True)
+    for lock in own.glob("*.lock"):  # of the index, HEAD, ORIG_HEAD and what else git writes
+        lock.unlink(missing_ok=True)
     shutil.rmtree(own / "rebase-apply", ignore_errors=True)
     for name in ("sequencer", "CHERRY_PICK_HEAD"):
         path = own / name

@@ -120,7 +120,13 @@ def output(command: Sequence[object], **kwargs: Any) -> str:
 
 
 def say(text: str) -> None:
-    """Progress and remarks: standard error, so that stdout stays a result."""
+    """Progress and remarks: standard error, so that stdout stays a result. Where both are one file,
+    they are in it in the order of the calls, whatever $PYTHONUNBUFFERED says."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        pass  # said at the end, by main()
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:

@@ -9,7 +9,7 @@ from lib import cache, usage
 from lib.command import run
 from lib.verdict import Judgement
 
-from .plan import BUDGET, DISK, FLOOR
+from .plan import BUDGET_OF_A_PATCH, DISK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +28,30 @@ class Cost:
     """rows: what was spent on what; wall, cpu: of the whole run with all its commands, so that what
     no judgement counts is in them (test modules, selftests, git); judged: whether this was a
     complete run with an empty cache, for which the budget is; disk: bytes that the cache takes,
-    0 where that is not judged."""
+    0 where that is not judged; patches: how many the series has."""
 
     rows: tuple[Spent, ...]
     wall: float
     cpu: float
     judged: bool
     disk: int
+    patches: int
+
+    @property
+    def budget(self) -> int:
+        """CPU seconds that a complete run with an empty cache may take."""
+        return BUDGET_OF_A_PATCH * self.patches
+
+    @property
+    def floor(self) -> float:
+        """CPU seconds of the compilers and the guests: a run of the same builds and boots does not
+        get below it."""
+        return sum(row.cpu for row in self.rows if row.gate == "build" or row.gate.startswith("boot:"))
 
     @property
     def within(self) -> bool:
         """Whether the run kept within the budget."""
-        return self.cpu <= BUDGET and self.disk <= DISK
+        return self.cpu <= self.budget and self.disk <= DISK
 
     @property
     def rest(self) -> float:
@@ -49,10 +61,10 @@ class Cost:
     @property
     def verdict(self) -> str:
         """A sentence on the budget."""
-        limits = f"the budget of {BUDGET} s CPU (floor: {FLOOR} s) and {DISK / 2**30:g} GiB"
+        limits = f"the budget of {self.budget} s CPU and {DISK / 2**30:g} GiB"
         if not self.judged:
             return f"{limits} is for a complete run with an empty cache, which this was not"
-        took = f"{self.cpu:.0f} s and {self.disk / 2**30:.1f} GiB"
+        took = f"{self.cpu:.0f} s (floor: {self.floor:.0f} s) and {self.disk / 2**30:.1f} GiB"
         return f"{'within' if self.within else 'above'} {limits}: {took}"
 
     def table(self) -> list[tuple[str, str, str, str]]:
@@ -72,8 +84,8 @@ class Cost:
     def data(self) -> dict[str, Any]:
         """For results.json."""
         return {"spent": [dataclasses.asdict(row) for row in self.rows], "rest_cpu": round(self.rest, 1),
-                "wall": round(self.wall, 1), "cpu": round(self.cpu, 1), "budget": BUDGET,
-                "floor": FLOOR, "disk": self.disk, "disk_budget": DISK,
+                "wall": round(self.wall, 1), "cpu": round(self.cpu, 1), "budget": self.budget,
+                "floor": round(self.floor, 1), "disk": self.disk, "disk_budget": DISK,
                 "complete_and_cold": self.judged, "within": self.within if self.judged else None}
 
 
@@ -93,9 +105,10 @@ def spent(judgements: Iterable[Judgement]) -> tuple[Spent, ...]:
     return tuple(rows.values())
 
 
-def measured(judgements: Iterable[Judgement], wall: float, judged: bool) -> Cost:
-    """The cost of this process and of all commands that it ran. wall: seconds since its start."""
+def measured(judgements: Iterable[Judgement], wall: float, judged: bool, patches: int) -> Cost:
+    """The cost of this process and of all commands that it ran. wall: seconds since its start;
+    patches: of the series."""
     disk = 0
     if judged:  # du ends with 1 where a file goes while it looks
         disk = int(run(["du", "-s", "--block-size=1", cache.directory()], check=False).stdout.split()[0])
-    return Cost(spent(judgements), wall, usage.cpu(), judged, disk)
+    return Cost(spent(judgements), wall, usage.cpu(), judged, disk, patches)

@@ -271,19 +271,20 @@ class CostTest(unittest.TestCase):
         self.assertEqual([(r.lane, r.gate, r.count, r.wall, r.cpu) for r in rows],
                          [("x", "build", 2, 30, 48), ("x", "boot:main", 1, 40, 35),
                           ("static", "w1", 1, 5, 0)])
-        one = cost.Cost(rows, 60.0, 100.0, True, plan.DISK)
+        one = cost.Cost(rows, 60.0, 100.0, True, plan.DISK, 10)
         self.assertEqual(one.rest, 17)
         self.assertRegex("\n".join(one.lines()), r"cost: x build +2 +30 +48\n")
         self.assertRegex("\n".join(one.lines()),
                          r"cost: everything else +17\ncost: the whole run +60 +100\n")
-        self.assertEqual(f"within the budget of {plan.BUDGET} s CPU (floor: {plan.FLOOR} s) and 12 GiB: "
-                         "100 s and 12.0 GiB", one.verdict)
-        above = cost.Cost(rows, 60.0, plan.BUDGET + 5.0, True, 0)
-        self.assertRegex(above.verdict, rf"^above the budget .*: {plan.BUDGET + 5} s and 0\.0 GiB$")
-        full = cost.Cost(rows, 60.0, 100.0, True, plan.DISK + 1)
+        budget = 10 * plan.BUDGET_OF_A_PATCH
+        self.assertEqual(f"within the budget of {budget} s CPU and 18 GiB: 100 s (floor: 83 s) and 18.0 GiB",
+                         one.verdict)
+        above = cost.Cost(rows, 60.0, budget + 5.0, True, 0, 10)
+        self.assertRegex(above.verdict, rf"^above the budget .*: {budget + 5} s \(floor: 83 s\) and 0\.0 GiB$")
+        full = cost.Cost(rows, 60.0, 100.0, True, plan.DISK + 1, 10)
         self.assertRegex(full.verdict, "^above the budget ")
         self.assertEqual((one.data()["within"], above.data()["within"]), (True, False))
-        part = cost.Cost(rows, 60.0, 9999.0, False, 0)
+        part = cost.Cost(rows, 60.0, 9999.0, False, 0, 10)
         self.assertIn("which this was not", part.verdict)
         self.assertIsNone(part.data()["within"])
 
@@ -393,7 +394,7 @@ class RunTest(unittest.TestCase):
                          [("fake", "build", 2), ("fake", "boot:main", 2)])
         self.assertGreater(data["cpu"], 0)
         self.assertFalse(data["complete_and_cold"])  # without the static gates
-        self.assertIn(f"the budget of {plan.BUDGET} s CPU", (made.top / "out/index.html").read_text())
+        self.assertIn(f"the budget of {plan.BUDGET_OF_A_PATCH * len(made.patches)} s CPU", (made.top / "out/index.html").read_text())
 
 
 if __name__ == "__main__":

@@ -280,7 +280,8 @@ class CostTest(unittest.TestCase):
         self.assertEqual(f"within the budget of {budget} s CPU and 18 GiB: 100 s (floor: 83 s) and 18.0 GiB",
                          one.verdict)
         above = cost.Cost(rows, 60.0, budget + 5.0, True, 0, 10)
-        self.assertRegex(above.verdict, rf"^above the budget .*: {budget + 5} s \(floor: 83 s\) and 0\.0 GiB$")
+        self.assertRegex(above.verdict,
+                         rf"^above the budget .*: {budget + 5} s \(floor: 83 s\) and 0\.0 GiB$")
         full = cost.Cost(rows, 60.0, 100.0, True, plan.DISK + 1, 10)
         self.assertRegex(full.verdict, "^above the budget ")
         self.assertEqual((one.data()["within"], above.data()["within"]), (True, False))
@@ -394,7 +395,8 @@ class RunTest(unittest.TestCase):
                          [("fake", "build", 2), ("fake", "boot:main", 2)])
         self.assertGreater(data["cpu"], 0)
         self.assertFalse(data["complete_and_cold"])  # without the static gates
-        self.assertIn(f"the budget of {plan.BUDGET_OF_A_PATCH * len(made.patches)} s CPU", (made.top / "out/index.html").read_text())
+        self.assertIn(f"the budget of {plan.BUDGET_OF_A_PATCH * len(made.patches)} s CPU",
+                      (made.top / "out/index.html").read_text())
 
 
 if __name__ == "__main__":

@@ -53,28 +53,29 @@ class ResultsTest(unittest.TestCase):
     def test_kselftest_and_nested_documents(self):
         runs, done = self.read("nested")
         self.assertTrue(done)
-        self.assertEqual(runs["heaps"].cases, {"heaps/one": "pass", "heaps/two": "skip",
-                                               "heaps/three": "fail"})
-        self.assertEqual(runs["heaps"].reasons["heaps/two"], "no device")
-        self.assertEqual(runs["nest"].cases, {"nest/suite/a": "pass", "nest/suite/b": "fail",
-                                              "nest/other": "pass"})
-        self.assertEqual((runs["heaps"].rc, runs["heaps"].seconds), (1, 2.5))
+        self.assertEqual(runs["heaps"]["cases"], {"heaps/one": "pass", "heaps/two": "skip",
+                                                  "heaps/three": "fail"})
+        self.assertEqual(runs["heaps"]["reasons"]["heaps/two"], "no device")
+        self.assertEqual(runs["nest"]["cases"], {"nest/suite/a": "pass", "nest/suite/b": "fail",
+                                                 "nest/other": "pass"})
+        self.assertEqual((runs["heaps"]["rc"], runs["heaps"]["seconds"]), (1, 2.5))
 
     def test_a_guest_that_dies_leaves_a_test_without_end(self):
         runs, done = self.read("died")
         self.assertFalse(done)
-        self.assertIsNone(runs["last"].rc)
-        self.assertEqual(runs["last"].cases["last/first"], "pass")
+        self.assertIsNone(runs["last"]["rc"])
+        self.assertEqual(runs["last"]["cases"]["last/first"], "pass")
 
     def test_a_missing_result_is_a_failure(self):
         runs, _ = self.read("missing")
-        self.assertIn("fail", runs["plan"].cases.values())
+        self.assertIn("fail", runs["plan"]["cases"].values())
 
     def test_a_result_beyond_the_plan_is_a_failure(self):
         runs, _ = self.read("beyond")
-        self.assertEqual(runs["plan"].cases, {"plan/one": "fail", "plan/two": "pass", "plan/three": "fail"})
-        self.assertEqual(runs["plan"].reasons["plan/three"], "result 3 is beyond the plan of 2")
-        self.assertEqual(runs["nest"].cases["nest/suite"], "fail")
+        self.assertEqual(runs["plan"]["cases"],
+                         {"plan/one": "fail", "plan/two": "pass", "plan/three": "fail"})
+        self.assertEqual(runs["plan"]["reasons"]["plan/three"], "result 3 is beyond the plan of 2")
+        self.assertEqual(runs["nest"]["cases"]["nest/suite"], "fail")
 
 
 class FramesTest(unittest.TestCase):

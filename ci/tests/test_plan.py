@@ -164,7 +164,7 @@ class OwnSelftestsTest(unittest.TestCase):
 
     def test_archives(self):
         made = guest.Guest.__new__(guest.Guest)
-        made.lock, made.boots = threading.RLock(), {}
+        made.lock, made.boots, made.trees = threading.RLock(), {}, mock.Mock()
         made.needs = {"vfio": needs.Needs((), (), (), ("vfio",), True, False)}
         differs = mock.Mock(return_value=True)
         with mock.patch.multiple(guest.Guest, base=lambda s: "base", scripts=lambda s, n: "scripts",

@@ -554,6 +554,28 @@ class Apply(Fixture):
                 self.script("apply", "--worktree", self.top / name)
                 self.assertEqual(self.tree(self.top / name), self.tree(self.work))
 
+    def test_killed_while_git_added_a_worktree(self):
+        self.script("apply", "--worktree", self.top / "first")
+        own = self.cache / "linux.git/worktrees/steps"
+        for left in ("commondir", "HEAD"):
+            with self.subTest(left):
+                shutil.rmtree(self.cache / "steps")
+                (own / "locked").write_text("initializing\n")
+                (own / left).write_text("")
+                self.script("apply", "--worktree", self.top / left)
+                self.assertEqual(self.tree(self.top / left), self.tree(self.work))
+
+    def test_killed_while_git_added_another_worktree(self):
+        self.script("apply", "--worktree", self.top / "first")
+        other = self.cache / "linux.git/worktrees/other"
+        shutil.copytree(self.cache / "linux.git/worktrees/steps", other)
+        (other / "gitdir").write_text(f"{self.top}/other/.git\n")
+        (other / "locked").write_text("initializing\n")
+        (other / "commondir").write_text("")
+        os.utime(other, (0, 0))
+        self.script("apply", "--worktree", self.top / "second")
+        self.assertEqual(self.tree(self.top / "second"), self.tree(self.work))
+
     @slow
     def test_killed_at_any_moment(self):
         """SIGKILL while git am runs: the next run gets the same tree."""

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The worktrees in the cache that belong to the scripts alone."""
 
+import contextlib
 import pathlib
 import shutil
+import time
 from collections.abc import Sequence
 
 from . import cache
@@ -49,6 +51,20 @@ def _repair(repository: pathlib.Path) -> None:
                     cache.write_atomically(link, f"gitdir: {own}\n")
 
 
+def forget(path: pathlib.Path, repository: pathlib.Path) -> None:
+    """Let the repository forget a worktree that was removed, and what is left of any that `git
+    worktree add` was killed at, a minute ago or more: it is locked against pruning, and where git
+    cannot read it, git makes no other worktree."""
+    for own in (repository / "worktrees").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            link, common = own / "gitdir", own / "commondir"
+            mine = link.is_file() and (
+                pathlib.Path(link.read_text().strip()).resolve() == (path / ".git").resolve())
+            broken = not (common.is_file() and common.read_text())
+            if mine or broken and time.time() - own.stat().st_mtime > 60:
+                shutil.rmtree(own)
+
+
 def worktree(name: str, checkout: bool = True) -> pathlib.Path:
     """CACHE/NAME, a detached worktree of the base that belongs to the scripts alone."""
     repository, path = linux(), cache.directory() / name
@@ -57,6 +73,7 @@ def worktree(name: str, checkout: bool = True) -> pathlib.Path:
     if not _of(path, repository):
         if path.exists():
             shutil.rmtree(path)
+        forget(path, repository)
         git(repository, "worktree", "prune")
         git(repository, "worktree", "add", "-q", "--detach", "--no-checkout", "-f", "-f",
             path, BASE)

@@ -40,6 +40,7 @@ def onto_new_worktree(tree: str, patches: Sequence[Patch], signoff: bool, repeat
     linux, beside = release.linux(), path.with_name(f".{path.name}.series-new")
     with cache.lock("new-worktree"):
         shutil.rmtree(beside, ignore_errors=True)  # what a kill left
+        checkout.forget(beside, linux)
         git(linux, "worktree", "prune")
         try:
             # -f -f: git locks a worktree while it makes it, and a kill leaves that
@@ -84,6 +85,7 @@ def own_worktree() -> pathlib.Path:
         if path.exists() and any(entry.name != ".git" for entry in path.iterdir()):
             raise Failed(f"{path} exists and is no worktree of ours; move it away")
         shutil.rmtree(path, ignore_errors=True)
+        checkout.forget(path, linux)
         git(linux, "worktree", "prune")
         if not plumbing.succeeds(linux, "rev-parse", "-q", "--verify", BRANCH):
             git(linux, "branch", "series", BASE)

@@ -153,10 +153,15 @@ class Testbed:
     # --- with a fault
 
     def builds(self, lane: Lane, file: str) -> bool:
-        """Whether a lane may build a file; False only where its objects show that it does not."""
+        """Whether a lane may build a file; False only where its objects show that it does not.
+
+        Kbuild's .cmd file tells: the object is away while it is made, and after a fault that does not
+        compile.
+        """
         if lane.name not in self._touched or not file.endswith(".c"):
             return True
-        return (self._lanes[lane.name].builds.builder.objects / file).with_suffix(".o").exists()
+        path = self._lanes[lane.name].builds.builder.objects / file
+        return path.with_name(f".{path.stem}.o.cmd").exists()
 
     def build(self, lane: Lane, file: str, text: str, boots: Sequence[Boot]) -> FaultyBuild:
         """Build the last step with other content of one file, and the modules of some boots."""

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import types
 import unittest
+from unittest import mock
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "ci"))
@@ -15,6 +16,7 @@ sys.path.insert(0, str(TOP / "ci"))
 from fixture import Fixture, git  # noqa: E402
 from marks import slow  # noqa: E402
 from harness import csource, mutant, operators, proof  # noqa: E402
+from harness.testbed import Testbed  # noqa: E402
 from lib.command import Failed  # noqa: E402
 from lib.series import Patch  # noqa: E402
 
@@ -182,6 +184,23 @@ class MutateFixture(Fixture):
         """The mutants of the report by name."""
         found = json.loads((self.top / "out/mutate.json").read_text())["mutants"]
         return {m["name"]: m for m in found}
+
+
+class TestbedTest(unittest.TestCase):
+    def test_a_file_whose_object_is_being_made_is_built(self):
+        with tempfile.TemporaryDirectory(prefix="series-test-") as directory:
+            objects = pathlib.Path(directory)
+            (objects / "lib").mkdir()
+            (objects / "lib/.a.o.cmd").touch()
+            (objects / "lib/b.o").touch()  # of something else than Kbuild
+            bed = Testbed.__new__(Testbed)
+            bed._touched = {"fake"}
+            bed._lanes = {"fake": mock.Mock()}
+            bed._lanes["fake"].builds.builder.objects = objects
+            lane = mock.Mock()
+            lane.name = "fake"
+            self.assertEqual([bed.builds(lane, name) for name in ("lib/a.c", "lib/b.c", "lib/a.h")],
+                             [True, False, True])
 
 
 class CommandTest(unittest.TestCase):

@@ -15,6 +15,7 @@ from typing import Any
 from lib import cache, lane as lanes, plumbing
 from lib.command import CannotJudge, output
 from lib.kernel import diagnostics, patched
+from lib.kernel.build import command_file
 from lib.kernel.record import Build
 from lib.lane import Boot, Lane
 from lib.series import Series
@@ -155,13 +156,13 @@ class Testbed:
     def builds(self, lane: Lane, file: str) -> bool:
         """Whether a lane may build a file; False only where its objects show that it does not.
 
-        Kbuild's .cmd file tells: the object is away while it is made, and after a fault that does not
-        compile.
+        The object's .cmd file tells, since the object is away while it is made, and after a fault that does
+        not compile.
         """
         if lane.name not in self._touched or not file.endswith(".c"):
             return True
         path = self._lanes[lane.name].builds.builder.objects / file
-        return path.with_name(f".{path.stem}.o.cmd").exists()
+        return command_file(path.with_suffix(".o")).exists()
 
     def build(self, lane: Lane, file: str, text: str, boots: Sequence[Boot]) -> FaultyBuild:
         """Build the last step with other content of one file, and the modules of some boots."""

@@ -66,6 +66,11 @@ def toolchain(lane: Lane) -> str:
     return "; ".join(words)
 
 
+def command_file(target: pathlib.Path) -> pathlib.Path:
+    """Where kbuild keeps the command that made a target, which it writes after the target."""
+    return target.with_name(f".{target.name}.cmd")
+
+
 class Builder:
     """Builds steps of one lane in one object directory, walking forward.
 
@@ -197,7 +202,7 @@ class Builder:
         for path in self.objects.rglob("*"):
             if path.is_symlink() or not path.is_file() or path.stat().st_mtime < started:
                 continue
-            command = path.with_name(f".{path.name}.cmd")
+            command = command_file(path)
             unfinished = path.with_name(f".{path.name}.d").exists()
             if path.suffix in (".o", ".a", ".ko", ".s", ".dtb") or path.name.startswith("vmlinux") \
                     or path.name.startswith("Image"):

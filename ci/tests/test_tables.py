@@ -198,22 +198,32 @@ class TableTest(unittest.TestCase):
 class ExampleTest(unittest.TestCase):
     """The numbers of steps in the examples are those of the patches that they are about."""
 
-    def step(self, name):
-        return next(patch.step for patch in series.read(TOP).patches if name in patch.name)
-
     def test_steps(self):
-        for file, text, name in (
-                ("README.md", "which step is that patch? {0}\n", "the-bounce-buffer"),
-                ("README.md", "--step {1}..{0} --boot swiotlb\n", "the-bounce-buffer"),
-                ("README.md", ": fail {1}, pass {0}\n", "the-bounce-buffer"),
-                ("README.md", "--step {0} --boot iommu\n", "dma-heap/0010"),
-                ("CONTRIBUTING.md", "--step {0} --boot swiotlb --shell\n", "the-bounce-buffer"),
-                ("CONTRIBUTING.md", "--step {1}..{0}` judges it", "the-bounce-buffer"),
-                ("ci/lanes/README.md", "--lane variants --step {1}..{0}`", "Call-the-core-reset-and-resume"),
-                ("ci/ktest/defects.toml", "\nlast = {0}\n", "iommu-dma-Add-KUnit-tests-for-DMA-attributes")):
-            number = self.step(name)
-            with self.subTest(file=file, name=name):
-                self.assertIn(text.format(number, number - 1), (TOP / file).read_text())
+        patches = series.read(TOP).patches
+        for name, examples in (
+                ("the-bounce-buffer", (
+                    ("README.md", "which step is that patch? {0}\n"),
+                    ("README.md", "--gate checkpatch {0} "),
+                    ("README.md", "--step {1}..{0} --boot swiotlb\n"),
+                    ("README.md", "] step {0} x86_64: boot swiotlb"),
+                    ("README.md", "proof of step {0}: "),
+                    ("README.md", ": fail {1}, pass {0}\n"),
+                    ("CONTRIBUTING.md", "    ci/run --lane x86_64 --step {0} --boot swiotlb --shell\n"),
+                    ("CONTRIBUTING.md", "| ci/run --lane x86_64 --step {0} --boot swiotlb --shell\n"),
+                    ("CONTRIBUTING.md", "--step {1}..{0}` judges it"))),
+                ("dma-heap/0010", (
+                    ("README.md", "fail: step {0} arm64 boot:iommu"),
+                    ("README.md", "--step {0} --boot iommu\n"))),
+                ("drm-tests-test-drm_prime", (
+                    ("ci/lanes/README.md", "--lane drm --step {1}..{0}`"),)),
+                ("Call-the-core-reset-and-resume", (
+                    ("ci/lanes/README.md", "--lane variants --step {1}..{0}`"),)),
+                ("iommu-dma-Add-KUnit-tests-for-DMA-attributes", (
+                    ("ci/ktest/defects.toml", "\nlast = {0}\n"),))):
+            number = next(patch.step for patch in patches if name in patch.name)
+            for file, text in examples:
+                with self.subTest(file=file, text=text):
+                    self.assertIn(text.format(number, number - 1), (TOP / file).read_text())
 
 
 if __name__ == "__main__":

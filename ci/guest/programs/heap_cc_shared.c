@@ -17,12 +17,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "heap.h"
 #include "ktap.h"
+#include "number.h"
 
 #define SHARED	"system_cc_shared"
 #define PLAIN	"system"
 #define SIZE	(64 * 1024)	/* more than a page, and fits a bounce buffer */
+#define SLOTS	"/sys/kernel/debug/swiotlb/io_tlb_used"
+#define ROUNDS	100
 #define PATTERN	0x5a17ed0fcafef00dULL
 
 /* Write the pattern all over the buffer, through one mapping, and read it in another. */
@@ -90,12 +94,48 @@ static void behind_viommu(int buf)
 	       got.reports);
 }
 
+/* How much of the bounce buffers is used at least, while others may use some for a moment */
+static long slots(void)
+{
+	long least = number(SLOTS, ""), used;
+	int i;
+
+	for (i = 0; i < 20 && least > 0; i++) {
+		sleep_ms(10);
+		used = number(SLOTS, "");
+		if (used < least)
+			least = used;
+	}
+	return least;
+}
+
+/* The device gets to the buffer itself, not to a copy, or is refused. */
+static void leaves_no_slots(int buf, int error)
+{
+	long before = slots(), amid = -1, after;
+	int ret = 0, i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		ret = tell_importer("pci", "hold %d", buf);
+		if (ret != error)
+			break;
+		if (i == ROUNDS - 1)
+			amid = slots();
+		tell_importer("pci", "release", 0);
+	}
+	after = slots();
+	result(ret == error && i == ROUNDS && before >= 0 && amid <= before &&
+	       after <= before, "import_leaves_no_slots",
+	       "error %d in round %d, slots in use: %ld before, %ld while it is mapped, %ld after",
+	       ret, i, before, amid, after);
+}
+
 static void in_guest(bool viommu)
 {
 	struct import got;
 	int buf;
 
-	plan(viommu ? 11 : 9);
+	plan(viommu ? 12 : 10);
 	result(!access(HEAPS SHARED, R_OK | W_OK), "heap_is_there", "%s: %s", SHARED,
 	       strerror(errno));
 	buf = allocate(SHARED, SIZE);
@@ -115,6 +155,7 @@ static void in_guest(bool viommu)
 		result(got.error == EOPNOTSUPP, "import_behind_iommu_refused",
 		       "error %d, %u entries, %zu bytes", got.error, got.nents, got.bytes);
 	}
+	leaves_no_slots(buf, viommu ? 0 : EOPNOTSUPP);
 	close(buf);
 	plain_heap();
 }

@@ -80,6 +80,24 @@ struct iommu_ioas_alloc {
 };
 #endif
 
+#ifndef IOMMU_HWPT_ALLOC
+#define IOMMU_HWPT_ALLOC _IO(';', 0x89)
+
+struct iommu_hwpt_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 dev_id;
+	__u32 pt_id;
+	__u32 out_hwpt_id;
+	__u32 __reserved;
+	__u32 data_type;
+	__u32 data_len;
+	__aligned_u64 data_uptr;
+	__u32 fault_id;
+	__u32 __reserved2;
+};
+#endif
+
 #ifndef IOMMU_IOAS_MAP_FILE
 #define IOMMU_IOAS_MAP_FILE _IO(';', 0x8f)
 
@@ -120,15 +138,17 @@ struct vfio_device_feature_dma_buf_memattr {
 
 /*
  * Bind a device to an iommufd and attach it to an address space: that of *@pt, or a
- * new one, whose number *@pt becomes, where it is 0.
+ * new one, whose number *@pt becomes, where it is 0. With @apart the device gets an IOMMU
+ * domain of its own.
  */
-static inline int vfio_attach(int fd, int iommufd, uint32_t *pt)
+static inline int vfio_attach(int fd, int iommufd, uint32_t *pt, bool apart)
 {
 	struct vfio_device_bind_iommufd bind = {
 		.argsz = sizeof(bind),
 		.iommufd = iommufd,
 	};
 	struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
+	struct iommu_hwpt_alloc hwpt = { .size = sizeof(hwpt) };
 	struct vfio_device_attach_iommufd_pt attach = {
 		.argsz = sizeof(attach),
 	};
@@ -141,6 +161,13 @@ static inline int vfio_attach(int fd, int iommufd, uint32_t *pt)
 		*pt = ioas.out_ioas_id;
 	}
 	attach.pt_id = *pt;
+	if (apart) {
+		hwpt.dev_id = bind.out_devid;
+		hwpt.pt_id = *pt;
+		if (ioctl(iommufd, IOMMU_HWPT_ALLOC, &hwpt))
+			return -1;
+		attach.pt_id = hwpt.out_hwpt_id;
+	}
 	return ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 }
 
@@ -149,7 +176,8 @@ static inline int vfio_attach(int fd, int iommufd, uint32_t *pt)
  * address space of an iommufd, as vfio_attach() has it: a file descriptor, or -1 after
  * a line on standard error.
  */
-static inline int vfio_open_in(const char *bdf, int iommufd, uint32_t *pt)
+static inline int vfio_open_as(const char *bdf, int iommufd, uint32_t *pt,
+			       bool apart)
 {
 	const char *what = "no vfio-dev";
 	char path[128];
@@ -171,7 +199,7 @@ static inline int vfio_open_in(const char *bdf, int iommufd, uint32_t *pt)
 	if (fd < 0)
 		goto fail;
 	what = "bind and attach";
-	if (vfio_attach(fd, iommufd, pt))
+	if (vfio_attach(fd, iommufd, pt, apart))
 		goto fail;
 	return fd;
 fail:
@@ -179,6 +207,12 @@ fail:
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+/* The same without a domain of its own */
+static inline int vfio_open_in(const char *bdf, int iommufd, uint32_t *pt)
+{
+	return vfio_open_as(bdf, iommufd, pt, false);
 }
 
 static inline int vfio_open_iommufd(void)

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 
 #include "clock.h"
+#include "container.h"
 #include "fail_nth.h"
 #include "ktap.h"
 #include "number.h"
@@ -43,6 +44,8 @@ static int device, iommufd;
 static uint32_t pt;
 static int buf = -1;
 static bool imported;
+static struct container container = { -1, -1, -1 };
+static void *bar = MAP_FAILED;
 static size_t page, bar_size;
 static const char *cgroup;
 static unsigned int seed;
@@ -408,7 +411,7 @@ struct attempt {
 	int (*prepare)(void);
 	/* 0 or -errno */
 	int (*act)(void);
-	/* undone after each, whether or not it succeeded */
+	/* undone after each, whatever has succeeded */
 	void (*undo)(void);
 	/* what it may fail with besides ENOMEM, 0 for nothing */
 	int other;
@@ -493,6 +496,75 @@ static int act_read(void)
 	       sizeof(value) ? 0 : -errno;
 }
 
+static void undo_bar(void)
+{
+	if (bar != MAP_FAILED)
+		munmap(bar, 4 * page);
+	bar = MAP_FAILED;
+}
+
+/* An opened device has no buffer of its BAR yet. */
+static int prepare_open(void)
+{
+	close(device);
+	device = vfio_open_in(bdf, iommufd, &pt);
+	return device < 0 ? -ENODEV : 0;
+}
+
+static int map_bar(int fd)
+{
+	struct vfio_region_info info;
+	int ret = vfio_region(fd, BAR, &info);
+
+	if (ret)
+		return ret;
+	bar = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		   info.offset);
+	return bar == MAP_FAILED ? -errno : 0;
+}
+
+static int act_bar(void)
+{
+	return map_bar(device) ?: (touch(bar) ? -EFAULT : 0);
+}
+
+static void undo_container(void)
+{
+	undo_bar();
+	container_close(&container);
+}
+
+/* A process has a device open in one way only. */
+static int prepare_container_as(unsigned long type)
+{
+	if (device >= 0)
+		close(device);
+	device = -1;
+	return container_open(&container, CONTAINER_IOMMUFD, type, bdf) ?:
+	       map_bar(container.device);
+}
+
+static int prepare_container(void)
+{
+	return prepare_container_as(VFIO_TYPE1v2_IOMMU);
+}
+
+static int act_container_map(void)
+{
+	return container_map(&container, bar, IOVA, 4 * page);
+}
+
+/* A part can be unmapped in a container of version 1. */
+static int prepare_container_part(void)
+{
+	return prepare_container_as(VFIO_TYPE1_IOMMU) ?: act_container_map();
+}
+
+static int act_container_unmap_part(void)
+{
+	return container_unmap(&container, IOVA + page, page);
+}
+
 static const struct attempt attempts[] = {
 	{ "export", prepare_nothing, act_export, undo },
 	{ "mmap", prepare_buffer, act_mmap, undo },
@@ -503,6 +575,15 @@ static const struct attempt attempts[] = {
 	{ "revoke_imported", prepare_import, act_revoke, undo },
 	{ "memattr", prepare_buffer, act_memattr, undo },
 	{ "memattr_wc", prepare_buffer, act_wc, undo, EOPNOTSUPP },
+	{ "bar", prepare_open, act_bar, undo_bar },
+	/*
+	 * The last ones, as they close the device. A container has its IOAS at hand, and
+	 * ENOENT would be a part that was not cut off.
+	 */
+	{ "container_map", prepare_container, act_container_map,
+	  undo_container },
+	{ "container_unmap_part", prepare_container_part,
+	  act_container_unmap_part, undo_container },
 };
 
 #define ATTEMPTS (sizeof(attempts) / sizeof(attempts[0]))
@@ -517,8 +598,10 @@ static void attempt(const struct attempt *attempt, int file)
 
 	for (nth = 1; failed && nth < FAIL_NTH_MOST; nth++) {
 		ret = attempt->prepare();
-		if (ret)
+		if (ret) {
+			attempt->undo();
 			break;
+		}
 		fail_nth_arm(file, nth);
 		ret = attempt->act();
 		failed = fail_nth_failed(file);

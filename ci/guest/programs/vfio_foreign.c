@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "importer.h"
 #include "ktap.h"
+#include "probe.h"
 #include "touch.h"
 #include "vfio.h"
 
@@ -192,37 +193,17 @@ static void test_memory_off(void)
 	users_close(&users);
 }
 
-/* Whether the device translates an IOVA: 0 or 1, -1 where /modules/mapping_probe.ko is silent */
-static int translated(uint64_t iova)
-{
-	int fd = open("/sys/kernel/debug/mapping_probe", O_RDWR | O_CLOEXEC);
-	char text[64];
-	int yes = -1;
-	ssize_t got;
-
-	snprintf(text, sizeof(text), "dma %s %llx", bdf,
-		 (unsigned long long)iova);
-	if (fd >= 0 && write(fd, text, strlen(text)) > 0) {
-		got = read(fd, text, sizeof(text) - 1);
-		text[got > 0 ? got : 0] = 0;
-		sscanf(text, "dma %d", &yes);
-	}
-	if (fd >= 0)
-		close(fd);
-	return yes;
-}
-
 /* The mapping in the IOMMU is gone when the driver has been told, and does not come back. */
 static void test_unmapped(void)
 {
 	struct users users;
 	int ret = users_open(&users), said, before, amid, after;
 
-	before = translated(IOVA);
+	before = probe_dma(bdf, IOVA);
 	said = tell("freeze");
-	amid = translated(IOVA);
+	amid = probe_dma(bdf, IOVA);
 	said = said ?: tell("resume");
-	after = translated(IOVA);
+	after = probe_dma(bdf, IOVA);
 	result(!ret && !said && before == 1 && !amid && !after,
 	       "error_takes_import",
 	       "set up %d, told %d, translated %d, %d and %d", ret, said,
@@ -523,7 +504,7 @@ static int aer(const char *port)
 {
 	struct users users;
 	int ret = users_open(&users), fd = errors_of(users.device);
-	int before = translated(IOVA), injected, after, late = -ENODEV, i;
+	int before = probe_dma(bdf, IOVA), injected, after, late = -ENODEV, i;
 	unsigned long count = 0;
 
 	plan(1);
@@ -532,7 +513,7 @@ static int aer(const char *port)
 		sleep_ms(100);
 		count = signalled(fd);
 	}
-	after = translated(IOVA);
+	after = probe_dma(bdf, IOVA);
 	for (i = 0; i < 100 && late == -ENODEV; i++) {
 		sleep_ms(100);
 		late = users_import(&users);

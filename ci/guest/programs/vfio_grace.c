@@ -212,6 +212,19 @@ static void test_buffer(void)
 		close(buf);
 }
 
+/* Nor has such a buffer an attribute for mappings, whichever it would be. */
+static void test_memattr(void)
+{
+	int buf = vfio_export(device, RESERVED, 0, page);
+	int nc = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_NC);
+	int wc = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+
+	result(buf >= 0 && nc == -EOPNOTSUPP && wc == -EOPNOTSUPP,
+	       "memattr_is_refused", "buffer %d, NC %d, WC %d", buf, nc, wc);
+	if (buf >= 0)
+		close(buf);
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const others[] = {
@@ -219,7 +232,7 @@ int main(int argc, char **argv)
 		"no_fault_under_memory_lock", "read_into_own_mapping",
 		"memory_off_takes_usable", "reset_takes_usable",
 		"memory_off_takes_reserved", "reset_takes_reserved",
-		"buffer_is_not_mapped",
+		"buffer_is_not_mapped", "memattr_is_refused",
 	};
 	struct sigaction action = { .sa_handler = handler };
 	struct region usable, reserved;
@@ -249,6 +262,7 @@ int main(int argc, char **argv)
 		test_taken(&usable, "usable");
 		test_taken(&reserved, "reserved");
 		test_buffer();
+		test_memattr();
 	} else {
 		for (i = 0; i < count; i++)
 			skip(others[i], "the driver reads less than all");

@@ -14,43 +14,13 @@
 
 #include "group.h"
 #include "ktap.h"
+#include "probe.h"
 #include "vfio.h"
 
 #define BAR		0
-#define PROBE		"/sys/kernel/debug/mapping_probe"
 
 static const char *bdfs[2], *other;
 static size_t page;
-
-/* Ask the probe; its answer, or an empty one */
-__attribute__((format(printf, 1, 2)))
-static const char *probe(const char *format, ...)
-{
-	static char answer[128];
-	int fd = open(PROBE, O_RDWR | O_CLOEXEC);
-	char line[64];
-	ssize_t got = 0;
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	if (fd >= 0 && write(fd, line, strlen(line)) > 0)
-		got = read(fd, answer, sizeof(answer) - 1);
-	if (fd >= 0)
-		close(fd);
-	answer[got > 0 ? got : 0] = 0;
-	return answer;
-}
-
-/* Whether a device translates an IOVA: 0 or 1, -1 where the probe does not answer */
-static int translated(const char *bdf, uint64_t iova)
-{
-	int yes;
-
-	return sscanf(probe("dma %s %llx", bdf, (unsigned long long)iova),
-		      "dma %d", &yes) == 1 ? yes : -1;
-}
 
 static unsigned int touch(const volatile void *address)
 {
@@ -168,7 +138,7 @@ static void test_hot_reset(int iommufd)
 
 		if (open) {
 			taken = faults(users[i].bar);
-			before = translated(bdfs[i], users[i].iova);
+			before = probe_dma(bdfs[i], users[i].iova);
 			vfio_unimport(iommufd, pt, users[i].iova, page);
 			after = vfio_import(iommufd, pt, users[i].buf,
 					    users[i].iova, page);
@@ -180,7 +150,7 @@ static void test_hot_reset(int iommufd)
 		result(!ret && !before, name,
 		       "reset %d, the IOVA is translated %d", ret, before);
 		snprintf(name, sizeof(name), "hot_reset_gives_back.%d", i);
-		result(!ret && !after && translated(bdfs[i], users[i].iova) == 1,
+		result(!ret && !after && probe_dma(bdfs[i], users[i].iova) == 1,
 		       name, "reset %d, a new import %d", ret, after);
 	}
 
@@ -189,9 +159,9 @@ static void test_hot_reset(int iommufd)
 	if (open) {
 		munmap(users[0].bar, page);
 		close(users[0].device);
-		i = translated(bdfs[1], users[0].iova);
+		i = probe_dma(bdfs[1], users[0].iova);
 	}
-	result(!i && translated(bdfs[1], users[1].iova) == 1,
+	result(!i && probe_dma(bdfs[1], users[1].iova) == 1,
 	       "close_stops_import", "open %d, the IOVA is translated %d", open,
 	       i);
 	if (open) {

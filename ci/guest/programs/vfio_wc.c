@@ -23,13 +23,13 @@
 
 #include "clock.h"
 #include "ktap.h"
+#include "probe.h"
 #include "touch.h"
 #include "vfio.h"
 
 #define BAR		0
 #define REGISTERS	2
 #define SECOND		2	/* of another device */
-#define PROBE		"/sys/kernel/debug/mapping_probe"
 #define TYPES		"/sys/kernel/debug/x86/pat_memtype_list"
 #define LARGE		(2ul << 20)
 #define AMID_MS		200
@@ -52,23 +52,12 @@ static void *map(int fd, off_t offset, size_t size)
 /* How a page is mapped that is accessed first: NC, WC, 2 for all else, or -1 */
 static int cache(void *vaddr)
 {
-	int fd = open(PROBE, O_RDWR | O_CLOEXEC), found = -1;
-	char text[128];
-	ssize_t got;
+	int found;
 
-	if (vaddr == MAP_FAILED || touch(vaddr)) {
-		close(fd);
+	if (vaddr == MAP_FAILED || touch(vaddr))
 		return -1;
-	}
-	snprintf(text, sizeof(text), "cpu %lx", (unsigned long)vaddr);
-	if (fd >= 0 && write(fd, text, strlen(text)) > 0) {
-		got = read(fd, text, sizeof(text) - 1);
-		text[got > 0 ? got : 0] = 0;
-		sscanf(text, "cpu cache %d", &found);
-	}
-	if (fd >= 0)
-		close(fd);
-	return found;
+	return sscanf(probe("cpu %lx", (unsigned long)vaddr), "cpu cache %d",
+		      &found) == 1 ? found : -1;
 }
 
 /* --- on every machine */

@@ -37,9 +37,9 @@ vfio_iommufd() {
 
 # Tests of vfio_pci_dmabuf_test that vfio-dmabuf-revoke and vfio-wc run, as options that
 # leave them out elsewhere.
-later="-F vfio_pci_dmabuf_revoke -T revoke_o_path -T revoke_mappings -T revoke_ranges
-	-T revoke_huge -T revoke_mremap -T revoke_while_reset -T revoke_many -T revoke_errors
-	-T memattr_errors -T memattr_nc -T memattr_ranges -T sysfs_reset_stops
+later="-F vfio_pci_dmabuf_revoke -T revoke_o_path -T revoke_mappings -T revoke_received
+	-T revoke_ranges -T revoke_huge -T revoke_mremap -T revoke_fork -T revoke_while_reset
+	-T revoke_many -T revoke_errors -T memattr_errors -T memattr_nc -T memattr_ranges -T sysfs_reset_stops
 	-T bridge_reset_stops -T sysfs_reset_waits -T sysfs_reset_close
 	-T memattr_wc -T memattr_wc_part -T memattr_wc_slices"
 export later

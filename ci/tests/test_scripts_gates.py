@@ -275,11 +275,11 @@ class Kept(GatesFixture):
         for number in range(3):
             self.change(self.linux, f"return {number}", f"return {number}0", "toy: later")
         self.git(self.top, "clone", "-q", "--depth=2", f"file://{self.linux}", shallow)
-        results, _ = self.check("2", "--gate", "message", LINUX=shallow)
-        self.assertIn(f"LINUX={shallow} is shallow", results[2, "message"]["reason"])
+        results, _ = self.check("2", "--gate", "fixes", LINUX=shallow)
+        self.assertIn(f"LINUX={shallow} is shallow", results[2, "fixes"]["reason"])
         self.git(shallow, "fetch", "-q", "--unshallow")
-        results, _ = self.check("2", "--gate", "message", LINUX=shallow, expect=1)
-        self.assertIn("names a commit that is not in the history", results[2, "message"]["reason"])
+        results, _ = self.check("2", "--gate", "fixes", LINUX=shallow, expect=1)
+        self.assertIn("is no commit of the history", results[2, "fixes"]["reason"])
 
 
 class Surroundings(GatesFixture):

@@ -2,17 +2,15 @@
 """What is wrong with a commit message: predicates over one patch's text."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-# The subject of a commit, None where the history has no such commit.
-History = Callable[[str], str | None]
+from . import candidate
 
 WIDTH = 75
 _GIVEN = ("Signed-off-by", "Reviewed-by", "Acked-by", "Tested-by", "Reported-by", "Suggested-by",
           "Co-developed-by", "Cc")
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+): (.*)$")
 _LORE = re.compile(r"https://lore\.kernel\.org/(?:[\w.-]+/)?[^/\s]+@[^/\s]+/?(?: # \[\d+\])?$")
-_FIXES = re.compile(r'([0-9a-f]{12,40}) \("(.+)"\)$')
 # First words that tell what was done instead of what to do.
 _TOLD = re.compile(r"(?:fix|add|remov|chang|mak|us|unmap|map|refus|mov|mak|introduc|replac|allow|"
                    r"prevent|check|return|handl|updat|convert|drop|support|implement|avoid|"
@@ -59,24 +57,9 @@ def _about_subject(line: str) -> Iterator[str]:
         yield "the subject ends with a full stop"
 
 
-def _about_fixes(value: str, history: History | None) -> Iterator[str]:
-    match = _FIXES.match(value)
-    if not match:
-        yield f'not of the form \'Fixes: 12+ hex digits ("subject")\': {value!r}'
-        return
-    found = history(match.group(1)) if history else match.group(2)
-    if found is None:
-        yield f"Fixes: names a commit that is not in the history: {match.group(1)}"
-    elif found != match.group(2):
-        yield f"Fixes: quotes {match.group(2)!r}, but that commit is {found!r}"
-
-
-def problems(text: str, history: History | None = None) -> list[str]:
-    """What is wrong, a sentence each; an empty list when nothing is.
-
-    history(id) gives a commit's subject, None where there is no such commit;
-    without it only the form of Fixes: is judged.
-    """
+def problems(text: str) -> list[str]:
+    """What is wrong, a sentence each; an empty list when nothing is. What Fixes: names is for the gate
+    fixes to judge."""
     found = list(_about_subject(subject(text)))
     lines = body(text)
     tags = trailers(lines)
@@ -89,7 +72,7 @@ def problems(text: str, history: History | None = None) -> list[str]:
                          f"more than {WIDTH}: {line!r}")
         match = _TRAILER.match(line)
         if match and match.group(1).lower() in [x.lower() for x in _GIVEN] \
-                and "stable@vger.kernel.org" not in line:
+                and candidate.since(line) is None:
             found.append(f"{match.group(1)}: is not for the author of a patch to write "
                          f"(who submits signs and picks recipients): {line!r}")
         if match and match.group(1) in ("Fixes", "Link") and (match[1], match[2]) not in tags:
@@ -97,8 +80,6 @@ def problems(text: str, history: History | None = None) -> list[str]:
         if re.match(r"change-id:", line, re.I):
             found.append(f"line {number} of the message is a {line.split(':')[0]}")
     for name, value in tags:
-        if name == "Fixes":
-            found += _about_fixes(value, history)
         if name == "Link" and not _LORE.match(value):
             found.append(f"Link: is not https://lore.kernel.org/LIST/MESSAGE-ID: {value!r}")
     return found

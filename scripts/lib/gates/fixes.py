@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .. import message
+from .. import candidate, message
 from ..store import digest
 from ..verdict import Verdict
-from . import stable
 from .gate import Answer, Gate, judged
 from .step import Step
 from .tools import Tools
@@ -29,14 +28,14 @@ def _values(text: str) -> list[str]:
 
 class Fixes(Gate):
     name = "fixes"
-    code = ("gates/fixes.py", "gates/stable.py", "message.py")
+    code = ("gates/fixes.py", "candidate.py", "message.py")
 
     def idle(self, step: Step) -> str:
         return "" if _values(step.patch.text) or self._since(step) is not None else "names no fault"
 
     @staticmethod
-    def _since(step: Step) -> stable.Since | None:
-        return stable.candidate(step.patch.text.partition("\n---\n")[0])
+    def _since(step: Step) -> candidate.Since | None:
+        return candidate.since(step.patch.text.partition("\n---\n")[0])
 
     def inputs(self, step: Step, tools: Tools) -> dict[str, Any]:
         named = [m[1] for m in map(_FORM.fullmatch, _values(step.patch.text)) if m]

@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from lib import cache, command, plumbing, release, series
+from lib import cache, command, diff_form, plumbing, release, series
 from lib.command import CannotJudge
 from lib.kernel import patched
 
@@ -48,7 +48,7 @@ def take(directory: pathlib.Path, revision: str, listing: series.Series,
     steps = {series.title(listing, step): step for step in range(1, len(commits))}
     step = next((steps[said] for _, _, said in lines[:start] if said in steps), 0)
     diff = command.run(["git", "-C", directory, "diff", "--binary", "--full-index", "--no-renames",
-                        *plumbing.PLAIN, lines[start][0], head], timeout=1800).stdout
+                        *diff_form.OPTIONS, lines[start][0], head], timeout=1800).stdout
     return Outside(_changed(diff, tree), step, name)
 
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-from . import cache, environment, mailserver, plumbing, posting, recipients, replay
+from . import cache, diff_form, environment, mailserver, posting, recipients, replay
 from . import series as series_file
 from . import submission, submitter
 from .command import CannotJudge, Failed, run
@@ -19,11 +19,10 @@ TEMPLATE = ("${cover}\n\n---\n${shortlog}\n\n${diffstat}\n---\n%s%schange-id: ${
             "Best regards,\n-- \n${signature}\n")
 # For b4, over the constructed configuration and that of the cache's repository.
 PINNED = {
-    **plumbing.DIFF,
+    **diff_form.PATCHES, **diff_form.PREFIXES_OF_B4,
     "b4.prep-cover-strategy": "commit", "b4.prep-pre-flight-checks": "disable-all",
     "b4.send-endpoint-web": "", "b4.send-no-patatt-sign": "yes", "b4.sendemail-identity": "",
     "sendemail.smtpserver": "localhost",  # never asked, but else b4 wants its web service
-    "diff.dstPrefix": "b/", "diff.noprefix": "false", "diff.orderFile": "/dev/null", "diff.srcPrefix": "a/",
     "format.encodeEmailHeaders": "true",
 }
 # What of the user's b4.* is heeded: it concerns recipients only.

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from . import cover, message, plumbing, posting, proofs, release, series as series_file, waves
+from . import cover, diff_form, message, plumbing, posting, proofs, release, series as series_file, waves
 from .clone import TOP
 from .command import CannotJudge, Failed, run
 from .plumbing import git
@@ -16,7 +16,7 @@ from .proofs import Proof
 # Lines of a range-diff; a longer one is cut down to the list of the patches.
 LONGEST = 400
 # The diffs of b4's mails, of which whoever receives them computes patch-ids.
-_DIFF = ["-c", "diff.algorithm=histogram", "-c", "diff.context=3", "-c", "diff.interHunkContext=0"]
+_DIFF = diff_form.words(diff_form.PATCHES)
 
 
 def letter(series: series_file.Series, wave: waves.Wave) -> str:

@@ -9,6 +9,8 @@ import os
 import pathlib
 import re
 
+from . import diff_form
+
 # What a command may inherit: where tools and scratch space are, how the network is
 # reached, and the variables that our own commands document.
 _KEPT = ("PATH", "TMPDIR", "TERM", "COLUMNS", "CI", "LINUX", "LINUX_URL", "LINUX_DEBIAN",
@@ -26,8 +28,7 @@ _GIT_CONFIG = {
     "core.commentChar": "#", "core.eol": "lf", "core.excludesFile": "/dev/null",
     "core.fsmonitor": "false", "core.hooksPath": "/dev/null", "core.quotePath": "true",
     "core.safecrlf": "false", "core.splitIndex": "false", "core.untrackedCache": "false",
-    "commit.gpgSign": "false", "diff.context": "3", "diff.external": "", "diff.interHunkContext": "0",
-    "diff.orderFile": "/dev/null", "gc.auto": "0", "i18n.commitEncoding": "UTF-8",
+    "commit.gpgSign": "false", **diff_form.PLAIN, "gc.auto": "0", "i18n.commitEncoding": "UTF-8",
     "i18n.logOutputEncoding": "UTF-8", "index.sparse": "false", "log.showSignature": "false",
     "maintenance.auto": "false", "safe.bareRepository": "all", "safe.directory": "*",
     "submodule.recurse": "false", "tag.gpgSign": "false",

@@ -8,16 +8,15 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from . import plumbing, replay, scratch, series as series_file
+from . import diff_form, plumbing, replay, scratch, series as series_file
 from .command import Failed, run
 from .plumbing import git
 
 _CONFIG = {
-    **plumbing.DIFF, "core.quotePath": "true", "core.attributesFile": "/dev/null", "format.headers": "",
+    **diff_form.PATCHES, "core.quotePath": "true", "core.attributesFile": "/dev/null", "format.headers": "",
     "format.mboxrd": "false", "format.pretty": "medium", "i18n.logOutputEncoding": "UTF-8",
 }
-# The prefixes are options, since to git >= 2.41 format.noprefix is true whatever its value.
-_OPTIONS = ["--src-prefix=a/", "--dst-prefix=b/", "--zero-commit", "--no-signature",
+_OPTIONS = [*diff_form.PREFIXES, "--zero-commit", "--no-signature",
             "--no-numbered", "--no-encode-email-headers", "--no-base", "--no-from", "--no-to",
             "--no-cc", "--no-add-header", "--no-attach", "--no-thread", "--no-cover-letter",
             "--no-notes", "--no-ext-diff", "--no-textconv", "--no-signoff",
@@ -48,9 +47,8 @@ def patches(directory: pathlib.Path | str, start: str, tip: str = "HEAD") -> lis
 
     directory: a worktree, for its .gitattributes. Merges are left out by git.
     """
-    config = [word for name, value in _CONFIG.items() for word in ("-c", f"{name}={value}")]
     with scratch.directory("export") as holder:
-        git(directory, *config, "format-patch", "-q", *_OPTIONS, "-o", holder,
+        git(directory, *diff_form.words(_CONFIG), "format-patch", "-q", *_OPTIONS, "-o", holder,
             f"{start}..{tip}", env={"LC_ALL": "C", "GIT_DIFF_OPTS": ""})
         return [(path.name.split("-", 1)[1], unsigned(series_file.read_text(path)))
                 for path in sorted(holder.iterdir())]

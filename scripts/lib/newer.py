@@ -6,9 +6,9 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from . import cache, checkout, plumbing, release, replay, series as series_file
+from . import cache, checkout, diff_form, plumbing, release, replay, series as series_file
 from .command import Broken, CannotJudge, complete, run, say
-from .plumbing import PLAIN, git
+from .plumbing import git
 from .series import Patch, Series
 
 # What the last call found, in the cache's repository.
@@ -71,8 +71,8 @@ def taken(directory: str, found: Series, revision: str, patches: Sequence[Patch]
             "the reverse patches alone")
         return {}
     files = sorted({name for patch in patches for name in series_file.paths(patch.text)})
-    log = run(["git", "-C", directory, "log", "-p", "--no-follow", *PLAIN, "--full-diff", "--no-merges",
-               "--format=%H", f"{start}..{revision}", "--", *files], timeout=3600).stdout
+    log = run(["git", "-C", directory, "log", "-p", "--no-follow", *diff_form.OPTIONS, "--full-diff",
+               "--no-merges", "--format=%H", f"{start}..{revision}", "--", *files], timeout=3600).stdout
     # git patch-id wants the form of git log
     known = patch_ids(directory, "".join(
         f"commit {line}\n" if len(line) == 40 and set(line) <= set("0123456789abcdef") else f"{line}\n"

@@ -9,22 +9,6 @@ from typing import Any
 from .command import output, run
 
 
-# Options of git diff and git log that make a diff in the form of the patches, whatever the
-# configuration of the repository says.
-PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/",
-         "--diff-algorithm=histogram")
-
-
-# The configuration that makes the text of a diff the same for everybody, for git format-patch and b4.
-DIFF = {
-    "color.ui": "false", "core.abbrev": "12", "diff.algorithm": "histogram", "diff.context": "3",
-    "diff.indentHeuristic": "true", "diff.interHunkContext": "0", "diff.mnemonicPrefix": "false",
-    "diff.relative": "false", "diff.renameLimit": "1000", "diff.renames": "true",
-    "diff.statGraphWidth": "0", "diff.statNameWidth": "0", "diff.submodule": "short",
-    "diff.suppressBlankEmpty": "false", "log.mailmap": "false",
-}
-
-
 def git(directory: pathlib.Path | str, *arguments: object, **kwargs: Any) -> str:
     """Standard output of git in a directory (a worktree or a bare repository)."""
     return output(["git", "-C", directory, *arguments], **kwargs)

@@ -18,7 +18,7 @@ from lib.command import CannotJudge, output
 from lib.kernel import build as kernel
 from lib.kernel import kconfig
 from lib.lane import Boot
-from lib.process import Outcome
+from lib.process import Ending
 from lib.store import write_atomically
 from lib.usage import Usage
 
@@ -150,9 +150,9 @@ class Rig:
 
     def _run(self, words: Sequence[object], seconds: float) -> Usage:
         """Run a command that has to succeed, within some seconds; what it took."""
-        outcome: Outcome = process.run(words, self.log, seconds, cwd=self.top, env=self.environment)
-        if outcome.rc != 0:
-            ended = process.how_ended(outcome.rc, seconds)
+        ending: Ending = process.run(words, self.log, seconds, cwd=self.top, env=self.environment)
+        if ending.rc != 0:
+            ended = process.how_ended(ending.rc, seconds)
             raise CannotJudge(f"lane {self.run.lane.name}: {words[0]} {ended}; see {self.log}; "
                               f"again: {process.shell(words)}")
-        return Usage(outcome.seconds, outcome.cpu)
+        return Usage(ending.seconds, ending.cpu)

@@ -34,7 +34,7 @@ def made(words, log, *arguments, **options):
     if not any(word in str(w) for w in words):
         return make(words, log, *arguments, **options)
     log.write_text("")
-    return process.Outcome(rc, 0.0, 0.0)
+    return process.Ending(rc, 0.0, 0.0)
 process.run = made
 def run(words, *arguments, **options):
     if not any(word in str(w) for w in words):

@@ -65,8 +65,9 @@ def deferring() -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """rc: exit status, or None when the time limit ended it; seconds: wall; cpu: user+sys."""
+class Ending:
+    """How a process ended. rc: exit status, or None when the time limit ended it; seconds: wall; cpu:
+    user+sys."""
 
     rc: int | None
     seconds: float
@@ -180,7 +181,7 @@ def stopping() -> bool:
 
 
 def run(command: Sequence[object], log: pathlib.Path, timeout: float,
-        cwd: pathlib.Path | None = None, env: Mapping[str, str] | None = None) -> Outcome:
+        cwd: pathlib.Path | None = None, env: Mapping[str, str] | None = None) -> Ending:
     """Run a command to its end or its time limit (seconds).
 
     Standard output and error go to the file `log`, after the line `$ command`.
@@ -192,17 +193,17 @@ def run(command: Sequence[object], log: pathlib.Path, timeout: float,
         process = spawn(command, stdin=subprocess.DEVNULL, stdout=stream,
                         stderr=subprocess.STDOUT, cwd=cwd, env=env)
         rc, cpu = _bounded(process, timeout)
-    return Outcome(rc, time.monotonic() - start, cpu)
+    return Ending(rc, time.monotonic() - start, cpu)
 
 
 def follow(command: Sequence[object], timeout: float, stdout: Any = None,
-           cwd: pathlib.Path | None = None) -> Outcome:
+           cwd: pathlib.Path | None = None) -> Ending:
     """Run a command to its end or its time limit (seconds), with what it says on our own
     standard error, and on our standard output unless `stdout` is another file."""
     start = time.monotonic()
     sys.stdout.flush()
     rc, cpu = _bounded(spawn(command, stdin=subprocess.DEVNULL, stdout=stdout, cwd=cwd), timeout)
-    return Outcome(rc, time.monotonic() - start, cpu)
+    return Ending(rc, time.monotonic() - start, cpu)
 
 
 def _bounded(process: subprocess.Popen[bytes], timeout: float) -> tuple[int | None, float]:

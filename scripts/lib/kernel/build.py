@@ -230,17 +230,17 @@ class Builder:
         kconfig.install(config, self.objects)
         self._forget_unread()
         self.diagnostics.begin()
-        outcome = self._make(targets)
+        ending = self._make(targets)
         if left := self._left_unread():
             for path in left:
                 path.unlink(missing_ok=True)
             again = self._make(targets)
-            outcome = process.Outcome(again.rc, outcome.seconds + again.seconds, outcome.cpu + again.cpu)
+            ending = process.Ending(again.rc, ending.seconds + again.seconds, ending.cpu + again.cpu)
         text = self.log.read_text(errors="replace")
         record = Build(
-            ok=outcome.rc == 0, seconds=outcome.seconds, cpu=outcome.cpu,
-            reason="" if outcome.rc == 0 else self.plain(why_failed(text, outcome.rc)),
-            lost=lost(outcome, text), configured=True,
+            ok=ending.rc == 0, seconds=ending.seconds, cpu=ending.cpu,
+            reason="" if ending.rc == 0 else self.plain(why_failed(text, ending.rc)),
+            lost=lost(ending, text), configured=True,
             diagnostics=self.diagnostics.end(text, self.directories if self.checker else ()),
             sources=sorted({source for _, source in self._compiled()}))
         if record["ok"] and (unread := list(self._unread())):
@@ -271,7 +271,7 @@ class Builder:
             text = text.replace(f"{place}/", "")
         return re.sub(r"(?<![\w./])(\.\./)+", "", text)
 
-    def _make(self, targets: Sequence[str]) -> process.Outcome:
+    def _make(self, targets: Sequence[str]) -> process.Ending:
         """Make the targets, or the touched directories that the tree has, as far as it goes."""
         if self.lane.builds == "objects":
             targets = [t for t in self.lane.targets if t.endswith(".o") or (self.tree / t).is_dir()]
@@ -317,9 +317,9 @@ class Builder:
             yield from ((p, s) for p, s in self._compiled() if not self.diagnostics.read(s))
 
 
-def lost(outcome: process.Outcome, text: str) -> bool:
+def lost(ending: process.Ending, text: str) -> bool:
     """Whether a build says nothing of the source: it was ended, or the machine failed."""
-    return outcome.rc is None or outcome.rc < 0 or (outcome.rc != 0 and bool(
+    return ending.rc is None or ending.rc < 0 or (ending.rc != 0 and bool(
         full(text) or _ENDED.search(text) or any(words in text for words in _MACHINE)))
 
 

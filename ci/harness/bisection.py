@@ -44,7 +44,7 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class StepAnswer:
     """What a step says of a target. good: whether it passes, None where it cannot be told;
     word: how it ended, "gone" for a case that is not there; reason; log: a path or ""; cached:
     whether the store had it."""
@@ -56,7 +56,7 @@ class Answer:
     cached: bool = False
 
 
-def answer(target: Target, built: Built, booted: Booted | None) -> Answer:
+def answer(target: Target, built: Built, booted: Booted | None) -> StepAnswer:
     """What a step that was built says of a target. booted: its boot of the target, None where it
     was not booted."""
     if booted is None:
@@ -67,19 +67,19 @@ def answer(target: Target, built: Built, booted: Booted | None) -> Answer:
     if booted.ran is None or not target.case or said.verdict is Verdict.FLAKY:
         return _plain(said, unknown=booted.ran is None)
     if f"{target}/".startswith(tuple(booted.ran.idle)):
-        return Answer(None, "not due", "the step's own selftests are those of an earlier step", said.log,
+        return StepAnswer(None, "not due", "the step's own selftests are those of an earlier step", said.log,
                       said.cached)
     word = booted.ran.all_words.get(str(target), "gone")
     if said.verdict is Verdict.LOST and word != "pass" and target.case != "end":
         return _plain(said)
     reason = booted.ran.reasons.get(str(target), "") or (said.reason if word != "pass" else "")
-    return Answer(word == "pass", word, reason, said.log, said.cached)
+    return StepAnswer(word == "pass", word, reason, said.log, said.cached)
 
 
-def _plain(said: Judgement, unknown: bool = False) -> Answer:
+def _plain(said: Judgement, unknown: bool = False) -> StepAnswer:
     """The answer of a judgement as a whole. unknown: it does not come from the kernel."""
     good = None if unknown else {Verdict.PASS: True, Verdict.FAIL: False}.get(said.verdict)
-    return Answer(good, said.verdict.value, said.reason, said.log, said.cached)
+    return StepAnswer(good, said.verdict.value, said.reason, said.log, said.cached)
 
 
 class Steps:
@@ -87,11 +87,11 @@ class Steps:
 
     def __init__(self, target: Target, run: LaneRun) -> None:
         self.target, self.run = target, run
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, StepAnswer] = {}
         self.cases: set[str] = set()
         self._boot: Boot | None = next((b for b in run.lane.boots if b.name == target.boot), None)
 
-    def judge(self, step: int) -> Answer:
+    def judge(self, step: int) -> StepAnswer:
         """The answer of a step: by the store where it has it."""
         built = self.run.build(step, [self._boot] if self._boot else [])
         booted = self.run.boot(step, self._boot, built) if self._boot and built.image else None
@@ -130,7 +130,7 @@ class Steps:
                               "name another step with --good or --bad")
         return found.good
 
-    def _found(self, step: int) -> Answer:
+    def _found(self, step: int) -> StepAnswer:
         """The answer of a step, judged only where there is none yet."""
         if step not in self.answers:
             same = self._same_as(step)

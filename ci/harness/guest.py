@@ -43,7 +43,7 @@ _LAYOUT = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Archive:
+class CpioArchive:
     """A part of an initramfs, which need not be made yet.
 
     path: where the cache keeps it; inputs: what it is made from, by name, JSON values;
@@ -69,20 +69,20 @@ class Guest:
         self.lock = threading.RLock()
         self.checked: set[pathlib.Path] = set()
         self.boots: dict[tuple[str, str, tuple[str, ...], frozenset[str]],
-                         tuple[list[Archive], list[str]]] = {}
+                         tuple[list[CpioArchive], list[str]]] = {}
         self.keys: dict[tuple[str, str], str] = {}
 
     def _archive(self, kind: str, inputs: Mapping[str, Any],
-                 fill: Callable[[pathlib.Path], None]) -> Archive:
+                 fill: Callable[[pathlib.Path], None]) -> CpioArchive:
         whole = {"kind": kind, "layout": _LAYOUT, **inputs}
-        return Archive(self.directory / f"{kind}-{digest(whole)}.cpio", whole, fill)
+        return CpioArchive(self.directory / f"{kind}-{digest(whole)}.cpio", whole, fill)
 
-    def hash(self, archive: Archive) -> str:
+    def hash(self, archive: CpioArchive) -> str:
         """The sha256 of an archive: by the store, where it was made once."""
         with self.lock:
             return self.hashes.of(archive.inputs, lambda: self._make(archive))
 
-    def made(self, archive: Archive) -> pathlib.Path:
+    def made(self, archive: CpioArchive) -> pathlib.Path:
         """The file of an archive, made where it is missing; CannotJudge where it is not what the
         store says."""
         with self.lock:
@@ -93,7 +93,7 @@ class Guest:
             os.utime(archive.path)  # what is used is not what is pruned first
         return archive.path
 
-    def _make(self, archive: Archive) -> str:
+    def _make(self, archive: CpioArchive) -> str:
         """Make the file of an archive; its sha256."""
         tree = self.directory / f".{archive.inputs['kind']}"
         output(["rm", "-rf", tree])
@@ -163,7 +163,7 @@ class Guest:
         raise CannotJudge(f"no {self.lane.busybox} in {root} or {root / 'usr'}: install the package "
                           "busybox-static")
 
-    def base(self) -> Archive:
+    def base(self) -> CpioArchive:
         """busybox, /init and empty directories."""
         init = self.paths.top / "ci/guest/init"
 
@@ -186,7 +186,7 @@ class Guest:
 
     # --- tests and programs
 
-    def scripts(self, names: Sequence[str]) -> Archive:
+    def scripts(self, names: Sequence[str]) -> CpioArchive:
         """Files of ci/guest/tests as /tests."""
         files = [self.paths.top / "ci/guest/tests" / name for name in names]
 
@@ -197,7 +197,7 @@ class Guest:
 
         return self._archive("tests", {"files": {path.name: hash_file(path) for path in files}}, fill)
 
-    def program(self, name: str) -> Archive:
+    def program(self, name: str) -> CpioArchive:
         """A program of ci/guest/programs, built static, as /bin/NAME."""
         source = self.paths.top / "ci/guest/programs" / f"{name}.c"
 
@@ -222,7 +222,7 @@ class Guest:
                                       [self.trees.object(commit, n) for n in selftest_inputs(directory)])
         return self.keys[where]
 
-    def selftests(self, commit: str, directory: str, place: str) -> Archive:
+    def selftests(self, commit: str, directory: str, place: str) -> CpioArchive:
         """A directory of selftests of a step as /PLACE/DIRECTORY."""
         def fill(root: pathlib.Path) -> None:
             built = self._programs(commit, directory)
@@ -308,7 +308,7 @@ class Guest:
     # --- a step's own part
 
     def modules(self, keep: pathlib.Path, hashes: Mapping[str, str],
-                patterns: Sequence[str]) -> Archive:
+                patterns: Sequence[str]) -> CpioArchive:
         """The modules built with a step that some pattern names, as /modules.
 
         keep: where they are; hashes: {file name: sha256} of all that the step has.
@@ -330,7 +330,7 @@ class Guest:
 
     def archives(self, commit: str, last: str, tests: Sequence[str],
                  own: Callable[[str], object] = lambda directory: True,
-                 ) -> tuple[list[Archive], list[str]]:
+                 ) -> tuple[list[CpioArchive], list[str]]:
         """The archives of a boot but for its modules, and the tests as init runs them.
 
         commit: of the step; last: of the last step, whose selftests run on every kernel.
@@ -347,7 +347,7 @@ class Guest:
         return list(parts), list(names)
 
     def _archives(self, commit: str, last: str, tests: Sequence[str], own: Collection[str],
-                  ) -> tuple[list[Archive], list[str]]:
+                  ) -> tuple[list[CpioArchive], list[str]]:
         """As archives(); own: the directories of selftests of the step's own tree that are due."""
         wanted = needs.together(self.needs, list(tests))
         parts = [self.base(), self.scripts(wanted.scripts),
@@ -366,7 +366,7 @@ class Guest:
         """Whether a step's own selftests of a directory are other programs than the last step's."""
         return self._programs_hash(commit, directory) != self._programs_hash(last, directory)
 
-    def initramfs(self, archives: Sequence[Archive], target: pathlib.Path) -> None:
+    def initramfs(self, archives: Sequence[CpioArchive], target: pathlib.Path) -> None:
         """Archives one behind the other are one initramfs."""
         write_atomically(target, b"".join(self.made(a).read_bytes() for a in archives))
 

@@ -76,7 +76,7 @@ class Asked:
         """Where each CPU is; its registers go to the console."""
         try:
             said = monitor.human("info registers -a").replace("\r", "")
-        except qmp.Refused as error:
+        except qmp.ErrorAnswer as error:
             self._note(str(error))
             return
         parts = _CPU.split(said)
@@ -103,7 +103,7 @@ class Asked:
         for _ in range(_FRAMES):
             try:
                 pair = _WORDS.findall(monitor.human(f"x /2gx {frame:#x}", cpu).partition(":")[2])
-            except qmp.Refused:
+            except qmp.ErrorAnswer:
                 return
             if len(pair) != 2 or not (caller := int(pair[1], 16)):
                 return
@@ -147,7 +147,7 @@ class Asked:
         """Let the kernel say where its CPUs are, and panic."""
         try:
             monitor.execute("inject-nmi")
-        except qmp.Refused as error:
+        except qmp.ErrorAnswer as error:
             self._note(str(error))
             return
         except qmp.Silent:

@@ -18,7 +18,7 @@ class Silent(Exception):
     """The emulator does not answer; the text says what was asked."""
 
 
-class Refused(Exception):
+class ErrorAnswer(Exception):
     """The emulator answered with an error, which is the text."""
 
 
@@ -54,7 +54,7 @@ class Monitor:
         self.socket.close()
 
     def execute(self, command: str, **arguments: object) -> Any:
-        """What a command returns; Refused, or Silent."""
+        """What a command returns; ErrorAnswer, or Silent."""
         try:
             self._wait()
             asked = json.dumps({"execute": command, "arguments": arguments})
@@ -62,7 +62,7 @@ class Monitor:
             while True:
                 said = self._message()
                 if "error" in said:
-                    raise Refused(f"{command}: {said['error'].get('desc', 'an error')}")
+                    raise ErrorAnswer(f"{command}: {said['error'].get('desc', 'an error')}")
                 if "return" in said:  # else it is an event
                     return said["return"]
         except OSError as error:

@@ -95,7 +95,7 @@ class Screen:
         expected = Card(number, width, height, depth).image()
         try:
             seen = self._dump()
-        except (qmp.Silent, qmp.Refused, NoPicture, OSError) as error:
+        except (qmp.Silent, qmp.ErrorAnswer, NoPicture, OSError) as error:
             said = f"unknown: {' '.join(str(error).split())}"
             self._pictures.append(Seen(name, said, b"", png(expected)))
             return said

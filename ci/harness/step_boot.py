@@ -42,7 +42,7 @@ class Boots:
         alone = [",".join(boot.tests)] if boot.tests != every else []
         return self.work.name(step, self.lane.name, boot.name, *alone)
 
-    def parts(self, step: int, boot: Boot) -> tuple[list[guest.Archive], list[str]]:
+    def parts(self, step: int, boot: Boot) -> tuple[list[guest.CpioArchive], list[str]]:
         """(archives, tests) of a boot of a step; the step's modules are not among them."""
         return self.guest.archives(
             self.work.commits[step], self.work.commits[-1], boot.tests,

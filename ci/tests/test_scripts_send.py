@@ -603,13 +603,13 @@ class Server(unittest.TestCase):
         with mailserver.Server(settings) as server:
             server.deliver(["a@toy.example", "b@toy.example"], content)
             sink.unwanted = {"b@toy.example"}
-            with self.assertRaisesRegex(mailserver.Refused, "b@toy.example: 550"):
+            with self.assertRaisesRegex(mailserver.MailRefused, "b@toy.example: 550"):
                 server.deliver(["a@toy.example", "b@toy.example"], content)
             server.deliver(["a@toy.example"], content)  # the connection is good for more
             sink.drops = True
             with self.assertRaises(mailserver.Unclear):
                 server.deliver(["a@toy.example"], content)
-            with self.assertRaises(mailserver.Refused):  # no connection any more
+            with self.assertRaises(mailserver.MailRefused):  # no connection any more
                 server.deliver(["a@toy.example"], content)
         self.assertEqual([m.recipients for m in sink.mails],
                          [["a@toy.example", "b@toy.example"], ["a@toy.example"]])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The structure of the two libraries: what may import what, and that nothing is written twice.
+"""The structure of the two libraries: what may import what, and that nothing is written or named twice.
 
 This is the one place that says which floors there are. A file imports only from its own floor
 and from those below, and no file imports itself by way of others.
@@ -79,6 +79,16 @@ def graph(top):
     return files, {name: sorted(imports(top, name, known)) for name in files}
 
 
+def namesakes(top):
+    """{name of a public class: the files that have one of that name}, where these are several."""
+    found = collections.defaultdict(list)
+    for path in python_files(top):
+        for node in ast.parse((top / path).read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(path)
+    return {name: paths for name, paths in found.items() if len(paths) > 1}
+
+
 def upward(files, edges):
     """What imports from a floor above its own: lines."""
     return [f"{name} imports {other}, which is above it: {FLOORS[files[other]][0]}"
@@ -153,6 +163,9 @@ class StructureTest(unittest.TestCase):
     def test_nothing_is_copied_from_file_to_file(self):
         self.assertEqual(copied(TOP), [])
 
+    def test_no_class_name_is_given_twice(self):
+        self.assertEqual(namesakes(TOP), {})
+
     def test_each_file_has_a_floor(self):
         files = python_files(TOP)
         for path in [*TOP.glob("scripts/**/*.py"), *TOP.glob("ci/harness/**/*.py")]:
@@ -192,6 +205,12 @@ class SeededTest(unittest.TestCase):
                 self.add(name, text)
                 self.assertRegex("\n".join(upward(*graph(self.top))),
                                  f"{name} imports .*{other}, which is above")
+
+    def test_namesakes(self):
+        self.add("scripts/lib/low.py", "\n\nclass Outcome:\n    x = 1\n\n\nclass _Own:\n    x = 2\n")
+        self.assertEqual(namesakes(self.top), {})
+        self.add("ci/harness/run.py", "\n\nclass Outcome:\n    y = 1\n\n\nclass _Own:\n    y = 2\n")
+        self.assertEqual(namesakes(self.top), {"Outcome": ["scripts/lib/low.py", "ci/harness/run.py"]})
 
     def test_circle(self):
         (self.top / "scripts/lib/other.py").write_text("from . import low\n")

@@ -39,7 +39,7 @@ def deliver(version: posting.Posting, server: mailserver.Settings, chosen: Reque
                 version.note(mail, posting.UNCLEAR)
                 try:
                     connection.deliver(people, mail.content)
-                except mailserver.Refused:
+                except mailserver.MailRefused:
                     version.note(mail, "")
                     raise
                 with process.whole():

@@ -19,7 +19,7 @@ ANSWER = 120
 HAND_OVER = 300
 
 
-class Refused(CannotJudge):
+class MailRefused(CannotJudge):
     """The server refused the mail at hand, and said so."""
 
 
@@ -174,13 +174,13 @@ class Server:
     def deliver(self, recipients: Sequence[str], message: bytes) -> None:
         """Hand over one mail, for all recipients or for none.
 
-        message: with line feeds. Refused: nobody gets it; Unclear: somebody may.
+        message: with line feeds. MailRefused: nobody gets it; Unclear: somebody may.
         """
         if self.chosen.command:
             self._by_command(recipients, message)
             return
         message = message.replace(b"\n", b"\r\n")
-        for part, unlike in ((self._envelope, Refused), (self._data, Unclear)):
+        for part, unlike in ((self._envelope, MailRefused), (self._data, Unclear)):
             try:
                 part(recipients, message)
             except (OSError, smtplib.SMTPException) as error:
@@ -193,12 +193,12 @@ class Server:
             done = subprocess.run(words, input=message, capture_output=True, check=False,
                                   timeout=HAND_OVER, env=environment.users())
         except OSError as error:
-            raise Refused(f"{words[0]}: {error.strerror}") from None
+            raise MailRefused(f"{words[0]}: {error.strerror}") from None
         except subprocess.TimeoutExpired:
             raise Unclear(f"{self.chosen} took longer than {HAND_OVER} s") from None
         if done.returncode != 0:
             said = (done.stderr + done.stdout).decode(errors="replace").strip()
-            raise Refused(f"{self.chosen} ended with {done.returncode}\n{said}".rstrip())
+            raise MailRefused(f"{self.chosen} ended with {done.returncode}\n{said}".rstrip())
 
     def _envelope(self, recipients: Sequence[str], message: bytes) -> None:
         """Tell the server the sender and the recipients."""
@@ -210,7 +210,7 @@ class Server:
         code, words = smtp.mail(self.chosen.sender, options)
         if code != 250:
             smtp.rset()
-            raise Refused(f"mail server {self.chosen} refuses the sender {self.chosen.sender}: "
+            raise MailRefused(f"mail server {self.chosen} refuses the sender {self.chosen.sender}: "
                           f"{_said(code, words)}")
         bad = []
         for address in recipients:
@@ -219,7 +219,7 @@ class Server:
                 bad.append(f"  {address}: {_said(code, words)}")
         if bad:
             smtp.rset()
-            raise Refused(f"mail server {self.chosen} refuses these addresses:\n"
+            raise MailRefused(f"mail server {self.chosen} refuses these addresses:\n"
                           + "\n".join(bad) + "\nto leave one out: --not-to ADDR")
 
     def _data(self, _recipients: Sequence[str], message: bytes) -> None:
@@ -230,4 +230,4 @@ class Server:
         except smtplib.SMTPDataError as error:
             code, said = error.smtp_code, _said(error.smtp_code, error.smtp_error)
         if code != 250:
-            raise Refused(f"mail server {self.chosen}: {said}")
+            raise MailRefused(f"mail server {self.chosen}: {said}")

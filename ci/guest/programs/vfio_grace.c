@@ -212,17 +212,41 @@ static void test_buffer(void)
 		close(buf);
 }
 
-/* Nor has such a buffer an attribute for mappings, whichever it would be. */
-static void test_memattr(void)
+/*
+ * Nor has such a buffer an attribute for mappings, whichever it would be. It stays a buffer
+ * that is not mapped, and the region stays mapped. There is no buffer of the usable memory:
+ * the display has no BAR of that number.
+ */
+static void test_memattr(const struct region *reserved)
 {
+	int usable = vfio_export(device, USABLE, 0, page);
 	int buf = vfio_export(device, RESERVED, 0, page);
+	uint64_t *mem = map(reserved, 0), *later;
+	int before = mem ? touch(mem) : -1, after = -1, error;
 	int nc = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_NC);
 	int wc = vfio_memattr(device, buf, VFIO_DMA_BUF_MEMATTR_WC);
+	long taken = mem ? faults(mem) : -1;
+	void *refused = mmap(NULL, page, PROT_READ, MAP_SHARED, buf, 0);
 
-	result(buf >= 0 && nc == -EOPNOTSUPP && wc == -EOPNOTSUPP,
-	       "memattr_is_refused", "buffer %d, NC %d, WC %d", buf, nc, wc);
+	error = refused == MAP_FAILED ? errno : 0;
+	later = map(reserved, 0);
+	if (later)
+		after = touch(later);
+	result(usable == -ENODEV && buf >= 0 && nc == -EOPNOTSUPP &&
+	       wc == -EOPNOTSUPP && error == EOPNOTSUPP && !before && !taken &&
+	       !after, "memattr_is_refused",
+	       "buffers: %d of usable memory, %d of reserved; NC %d, WC %d, mmap() of the buffer %d; of the region: signal %d before, %ld faults after, signal %d of a new one",
+	       usable, buf, nc, wc, error, before, taken, after);
+	if (refused != MAP_FAILED)
+		munmap(refused, page);
+	if (mem)
+		munmap(mem, page);
+	if (later)
+		munmap(later, page);
 	if (buf >= 0)
 		close(buf);
+	if (usable >= 0)
+		close(usable);
 }
 
 int main(int argc, char **argv)
@@ -262,7 +286,7 @@ int main(int argc, char **argv)
 		test_taken(&usable, "usable");
 		test_taken(&reserved, "reserved");
 		test_buffer();
-		test_memattr();
+		test_memattr(&reserved);
 	} else {
 		for (i = 0; i < count; i++)
 			skip(others[i], "the driver reads less than all");

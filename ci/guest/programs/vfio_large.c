@@ -4,12 +4,17 @@
  * does not fit into a segment of a scatterlist, and as the target of DMA by a device
  * that has an address mask of 32 bits and is behind the IOMMU.
  *
- * usage: vfio_large LARGE EDU    prints KTAP; both are bound to vfio-pci. LARGE is
- *	ivshmem, whose BAR 2 is the memory. /modules/slow_importer.ko is bound to another
- *	device.
+ * usage: vfio_large LARGE EDU IMPORTER bus|direct    prints KTAP; LARGE and EDU are bound
+ *	to vfio-pci, IMPORTER to /modules/slow_importer.ko. LARGE is ivshmem, whose BAR 2
+ *	is the memory.
+ *   bus	IMPORTER gets to the BAR by the bus that both are on: nothing is mapped
+ *   direct	it gets there through the host bridge, with no IOMMU that translates: each
+ *		segment is a mapping of the DMA API
+ * Needs CONFIG_DMA_API_DEBUG.
  * exit: 0 all pass, 1 not so
  */
 
+#include <stdbool.h>
 #include <sys/mman.h>
 
 #include "clock.h"
@@ -19,6 +24,7 @@
 
 #define BAR		2
 #define GIB		(1ULL << 30)
+#define DUMP		"/sys/kernel/debug/dma-api/dump"
 
 /* Where edu finds memory and the BAR: within its mask */
 #define MEMORY_IOVA	0x10000000ULL
@@ -54,25 +60,89 @@ static size_t page;
 
 /* --- the length */
 
-static void test_length(int device, uint64_t length, const char *name)
+/* What dma-debug knows a device to have mapped */
+struct mapped {
+	int count;		/* -1 where that cannot be read */
+	unsigned long long bytes, longest;
+	int moved;		/* mapped at another address than the physical one */
+};
+
+static struct mapped mapped_for(const char *bdf)
 {
+	unsigned long long phys, addr, size;
+	struct mapped found = {};
+	FILE *file = fopen(DUMP, "re");
+	char line[256], name[64];
+
+	if (!file)
+		return (struct mapped){ .count = -1 };
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%*s %63s %*s idx %*d P=%llx D=%llx L=%llx",
+			   name, &phys, &addr, &size) != 4 ||
+		    strcmp(name, bdf))
+			continue;
+		found.count++;
+		found.bytes += size;
+		if (size > found.longest)
+			found.longest = size;
+		found.moved += addr != phys;
+	}
+	fclose(file);
+	return found;
+}
+
+/* What the importer was given last. 0 or -errno. */
+static int segments(unsigned int *count, unsigned int *largest,
+		    unsigned long long *bytes)
+{
+	FILE *file = fopen(IMPORTER, "re");
+	int ret = 0;
+
+	if (!file)
+		return -errno;
+	if (fscanf(file, "mapped %*d notified %*d fence %*d entries %u largest %u bytes %llu",
+		   count, largest, bytes) != 3)
+		ret = -EIO;
+	fclose(file);
+	return ret;
+}
+
+/*
+ * A segment has at most as many whole pages as its length can tell, and there are no more
+ * segments than that takes. With the importer's DMA direct, dma-debug has a mapping for
+ * each of them, and none is left when they are given back.
+ */
+static void test_length(int device, const char *bdf, uint64_t length,
+			bool direct, const char *name)
+{
+	const uint64_t most = 4 * GIB - page;
+	const unsigned int wanted = (length + most - 1) / most;
 	int buf = vfio_export(device, BAR, 0, length), ret;
-	unsigned int entries = 0, largest = 0;
+	unsigned int count = 0, largest = 0;
+	struct mapped amid, after;
 	unsigned long long bytes = 0;
-	FILE *file;
+	char mappings[64];
+	bool passed;
 
 	ret = buf < 0 ? buf : importer("attach %d", buf) ?:
-	      importer("map 0 notified");
-	file = fopen(IMPORTER, "re");
-	if (!file || fscanf(file, "mapped %*d notified %*d fence %*d entries %u largest %u bytes %llu",
-			    &entries, &largest, &bytes) != 3)
-		ret = ret ?: -EIO;
-	if (file)
-		fclose(file);
-	result(!ret && bytes == length && entries && largest % page == 0, name,
-	       "import %d, %u segments, the largest of %u bytes, %llu bytes of %llu",
-	       ret, entries, largest, bytes, (unsigned long long)length);
+	      importer("map 0 notified") ?: segments(&count, &largest, &bytes);
+	amid = mapped_for(bdf);
 	importer("detach");
+	after = mapped_for(bdf);
+	passed = result(!ret && bytes == length && count == wanted &&
+			largest == most, name,
+			"import %d, %u segments, not %u, the largest of %u bytes, %llu bytes of %llu",
+			ret, count, wanted, largest, bytes,
+			(unsigned long long)length);
+	if (direct)
+		passed = passed && amid.count == (int)wanted && !amid.moved &&
+			 amid.bytes == length && amid.longest == most;
+	else
+		passed = passed && !amid.count;
+	snprintf(mappings, sizeof(mappings), "%s_mappings", name);
+	result(passed && !after.count, mappings,
+	       "%d mappings, %d of them moved, of %llu bytes, the longest of %llu; %d after",
+	       amid.count, amid.moved, amid.bytes, amid.longest, after.count);
 	if (buf >= 0)
 		close(buf);
 }
@@ -180,21 +250,23 @@ static void test_address(int large, const char *bdf)
 int main(int argc, char **argv)
 {
 	struct vfio_region_info info;
+	bool direct;
 	int large;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: vfio_large LARGE EDU\n");
+	if (argc != 5 || (strcmp(argv[4], "bus") && strcmp(argv[4], "direct"))) {
+		fprintf(stderr, "usage: vfio_large LARGE EDU IMPORTER bus|direct\n");
 		return 1;
 	}
+	direct = !strcmp(argv[4], "direct");
 	page = getpagesize();
 	edu_bytes = page / 2;
 
-	plan(4);
+	plan(6);
 	large = vfio_open(argv[1]);
 	if (large < 0 || vfio_region(large, BAR, &info))
 		return 1;
-	test_length(large, info.size, "whole_bar");
-	test_length(large, 4 * GIB + page, "four_gib_and_a_page");
+	test_length(large, argv[3], info.size, direct, "whole_bar");
+	test_length(large, argv[3], 4 * GIB + page, direct, "four_gib_and_a_page");
 	test_address(large, argv[2]);
 
 	return ktap_failed != 0;
